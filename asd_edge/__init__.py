@@ -1,0 +1,1 @@
+"""Anomalous sound detection on edge devices."""

@@ -1,0 +1,59 @@
+"""The family of errors: each is an AsdError and also the builtin that fits.
+
+A message says what is wrong, with which file, and what to do. It is made in
+the class, so that every place that raises an error words it alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class AsdError(Exception):
+    """Base class: whatever asd-edge itself reports about its input."""
+
+
+class ParameterError(AsdError, ValueError):
+    """A parameter outside its range."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        super().__init__(f"{name} is {value!r}; expected {expected}")
+
+
+class MissingFileError(AsdError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+    def __init__(self, path: str | Path, what: str = "file") -> None:
+        super().__init__(f"{path}: no such {what}")
+
+
+class AudioError(AsdError, ValueError):
+    """A file that is there but cannot be scored as sound."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+
+
+class BundleError(AsdError, ValueError):
+    """A bundle that is damaged, incomplete or of another version."""
+
+    def __init__(self, path: str | Path, part: str, reason: str) -> None:
+        self.part = part
+        super().__init__(f"{path}: {part} {reason}")
+
+
+class ProviderError(AsdError, ValueError):
+    """An execution provider that this onnxruntime build does not have."""
+
+    def __init__(self, name: str, available: Iterable[str]) -> None:
+        super().__init__(
+            f"provider {name!r} is not in this onnxruntime build; it has: {', '.join(available)}"
+        )
+
+
+class OptionalDependencyError(AsdError, ImportError):
+    """A feature whose extra is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; pip install 'asd-edge[{extra}]' brings it")

@@ -1,0 +1,1 @@
+"""Export of a training run to a bundle: ONNX model, references, calibration."""

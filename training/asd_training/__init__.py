@@ -1,0 +1,1 @@
+"""Training and evaluation of triplet CNNs for anomalous sound detection."""

@@ -1,0 +1,33 @@
+"""Errors of training and evaluation; the family is `asd_edge.errors.AsdError`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asd_edge.errors import AsdError
+
+
+class DatasetError(AsdError, ValueError):
+    """A data set that does not hold what the command needs."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+
+
+class SingleSectionError(DatasetError):
+    """A data set of one section, where a triplet has no negative to draw from."""
+
+    def __init__(self, path: str | Path, machine: str, section: str) -> None:
+        super().__init__(
+            path,
+            f"machine {machine!r} has the one section {section!r}, and a triplet needs a negative "
+            "from another; record a second machine or operating condition as its own section "
+            "(section_01_source_train_normal_0000.wav, ...)",
+        )
+
+
+class RunError(AsdError, ValueError):
+    """A run folder that is damaged, unfinished or of another kind."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
