@@ -1,0 +1,28 @@
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_N_FFT: Final[int]
+MAX_N_FFT: Final[int]
+MAX_N_MELS: Final[int]
+
+class Plan:
+    def __init__(
+        self,
+        *,
+        sr: float,
+        n_fft: int,
+        hop_length: int,
+        n_mels: int,
+        fmin: float,
+        fmax: float,
+        power: int,
+        db: bool,
+        amin: float,
+        center: bool,
+        reflect: bool,
+    ) -> None: ...
+    def compute(self, y: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def frames(self, y: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]: ...
+    def filterbank(self) -> NDArray[np.float64]: ...

@@ -1,0 +1,168 @@
+"""Sound files and arrays to mono float32 samples at the model's rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.errors import AudioError, MissingFileError, ParameterError
+from asd_edge.naming import is_audio_name
+
+Channel = int | Literal["mean"]
+
+# Recorders that write to a pipe cannot know the length and leave a value like
+# these in the header; everything up to the end of the file is then meant.
+_UNKNOWN_LENGTH = 0x7FFF_0000
+
+
+def find(paths: list[Path]) -> list[Path]:
+    """Name the sound files in `paths`: files as they are, folders searched through, sorted.
+
+    Files and folders whose name begins with a dot are left out of the search.
+
+    Raises:
+        MissingFileError: a path is not there, or a folder holds no sound file.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            # A missing file is reported when its turn comes, so that the rest is scored.
+            found.append(path)
+            continue
+        inside = sorted(
+            entry
+            for entry in path.rglob("*")
+            if is_audio_name(entry.name)
+            and entry.is_file()
+            and not any(part.startswith(".") for part in entry.relative_to(path).parts)
+        )
+        if not inside:
+            raise MissingFileError(path, "folder with sound files (.wav, .flac, ...)")
+        found += inside
+    return found
+
+
+def read(path: str | Path, sr: int, channel: Channel = "mean") -> NDArray[np.float32]:
+    """Read a sound file as mono samples at `sr`.
+
+    Args:
+        path: any format that libsndfile reads, any rate, any number of channels.
+        sr: rate of the result in Hz; other rates are resampled (soxr, HQ).
+        channel: "mean" of all channels, or the number of one, from 0.
+
+    Returns:
+        samples [shape=(n,)], full scale is -1 to 1.
+
+    Raises:
+        MissingFileError: no such file.
+        AudioError: not a sound file, damaged, empty, silent, or without that channel.
+    """
+    import soundfile  # here, because scoring arrays does not need it
+
+    path = Path(path)
+    if not path.exists():
+        raise MissingFileError(path)
+    if path.is_dir():
+        raise AudioError(path, "is a folder, not a sound file")
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise AudioError(path, "is empty (0 bytes)")
+        with soundfile.SoundFile(path) as file:
+            rate, frames, container = file.samplerate, file.frames, file.format
+            samples = file.read(dtype="float32", always_2d=True)
+        if container in {"WAV", "WAVEX"}:
+            _check_wav_length(path, size)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(path, f"cannot be read as sound ({error.error_string})") from error
+    except OSError as error:
+        raise AudioError(path, f"cannot be opened ({error.strerror or error})") from error
+    # The length that an MP3 header gives is an estimate.
+    if len(samples) < frames and container != "MP3":
+        raise AudioError(path, f"is truncated: {len(samples)} of {frames} samples could be read")
+    return from_array(samples, rate, sr, channel, name=path)
+
+
+def from_array(
+    samples: Any, rate: int, sr: int, channel: Channel = "mean", name: str | Path = "array"
+) -> NDArray[np.float32]:
+    """Make mono samples at `sr` of an array, with the checks that a file gets.
+
+    Args:
+        samples: [shape=(n,) or (n, channels)]; floats with full scale -1 to 1,
+            or integers with the full scale of their type.
+        rate: rate of `samples` in Hz.
+        sr: rate of the result in Hz.
+        channel: "mean" of all channels, or the number of one, from 0.
+        name: what messages call the array.
+
+    Returns:
+        samples [shape=(n,)].
+
+    Raises:
+        AudioError: no samples, non-finite samples, silence, or no such channel.
+        ParameterError: neither one- nor two-dimensional, not numbers, or a rate below 1.
+    """
+    y = np.asarray(samples)
+    if y.ndim not in (1, 2):
+        raise ParameterError("samples.shape", y.shape, "(n,) or (n, channels)")
+    if rate < 1:
+        raise ParameterError("rate", rate, "a rate in Hz, at least 1")
+    if np.issubdtype(y.dtype, np.signedinteger):
+        y = y.astype(np.float32) / -float(np.iinfo(y.dtype).min)
+    elif not np.issubdtype(y.dtype, np.floating):
+        raise ParameterError("samples.dtype", y.dtype, "floats or signed integers")
+    if y.shape[0] == 0 or y.size == 0:
+        raise AudioError(name, "holds no samples")
+    y = _mono(y, channel, name)
+    finite = np.isfinite(y)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        raise AudioError(
+            name,
+            f"has {len(bad)} samples that are NaN or infinite, the first at {bad[0] / rate:.3f} s",
+        )
+    # A dead input gives one value for ever, which is 0 or the offset of the converter.
+    if (y == y[0]).all():
+        raise AudioError(name, f"is silent: all {len(y)} samples are {y[0]:g}")
+    if rate != sr:
+        import soxr
+
+        y = soxr.resample(y, rate, sr, quality="HQ")
+        if len(y) == 0:
+            raise AudioError(name, f"is too short to be resampled from {rate} to {sr} Hz")
+    return np.ascontiguousarray(y, dtype=np.float32)
+
+
+def _mono(y: NDArray[Any], channel: Channel, name: str | Path) -> NDArray[np.float32]:
+    if y.ndim == 1:
+        y = y[:, np.newaxis]
+    channels = y.shape[1]
+    if channel == "mean":
+        mono = y[:, 0] if channels == 1 else y.mean(axis=1, dtype=np.float32)
+    elif 0 <= channel < channels:
+        mono = y[:, channel]
+    else:
+        raise AudioError(name, f"has {channels} channel(s), numbered from 0; asked for {channel}")
+    return np.asarray(mono, dtype=np.float32)
+
+
+def _check_wav_length(path: Path, size: int) -> None:
+    """Compare the data chunk's stated length with the file's; libsndfile silently clips it."""
+    with path.open("rb") as file:
+        riff = file.read(12)
+        if riff[:4] != b"RIFF":
+            return
+        while len(header := file.read(8)) == 8:
+            length = int.from_bytes(header[4:], "little")
+            if header[:4] == b"data":
+                present = size - file.tell()
+                if present < length < _UNKNOWN_LENGTH:
+                    raise AudioError(
+                        path, f"is truncated: {present} of {length} bytes of sound are there"
+                    )
+                return
+            file.seek(length + length % 2, 1)

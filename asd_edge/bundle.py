@@ -1,0 +1,211 @@
+"""The bundle: a folder `NAME.asd/` with everything a device needs to score.
+
+    bundle.json      schema version, machine, front end, scoring, calibration,
+                     provenance, digests
+    model.onnx       mel -> embedding
+    references.npz   embeddings, sections, domains, clips
+    golden.npz       a clip with the mel, embedding and score that the export saw
+
+`bundle.json` holds the SHA-256 of every other file and of its own front end,
+scoring and calibration, so that damage is named, and a checksum of itself.
+Reading checks all of them before anything is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.calibration import Calibration
+from asd_edge.errors import AsdError, BundleError, MissingFileError
+from asd_edge.files import atomic_folder
+from asd_edge.frontend import FrontEnd
+from asd_edge.scoring import References, ScoringConfig
+
+SCHEMA_VERSION = 1
+MANIFEST = "bundle.json"
+MODEL, REFERENCES, GOLDEN = "model.onnx", "references.npz", "golden.npz"
+FILES = (MODEL, REFERENCES, GOLDEN)
+PARTS = ("front_end", "scoring", "calibration")
+_NO_CHECKSUM = "0" * 64
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One clip and what the export made of it; `asd-edge verify` replays it.
+
+    Attributes:
+        samples: one window [shape=(n_samples,)], int16, at the front end's rate.
+        mel: [shape=(n_mels, n_frames)].
+        embedding: [shape=(d,)].
+        score: of that window.
+        section: the clip's.
+    """
+
+    samples: NDArray[np.int16]
+    mel: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    score: float
+    section: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory; `model` is the ONNX file's content."""
+
+    machine: str
+    front_end: FrontEnd
+    scoring: ScoringConfig
+    calibration: Calibration
+    references: References
+    golden: Golden
+    model: bytes
+    provenance: dict[str, Any]
+
+    def write(self, path: str | Path) -> None:
+        """Write the bundle to the folder `path`, whole or not at all; one that is there is replaced.
+
+        Raises:
+            BundleError: something else than a bundle is in the place.
+        """
+        path = Path(path)
+        if path.exists() and not (path / MANIFEST).is_file() and not _is_empty_folder(path):
+            raise BundleError(path, "the place", "is taken by something that is not a bundle")
+        contents = {
+            MODEL: self.model,
+            REFERENCES: _npz(
+                embeddings=self.references.embeddings,
+                sections=self.references.sections,
+                domains=self.references.domains,
+                clips=self.references.clips,
+            ),
+            GOLDEN: _npz(
+                samples=self.golden.samples,
+                mel=self.golden.mel,
+                embedding=self.golden.embedding,
+                score=np.float64(self.golden.score),
+                section=np.str_(self.golden.section),
+            ),
+        }
+        parts: dict[str, Any] = {
+            "front_end": self.front_end.to_dict(),
+            "scoring": dataclasses.asdict(self.scoring),
+            "calibration": self.calibration.to_dict(),
+        }
+        digests = {name: _sha256(content) for name, content in contents.items()}
+        digests |= {name: _sha256(_canonical(values)) for name, values in parts.items()}
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "checksum": _NO_CHECKSUM,
+            "machine": self.machine,
+            **parts,
+            "provenance": self.provenance,
+            "sha256": digests,
+        }
+        text = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
+        checksum = _sha256(text).encode()
+        contents[MANIFEST] = text.replace(_NO_CHECKSUM.encode(), checksum, 1)
+        with atomic_folder(path) as folder:
+            for name, content in contents.items():
+                (folder / name).write_bytes(content)
+
+
+def read(path: str | Path) -> Bundle:
+    """Read a bundle and check all of it.
+
+    Raises:
+        MissingFileError: no such folder.
+        BundleError: not a bundle, damaged (the part is named), or of a newer schema.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingFileError(path, "bundle")
+    if not (path / MANIFEST).is_file():
+        raise BundleError(path, MANIFEST, "is missing; a bundle is a folder made by asd-export")
+    manifest = _read_manifest(path)
+    contents = {name: _read_file(path, name, manifest["sha256"][name]) for name in FILES}
+    try:
+        return Bundle(
+            machine=manifest["machine"],
+            front_end=FrontEnd.from_dict(manifest["front_end"]),
+            scoring=ScoringConfig(**manifest["scoring"]),
+            calibration=Calibration.from_dict(manifest["calibration"]),
+            references=References(**_arrays(contents[REFERENCES])),
+            golden=_golden(_arrays(contents[GOLDEN])),
+            model=contents[MODEL],
+            provenance=manifest["provenance"],
+        )
+    except (AsdError, KeyError, TypeError, ValueError, AttributeError) as error:
+        # The digests are right, so another version or another program wrote this.
+        raise BundleError(path, MANIFEST, f"cannot be understood ({error})") from error
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    content = (path / MANIFEST).read_bytes()
+    try:
+        manifest = json.loads(content)
+        version, checksum = manifest["schema_version"], manifest["checksum"]
+        digests = {name: manifest["sha256"][name] for name in (*FILES, *PARTS)}
+        parts = {name: _canonical(manifest[name]) for name in PARTS}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(path, MANIFEST, "is damaged (not a bundle's JSON)") from error
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise BundleError(
+            path,
+            MANIFEST,
+            f"has schema version {version}, this asd-edge reads {SCHEMA_VERSION}; upgrade asd-edge",
+        )
+    for name, part in parts.items():
+        if _sha256(part) != digests[name]:
+            raise BundleError(path, name, f"in {MANIFEST} is damaged (its SHA-256 differs)")
+    blanked = content.replace(str(checksum).encode(), _NO_CHECKSUM.encode(), 1)
+    if _sha256(blanked) != checksum:
+        raise BundleError(path, MANIFEST, "is damaged (its checksum differs)")
+    assert isinstance(manifest, dict)
+    return manifest
+
+
+def _read_file(path: Path, name: str, digest: str) -> bytes:
+    try:
+        content = (path / name).read_bytes()
+    except FileNotFoundError as error:
+        raise BundleError(path, name, "is missing") from error
+    if _sha256(content) != digest:
+        raise BundleError(path, name, "is damaged (its SHA-256 differs)")
+    return content
+
+
+def _arrays(content: bytes) -> dict[str, Any]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _golden(arrays: dict[str, Any]) -> Golden:
+    score, section = float(arrays.pop("score")), str(arrays.pop("section"))
+    return Golden(score=score, section=section, **arrays)
+
+
+def _npz(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _canonical(values: Any) -> bytes:
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())

@@ -1,0 +1,256 @@
+"""asd-edge: parse arguments, call the detector, print."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asd_edge.cli_support import AsdGroup
+from asd_edge.errors import AsdError
+
+if TYPE_CHECKING:
+    from asd_edge.audio import Channel
+    from asd_edge.bundle import Bundle
+    from asd_edge.detector import Decision, Detector
+
+
+class _ChannelType(click.ParamType):
+    name = "mean|N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Channel:
+        if value == "mean":
+            return "mean"
+        try:
+            number = int(value)
+        except ValueError:
+            number = -1
+        if number < 0:
+            self.fail(f"{value!r} is neither 'mean' nor the number of a channel, from 0")
+        return number
+
+
+_provider = click.option(
+    "--provider",
+    default="cpu",
+    show_default=True,
+    help="Where the network runs: cpu, cuda, ... or auto (CUDA where it works, else CPU).",
+)
+_threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Threads that the network may use.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
+
+
+@click.group(cls=AsdGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="asd-edge")
+def main() -> None:
+    """Score machine sounds with a bundle that asd-export made."""
+
+
+@main.command()
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--bundle",
+    required=True,
+    envvar="ASD_EDGE_BUNDLE",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="The bundle, a folder NAME.asd.",
+)
+@click.option(
+    "--section",
+    help="Section of the clips. Default: what DCASE file names say, else the nearest one.",
+)
+@click.option(
+    "--channel",
+    type=_ChannelType(),
+    help="Mean of all channels, or the number of one, from 0. Default: the bundle's.",
+)
+@click.option(
+    "--false-alarm-rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of normal clips that may be called anomalous. Default: the bundle's.",
+)
+@click.option("--threshold", type=float, help="Call scores from here on anomalous instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object a clip.")
+@_provider
+@_threads
+def score(
+    clips: tuple[Path, ...],
+    bundle: Path,
+    section: str | None,
+    channel: Channel | None,
+    false_alarm_rate: float | None,
+    threshold: float | None,
+    as_json: bool,
+    provider: str,
+    threads: int,
+) -> None:
+    """Score CLIPS, which are sound files and folders of them.
+
+    Clips that cannot be scored are named on stderr, the others are scored, and
+    the exit status is 1.
+    """
+    from asd_edge import audio
+    from asd_edge.detector import Detector
+
+    if threshold is not None and false_alarm_rate is not None:
+        raise click.UsageError("--threshold and --false-alarm-rate exclude each other.")
+    detector = Detector.load(
+        bundle,
+        provider=provider,
+        threads=threads,
+        false_alarm_rate=false_alarm_rate,
+        threshold=threshold,
+    )
+    if section is not None and section not in detector.scorer.sections:
+        known = ", ".join(detector.scorer.sections)
+        raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")
+    paths = audio.find(list(clips))
+    show = _print_json if as_json else _Table(paths)
+    failed = 0
+    with _progress(paths) as progress:
+        for path in progress:
+            try:
+                decision = detector.score(path, section=section, channel=channel)
+            except AsdError as error:
+                failed += 1
+                click.echo(f"Error: {error}", err=True)
+            else:
+                show(decision)
+    if failed:
+        click.echo(f"{failed} of {len(paths)} clips could not be scored.", err=True)
+        sys.exit(1)
+
+
+def _progress(paths: list[Path]) -> Any:
+    """Progress bar on stderr; printed rows show progress themselves, so only beside a pipe."""
+    hidden = len(paths) < 2 or sys.stdout.isatty() or not sys.stderr.isatty()
+    return click.progressbar(paths, label="Scoring", file=sys.stderr, hidden=hidden)
+
+
+def _print_json(decision: Decision) -> None:
+    click.echo(json.dumps(dataclasses.asdict(decision)))
+
+
+class _Table:
+    """Rows for people, each printed as soon as its clip is scored."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._width = min(max((len(str(path)) for path in paths), default=4), 72)
+        self._header_printed = False
+
+    def __call__(self, decision: Decision) -> None:
+        if not self._header_printed:
+            click.echo(
+                f"{'clip':{self._width}}  section  {'score':>9}  {'threshold':>9}  p-value  decision"
+            )
+            self._header_printed = True
+        clip = decision.clip
+        if len(clip) > self._width:
+            clip = "…" + clip[1 - self._width :]
+        section = decision.section if decision.section_known else f"~{decision.section}"
+        verdict = "ANOMALOUS" if decision.anomalous else "normal"
+        click.echo(
+            f"{clip:{self._width}}  {section:7}  {decision.score:9.4g}  {decision.threshold:9.4g}  "
+            f"{decision.p_value:7.3f}  "
+            + click.style(verdict, fg="red" if decision.anomalous else "green")
+        )
+
+
+@main.command()
+@_bundle_argument
+@_as_json
+def info(bundle: Path, as_json: bool) -> None:
+    """Say what a BUNDLE holds."""
+    from asd_edge.bundle import read
+    from asd_edge.detector import Detector
+
+    contents = read(bundle)
+    description = _describe(contents, Detector.from_bundle(contents, path=bundle))
+    if as_json:
+        click.echo(json.dumps(description))
+        return
+    for name, value in description.items():
+        if isinstance(value, dict):
+            click.echo(f"{name}:")
+            for key, inner in value.items():
+                click.echo(f"  {key:16}{_plain(inner)}")
+        else:
+            click.echo(f"{name:18}{value}")
+
+
+def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
+    references = contents.references
+    mel = dataclasses.asdict(contents.front_end.mel)
+    sections = {}
+    for section in detector.scorer.sections:
+        threshold = detector.threshold(section)
+        sections[section] = {
+            "references": int((references.sections == section).sum()),
+            "threshold": threshold.value,
+            "rule": threshold.rule,
+            "held_out_clips": threshold.n,
+        }
+    return {
+        "machine": contents.machine,
+        "clip_seconds": contents.front_end.clip_seconds,
+        "input": list(contents.front_end.shape),
+        "embedding": int(references.embeddings.shape[1]),
+        "model_bytes": len(contents.model),
+        "false_alarm_rate": contents.calibration.false_alarm_rate,
+        "mel": mel,
+        "scoring": dataclasses.asdict(contents.scoring),
+        "sections": sections,
+        "provenance": contents.provenance,
+    }
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@main.command()
+@_bundle_argument
+@_as_json
+@_provider
+@_threads
+def verify(bundle: Path, as_json: bool, provider: str, threads: int) -> None:
+    """Check a BUNDLE on this device.
+
+    Checks every file's digest, then replays the clip that the export stored and
+    compares mel, embedding and score. Exit status 1 if one differs.
+    """
+    from asd_edge.bundle import read
+    from asd_edge.detector import Detector
+    from asd_edge.verify import TOLERANCE
+    from asd_edge.verify import verify as replay
+
+    contents = read(bundle)
+    detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
+    checks = replay(detector, contents.golden)
+    for check in checks:
+        if as_json:
+            click.echo(json.dumps({**dataclasses.asdict(check), "passed": check.passed}))
+        else:
+            verdict = "ok" if check.passed else "DIFFERS"
+            click.echo(f"{check.stage:10} relative error {check.error:.1e}  {verdict}")
+    if not all(check.passed for check in checks):
+        click.echo(
+            f"Error: {bundle}: does not give on this device what the export saw "
+            f"(tolerance {TOLERANCE:g})",
+            err=True,
+        )
+        sys.exit(1)

@@ -1,0 +1,68 @@
+"""How every command ends: one line on stderr for a user's error, and the exit status.
+
+0    done
+1    an error of the input or of the file system, said in one line
+2    wrong usage (click's own)
+130  interrupted from the keyboard (128 + SIGINT)
+141  the reader of stdout went away, as in `... | head` (128 + SIGPIPE)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from asd_edge.errors import AsdError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+@contextmanager
+def report_errors() -> Iterator[None]:
+    """Turn what the block raises into click's ways to end: a line `Error: ...`, a status.
+
+    AsdError and OSError are about what the user gave or has; anything else is
+    a defect of the program and keeps its traceback.
+    """
+    try:
+        try:
+            yield
+        finally:
+            # A closed pipe has to show here: at shutdown it could only be a traceback.
+            sys.stdout.flush()
+    except BrokenPipeError as error:
+        # What is still buffered would raise again when Python closes stdout.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+        raise click.exceptions.Exit(BROKEN_PIPE) from error
+    except AsdError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        raise click.ClickException(f"{place}{error.strerror or error}") from error
+    except KeyboardInterrupt as error:
+        click.echo("Interrupted", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from error
+
+
+class AsdCommand(click.Command):
+    """A command whose errors end as this module says: `@click.command(cls=AsdCommand)`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with report_errors():
+            return super().invoke(ctx)
+
+
+class AsdGroup(click.Group):
+    """A group whose commands' errors end as this module says: `@click.group(cls=AsdGroup)`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with report_errors():
+            return super().invoke(ctx)

@@ -1,0 +1,93 @@
+"""What the name of a clip says: the file names of DCASE Task 2, 2020 to 2025, and of MIMII.
+
+2020         normal_id_00_00000000.wav, anomaly_id_00_00000000.wav, id_05_00000000.wav
+2021 - 2025  section_00_source_train_normal_0000[_attributes].wav
+             section_03_source_test_0000.wav   (unlabelled, 2021)
+             section_03_0000.wav               (unlabelled, 2022 and later)
+2025         section_00_supplement_noise_0000.wav: clean or noise-only supplements
+MIMII        <machine>/id_00/{normal,abnormal}/00000000.wav: the folders tell all
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+AUDIO_SUFFIXES = frozenset(
+    {
+        *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"),
+        *(".au", ".snd", ".caf", ".w64", ".rf64", ".voc"),
+    }
+)
+"""Lower-case suffixes of the self-describing audio formats that libsndfile reads."""
+
+
+@dataclass(frozen=True)
+class ClipName:
+    """What one file name says; an empty text where it says nothing.
+
+    `section` is the number as written ("00"), `domain` is "source" or "target",
+    `split` is "train" or "test", `label` is "normal" or "anomaly". `attributes`
+    is the raw text behind the number: published names misspell and reorder
+    them, so it is compared and shown, never parsed. A name without label and
+    split is an unlabelled evaluation clip, or a supplement if `supplement` is set.
+    """
+
+    section: str
+    domain: str = ""
+    split: str = ""
+    label: str = ""
+    attributes: str = ""
+    supplement: bool = False
+
+
+_ID_NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<section>\d+)_\d+")
+_SECTION_NAME = re.compile(
+    r"section_(?P<section>\d+)_(?:(?P<domain>source|target)_)?(?:(?P<split>train|test)_)?"
+    r"(?:(?P<label>normal|anomaly)_)?\d+(?:_(?P<attributes>.*))?"
+)
+# The words and their order differ between the supplements of one year, so all are allowed.
+_SUPPLEMENT_NAME = re.compile(
+    r"section_(?P<section>\d+)_(?P<words>(?:(?:source|target|normal|supplement|supplemental|"
+    r"supplementary|noise|machine|clean)_)+)\d+(?:_(?P<attributes>.*))?"
+)
+_SECTION_FOLDER = re.compile(r"(?:id|section)_(\d+)")
+
+
+def is_audio_name(name: str) -> bool:
+    """Say whether a file name has an audio suffix and is not hidden."""
+    return not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def parse_clip_name(name: str) -> ClipName | None:
+    """Read a DCASE Task 2 file name, with or without folders and suffix; None for any other."""
+    path = Path(name)
+    # Only a known suffix is cut: attributes may hold a dot of their own.
+    stem = path.stem if path.suffix.lower() in AUDIO_SUFFIXES else path.name
+    if match := _ID_NAME.fullmatch(stem):
+        return ClipName(section=match["section"], label=match["label"] or "")
+    if match := _SECTION_NAME.fullmatch(stem):
+        return ClipName(*(text or "" for text in match.groups()))
+    if match := _SUPPLEMENT_NAME.fullmatch(stem):
+        words = match["words"].split("_")
+        domain = next((word for word in words if word in ("source", "target")), "")
+        return ClipName(match["section"], domain, "", "", match["attributes"] or "", True)
+    return None
+
+
+def section_of_folder(name: str) -> str | None:
+    """Give "00" for a folder `id_00` (MIMII) or `section_00`; None for any other name."""
+    match = _SECTION_FOLDER.fullmatch(name.lower())
+    return match[1] if match else None
+
+
+def section_of(path: str | Path) -> str | None:
+    """Give the section of a clip: from its file name, else from the nearest folder `id_NN`."""
+    path = Path(path)
+    if name := parse_clip_name(path.name):
+        return name.section
+    for folder in path.parents:
+        if section := section_of_folder(folder.name):
+            return section
+    return None

@@ -1,0 +1,49 @@
+"""Replay a bundle's golden clip on this device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.bundle import Golden
+from asd_edge.detector import Detector
+
+# float32 arithmetic in another order (other CPU, other onnxruntime) differs by
+# about 1e-6; this is the contract between training, export and device.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Check:
+    """Agreement of one stage with the export; `error` is relative."""
+
+    stage: str
+    error: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the stage agrees; an error that is NaN does not."""
+        return self.error <= TOLERANCE
+
+
+def relative_error(value: NDArray[Any] | float, expected: NDArray[Any] | float) -> float:
+    """Largest difference, relative to the largest expected magnitude."""
+    a, b = np.asarray(value, np.float64), np.asarray(expected, np.float64)
+    if a.shape != b.shape:
+        return float("inf")
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), np.finfo(np.float32).tiny))
+
+
+def verify(detector: Detector, golden: Golden) -> list[Check]:
+    """Compare mel, embedding and score of a bundle's golden clip with what the export saw."""
+    mel = detector.front_end.features(golden.samples.astype(np.float32) / 32768)
+    embedding = detector.model.embed(mel[np.newaxis])
+    score = detector.scorer.score(embedding, golden.section).score
+    return [
+        Check("mel", relative_error(mel, golden.mel)),
+        Check("embedding", relative_error(embedding[0], golden.embedding)),
+        Check("score", relative_error(score, golden.score)),
+    ]

@@ -1,0 +1,30 @@
+"""Choosing where PyTorch computes."""
+
+from __future__ import annotations
+
+import torch
+
+from asd_edge.errors import AsdError
+
+
+class DeviceError(AsdError, ValueError):
+    """A device that PyTorch does not have here."""
+
+    def __init__(self, name: str) -> None:
+        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        super().__init__(f"device {name!r} is not there; PyTorch has: {', '.join(there)}")
+
+
+def choose_device(name: str) -> str:
+    """Give a device that works: "auto" is CUDA where PyTorch finds it, else the CPU.
+
+    Raises:
+        DeviceError: a device that is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # a PyTorch without CUDA asserts
+        raise DeviceError(name) from error
+    return name

@@ -1,0 +1,80 @@
+"""Scoring the test clips of a data set with a run or a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from asd_edge import bundle
+from asd_edge.detector import Detector
+from asd_edge.errors import AsdError, MissingFileError
+from asd_edge.scoring import Scorer
+from asd_training import reference_set, run
+from asd_training.clips import Clip
+from asd_training.errors import RunError
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a detector and the machine it knows."""
+
+    machine: str
+    detector: Detector
+
+
+def load_subject(path: Path, device: str = "cpu") -> Subject:
+    """Load a bundle (with onnxruntime on the CPU) or a run (with PyTorch on `device`).
+
+    Raises:
+        MissingFileError: no such folder.
+        RunError: neither, or a run that is damaged or not finished.
+        BundleError: a damaged bundle.
+    """
+    if not path.exists():
+        raise MissingFileError(path, "run or bundle")
+    if (path / bundle.MANIFEST).is_file():
+        contents = bundle.read(path)
+        return Subject(contents.machine, Detector.from_bundle(contents, path=path))
+    if not (path / run.CONFIG).is_file():
+        raise RunError(path, f"is neither a run ({run.CONFIG}) nor a bundle ({bundle.MANIFEST})")
+    config = run.read_config(path)
+    embeddings = run.read_embeddings(path)
+    model = run.load_model(path, config).to(device)
+    scorer = Scorer(config.preset.scoring, reference_set.references(config, embeddings))
+    calibration = reference_set.calibrate(scorer, embeddings)
+    return Subject(config.machine, Detector(config.preset.front_end, model, scorer, calibration))
+
+
+def score_clips(
+    detector: Detector, clips: Sequence[Clip], advance: Callable[[], None] = lambda: None
+) -> tuple[pd.DataFrame, list[AsdError]]:
+    """Score clips, each against its own section; one clip in memory at a time.
+
+    Returns:
+        the table of `asd_training.metrics`, a row a clip, and what could not be scored.
+    """
+    rows: list[dict[str, Any]] = []
+    errors: list[AsdError] = []
+    for clip in clips:
+        try:
+            decision = detector.score(clip.path, section=clip.section)
+        except AsdError as error:
+            errors.append(error)
+        else:
+            rows.append(
+                {
+                    "clip": clip.path.name,
+                    "machine": clip.machine,
+                    "section": clip.section,
+                    "domain": clip.domain,
+                    "label": clip.label,
+                    "score": decision.score,
+                    "anomalous": decision.anomalous,
+                }
+            )
+        advance()
+    return pd.DataFrame(rows), errors

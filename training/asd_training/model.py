@@ -1,0 +1,132 @@
+"""The network: mel spectrogram to embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from asd_training.presets import ModelConfig, PresetError
+
+# Spectrograms that go through the network at once outside of training; of the
+# report's network each takes about 100 MB on its way.
+_BATCH = 16
+
+
+class TripletCNN(nn.Module):
+    """Blocks of convolutions, a head, a linear layer.
+
+    A plain block is the report's: Conv2d, ReLU, BatchNorm2d, MaxPool2d, Dropout2d.
+    A separable one has a depthwise and a pointwise convolution, each followed by
+    BatchNorm2d and ReLU (MobileNet: Howard et al. 2017), in the place of the first
+    three. The size of the linear layer is found by passing zeros through.
+
+    Args:
+        config: see ModelConfig.
+        shape: of the input without the batch, (n_mels, n_frames).
+
+    Raises:
+        PresetError: the input is too small for the blocks.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig, shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.config = config
+        self.shape = shape
+        # Part of the model, so that the device cannot normalise otherwise.
+        self.register_buffer("mean", torch.zeros(shape[0], 1))
+        self.register_buffer("std", torch.ones(shape[0], 1))
+        blocks: list[nn.Module] = []
+        previous = 1
+        for i, channels in enumerate(config.channels):
+            blocks += _convolution(config, i, previous, channels)
+            if config.pool_kernel[i] > 1:
+                blocks.append(nn.MaxPool2d(config.pool_kernel[i], config.pool_stride[i]))
+            if config.dropout > 0:
+                blocks.append(nn.Dropout2d(config.dropout))
+            previous = channels
+        self.blocks = nn.Sequential(*blocks)
+        self.linear = nn.Linear(self._linear_input(), config.embedding_dim)
+
+    def _linear_input(self) -> int:
+        self.blocks.eval()  # or the zeros would enter the batch statistics
+        try:
+            with torch.no_grad():
+                size = self._head(self.blocks(torch.zeros(1, 1, *self.shape))).shape[1]
+        except RuntimeError as error:
+            raise PresetError("model", f"input {self.shape} is too small: {error}") from error
+        self.blocks.train()
+        return size
+
+    def _head(self, x: Tensor) -> Tensor:
+        if self.config.head == "time_mean":
+            x = x.mean(dim=3)
+        return x.flatten(1)
+
+    def set_normalization(self, clips: Iterable[NDArray[np.float32]]) -> None:
+        """Take mean and deviation of each band from clips [shape=(n_windows, n_mels, n_frames)]."""
+        if self.config.normalize == "none":
+            return
+        count, total, squares = 0, np.zeros(self.shape[0]), np.zeros(self.shape[0])
+        for windows in clips:
+            values = windows.astype(np.float64)
+            count += values[:, 0].size
+            total += values.sum(axis=(0, 2))
+            squares += np.square(values).sum(axis=(0, 2))
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        # The deviation of a band that is constant (above the recorder's cut-off, or
+        # without a filter) is rounding, 1e-8 of its mean; it must not be blown up to 1.
+        std = np.where(std > 1e-6 * np.abs(mean), std, 1.0)
+        self.mean.copy_(torch.from_numpy(mean[:, np.newaxis]))
+        self.std.copy_(torch.from_numpy(std[:, np.newaxis]))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Map mel [shape=(batch, n_mels, n_frames)] to embeddings [shape=(batch, d)]."""
+        x = ((mel - self.mean) / self.std).unsqueeze(1)
+        x = self.linear(self._head(self.blocks(x)))
+        if self.config.unit_norm:
+            x = nn.functional.normalize(x, dim=1)
+        return x
+
+    def embed(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embed arrays [shape=(n, n_mels, n_frames)] in evaluation mode -> [shape=(n, d)]."""
+        was_training = self.training
+        self.eval()
+        with torch.inference_mode():
+            parts = [
+                self(torch.from_numpy(mel[i : i + _BATCH]).to(self.mean.device)).cpu().numpy()
+                for i in range(0, len(mel), _BATCH)
+            ]
+        self.train(was_training)
+        return np.concatenate(parts)
+
+
+def _convolution(config: ModelConfig, i: int, inputs: int, outputs: int) -> list[nn.Module]:
+    kernel, stride, padding = config.kernel[i], config.stride[i], config.padding[i]
+    if not config.separable:
+        return [
+            nn.Conv2d(inputs, outputs, kernel, stride, padding),
+            nn.ReLU(),
+            nn.BatchNorm2d(outputs),
+        ]
+    if i == 0:
+        return [
+            nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        ]
+    return [
+        nn.Conv2d(inputs, inputs, kernel, stride, padding, groups=inputs, bias=False),
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(),
+        nn.Conv2d(inputs, outputs, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    ]
