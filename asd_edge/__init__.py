@@ -1,7 +1,7 @@
 """Anomalous sound detection on edge devices.
 
-    from asd_edge import Detector
-    decision = Detector.load("fan.asd").score("clip.wav")
+from asd_edge import Detector
+decision = Detector.load("fan.asd").score("clip.wav")
 """
 
 from __future__ import annotations

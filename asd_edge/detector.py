@@ -169,18 +169,21 @@ class Detector:
             MissingFileError, AudioError: see `audio.read`.
             ParameterError: an array without its rate, or with a wrong shape.
         """
-        front_end = self.front_end
-        if channel is None:
-            channel = front_end.channel
         if isinstance(clip, (str, Path)):
             name = str(clip)
-            y = audio.read(clip, front_end.mel.sr, channel)
+            y = self.read(clip, channel)
             section = section or section_of(clip)
         else:
             if sr is None:
                 raise ParameterError("sr", sr, "the rate of the samples in Hz")
-            y = audio.from_array(clip, sr, front_end.mel.sr, channel, name)
+            channel = self.front_end.channel if channel is None else channel
+            y = audio.from_array(clip, sr, self.front_end.mel.sr, channel, name)
         return self._decide(name, self.scorer.score(self.embed(y, name), section))
+
+    def read(self, path: str | Path, channel: audio.Channel | None = None) -> NDArray[np.float32]:
+        """Read a sound file as the front end wants it; see `audio.read`."""
+        channel = self.front_end.channel if channel is None else channel
+        return audio.read(path, self.front_end.mel.sr, channel)
 
     def embed(self, y: NDArray[np.float32], name: str | Path = "array") -> NDArray[np.float32]:
         """Embed every window of a clip.

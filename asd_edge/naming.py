@@ -68,7 +68,8 @@ def parse_clip_name(name: str) -> ClipName | None:
     if match := _ID_NAME.fullmatch(stem):
         return ClipName(section=match["section"], label=match["label"] or "")
     if match := _SECTION_NAME.fullmatch(stem):
-        return ClipName(*(text or "" for text in match.groups()))
+        section, domain, split, label, attributes = (text or "" for text in match.groups())
+        return ClipName(section, domain, split, label, attributes)
     if match := _SUPPLEMENT_NAME.fullmatch(stem):
         words = match["words"].split("_")
         domain = next((word for word in words if word in ("source", "target")), "")

@@ -92,7 +92,7 @@ class TripletCNN(nn.Module):
         x = ((mel - self.mean) / self.std).unsqueeze(1)
         x = self.linear(self._head(self.blocks(x)))
         if self.config.unit_norm:
-            x = nn.functional.normalize(x, dim=1)
+            x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(1e-12)
         return x
 
     def embed(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -148,7 +148,9 @@ class Preset:
 
 def names() -> list[str]:
     """Names of the presets that come with asd-edge."""
-    return sorted(p.name.removesuffix(".toml") for p in _folder().iterdir() if p.name != "__pycache__")
+    return sorted(
+        p.name.removesuffix(".toml") for p in _folder().iterdir() if p.name != "__pycache__"
+    )
 
 
 def load(name: str) -> Preset:

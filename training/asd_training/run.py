@@ -1,10 +1,10 @@
 """A run folder: what was trained, from what, how it went, and what it learned.
 
-    run.json         preset, data set, machine, seed, versions
-    checkpoint.pt    network, optimizer, epoch, history; written after every epoch
-    metrics.csv      loss by epoch
-    curves.png       the same as a picture
-    embeddings.npz   embeddings of the training clips, written when training is done
+run.json         preset, data set, machine, seed, versions
+checkpoint.pt    network, optimizer, epoch, history; written after every epoch
+metrics.csv      loss by epoch
+curves.png       the same as a picture
+embeddings.npz   embeddings of the training clips, written when training is done
 """
 
 from __future__ import annotations

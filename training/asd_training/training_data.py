@@ -99,9 +99,7 @@ def load_training_table(
     path = (cache or cache_folder()) / f"{machine}-{digest}.parquet"
     with bar() as progress:
         task = progress.add_task("Features", total=len(clips), note="")
-        done = feature_table.update(
-            path, clips, front_end, jobs, lambda: progress.advance(task)
-        )
+        done = feature_table.update(path, clips, front_end, jobs, lambda: progress.advance(task))
     if done.errors:
         more = f" (and {len(done.errors) - 1} more like it)" if len(done.errors) > 1 else ""
         raise DatasetError(data, f"has a clip that cannot be learned from: {done.errors[0]}{more}")

@@ -1,0 +1,38 @@
+# make demo    from a synthetic data set to decisions, in minutes
+# make test    all tests
+# make check   ruff, mypy, the C core under every compiler here with warnings as errors
+# make clean   remove what these made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Real recordings and published scores; the tests that want them are skipped without.
+RECORDINGS ?= $(wildcard ../shared/data)
+COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
+
+.PHONY: install demo test check clean
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml setup.py constraints.txt $(wildcard csrc/*)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(PYTEST_ARGS)
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	for cc in $(COMPILERS); do for file in csrc/*.c; do \
+	    echo "$$cc $$file"; \
+	    $$cc -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -fsyntax-only $$file || exit 1; \
+	done; done
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info asd_edge/*.so .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,141 @@
+"""From a run folder to a bundle."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asd_edge import audio
+from asd_edge.bundle import Bundle, Golden
+from asd_edge.calibration import Calibration
+from asd_edge.detector import Detector
+from asd_edge.errors import MissingFileError
+from asd_edge.model import EmbeddingModel
+from asd_edge.scoring import Scorer
+from asd_export import parity
+from asd_export.network import to_onnx
+from asd_training import reference_set, run
+from asd_training.clips import Clip, find_clips
+from asd_training.errors import DatasetError
+from asd_training.run import Embeddings, RunConfig
+
+PARITY_CLIPS = 16
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was exported, for the closing message."""
+
+    bundle: Bundle
+    parity: parity.Parity
+
+
+def export(
+    folder: Path,
+    output: Path,
+    *,
+    data: Path | None = None,
+    false_alarm_rate: float | None = None,
+) -> Export:
+    """Write a bundle for a finished run.
+
+    Args:
+        folder: the run.
+        output: the bundle, a folder NAME.asd; one that is there is replaced.
+        data: where the run's data set lies now, if it moved.
+        false_alarm_rate: that the bundle decides at unless told otherwise.
+
+    Raises:
+        MissingFileError: no run, or its data set is gone.
+        RunError: a run that is damaged or not finished.
+        DatasetError: the data set no longer has the run's clips.
+        ParityError: PyTorch, onnxruntime and the edge path disagree; nothing is written.
+        BundleError: `output` is taken by something else.
+    """
+    config = run.read_config(folder)
+    embeddings = run.read_embeddings(folder)
+    model = run.load_model(folder, config)
+    scorer = Scorer(config.preset.scoring, reference_set.references(config, embeddings))
+    calibration = reference_set.calibrate(scorer, embeddings)
+    if false_alarm_rate is not None:
+        calibration = Calibration(calibration.scores, false_alarm_rate)
+    clips = _clips(config, embeddings, data)
+    golden = _held_out(clips, embeddings)
+    front_end = config.preset.front_end
+    onnx = to_onnx(model, front_end)
+    contents = Bundle(
+        machine=config.machine,
+        front_end=front_end,
+        scoring=config.preset.scoring,
+        calibration=calibration,
+        references=scorer.references,
+        golden=_golden(golden, scorer, EmbeddingModel(onnx, front_end), config),
+        model=onnx,
+        provenance=_provenance(config, embeddings),
+    )
+    reference = Detector(front_end, model, scorer, calibration)
+    chosen = np.linspace(0, len(clips) - 1, min(PARITY_CLIPS, len(clips))).round().astype(int)
+    agreement = parity.check(contents, reference, [clips[i] for i in chosen], folder)
+    contents.provenance["parity"] = asdict(agreement)
+    contents.write(output)
+    return Export(contents, agreement)
+
+
+def _clips(config: RunConfig, embeddings: Embeddings, data: Path | None) -> list[Clip]:
+    """Find the sound files of the run's clips again."""
+    root = data or Path(config.data)
+    if not root.is_dir():
+        raise MissingFileError(
+            root, "folder with the sound files that the run was trained on; name it by --data"
+        )
+    known = set(embeddings.clips.tolist())
+    clips = [clip for clip in find_clips(root, config.machine) if clip.name in known]
+    if len(clips) < len(known):
+        raise DatasetError(
+            root, f"has {len(clips)} of the {len(known)} clips that the run was trained on"
+        )
+    return clips
+
+
+def _held_out(clips: list[Clip], embeddings: Embeddings) -> Clip:
+    """Pick a clip that is not a reference, so that its score is more than rounding."""
+    held = set(embeddings.clips[embeddings.held_out].tolist())
+    return next(clip for clip in clips if clip.name in held)
+
+
+def _golden(clip: Clip, scorer: Scorer, model: EmbeddingModel, config: RunConfig) -> Golden:
+    front_end = config.preset.front_end
+    y = audio.read(clip.path, front_end.mel.sr, front_end.channel)
+    # 16 bits are what the device replays, so they are also what the export looks at.
+    window = np.resize(y, front_end.n_samples)
+    samples = np.clip(np.round(window * 32768), -32768, 32767).astype(np.int16)
+    mel = front_end.features(samples.astype(np.float32) / 32768)
+    embedding = model.embed(mel[np.newaxis])
+    return Golden(
+        samples=samples,
+        mel=mel,
+        embedding=embedding[0],
+        score=scorer.score(embedding, clip.section).score,
+        section=clip.section,
+    )
+
+
+def _provenance(config: RunConfig, embeddings: Embeddings) -> dict[str, Any]:
+    held = embeddings.held_out
+    return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "preset": config.preset.name,
+        "seed": config.seed,
+        "data": Path(config.data).name,
+        "training_clips": len(np.unique(embeddings.clips[~held])),
+        "held_out_clips": len(np.unique(embeddings.clips[held])),
+        "exported_on": platform.machine(),
+        "versions": config.versions
+        | {name: version(name) for name in ("asd-edge", "onnx", "onnxruntime")},
+    }

@@ -1,0 +1,62 @@
+"""Do PyTorch, onnxruntime and the installed edge path agree? An export that differs is none."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from asd_edge.bundle import Bundle
+from asd_edge.detector import Detector
+from asd_edge.verify import TOLERANCE, relative_error
+from asd_export.errors import ParityError
+from asd_training.clips import Clip
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest relative differences over the clips compared."""
+
+    clips: int
+    embedding: float
+    score: float
+
+
+def check(contents: Bundle, reference: Detector, clips: Sequence[Clip], run: Path) -> Parity:
+    """Compare a bundle with the PyTorch detector it was made of, from sound files on.
+
+    The bundle is written to a temporary folder and read back by the installed
+    `asd_edge`, so files, front end, onnxruntime and scoring are those of a device.
+
+    Args:
+        contents: the bundle.
+        reference: the detector with the PyTorch network.
+        clips: real clips of the data set.
+        run: what messages call the run.
+
+    Raises:
+        ParityError: a relative difference above 1e-4, or one that is no number.
+    """
+    worst = {"the embedding": 0.0, "the score": 0.0}
+    # A clip that is its own reference has the score 0 but for rounding; what counts
+    # is how a difference compares with the scores of clips that are not.
+    scale = median(contents.calibration.pooled)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "parity.asd"
+        contents.write(path)
+        device = Detector.load(path)
+        for clip in clips:
+            expected = reference.score(clip.path, section=clip.section)
+            got = device.score(clip.path, section=clip.section)
+            y = device.read(clip.path)
+            errors = {
+                "the embedding": relative_error(device.embed(y), reference.embed(y)),
+                "the score": abs(got.score - expected.score) / max(expected.score, scale),
+            }
+            for stage, error in errors.items():
+                if not error <= TOLERANCE:
+                    raise ParityError(run, stage, clip.name, error, TOLERANCE)
+                worst[stage] = max(worst[stage], error)
+    return Parity(len(clips), worst["the embedding"], worst["the score"])

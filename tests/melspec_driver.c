@@ -1,0 +1,168 @@
+/* The C core without Python: every buffer is allocated to the byte, so that AddressSanitizer
+ * sees the first one too many, and power spectra are checked against the definition. */
+#include "melspec.h"
+#include "rfft.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void fail(const char *what, long a, long b)
+{
+    fprintf(stderr, "%s (%ld, %ld)\n", what, a, b);
+    exit(1);
+}
+
+static unsigned seed = 1;
+
+static double noise(void)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (double)(seed >> 8) / (1 << 23) - 1.0;
+}
+
+static double *doubles(size_t n)
+{
+    double *p = malloc((n ? n : 1) * sizeof *p);
+    if (p == NULL)
+        fail("no memory", (long)n, 0);
+    return p;
+}
+
+/* |sum_j x[j] exp(-2 pi i j k / n)|^2 for frames of noise of very different level. */
+static void check_rfft(size_t n)
+{
+    rfft_plan *plan = rfft_plan_create(n);
+    if (plan == NULL)
+        fail("rfft_plan_create", (long)n, 0);
+    double *re = doubles(rfft_tile_size(plan)), *im = doubles(rfft_tile_size(plan));
+    double *power = doubles(rfft_power_size(plan)), *work = doubles(rfft_workspace_size(plan));
+    double *x = doubles(n * RFFT_LANES);
+    for (size_t l = 0; l < RFFT_LANES; l++)
+        for (size_t j = 0; j < n; j++) {
+            const double v = noise() * pow(10.0, -5.0 * (double)l);
+            x[l * n + j] = v;
+            (j % 2 ? im : re)[j / 2 * RFFT_LANES + l] = v;
+        }
+    rfft_power(plan, re, im, power, work);
+    for (size_t l = 0; l < RFFT_LANES; l++) {
+        double energy = 0;
+        for (size_t j = 0; j < n; j++)
+            energy += x[l * n + j] * x[l * n + j];
+        for (size_t k = 0; k <= n / 2; k++) {
+            double a = 0, b = 0;
+            for (size_t j = 0; j < n; j++) {
+                const double angle = 6.283185307179586 * (double)(j * k % n) / (double)n;
+                a += x[l * n + j] * cos(angle);
+                b += x[l * n + j] * sin(angle);
+            }
+            if (!(fabs(power[k * RFFT_LANES + l] - (a * a + b * b)) < 1e-12 * (double)n * energy))
+                fail("rfft_power", (long)n, (long)k);
+        }
+    }
+    free(re), free(im), free(power), free(work), free(x);
+    rfft_plan_free(plan);
+}
+
+/* All frames at once, and each of them alone through a piece of the clip. */
+static void check_compute(const melspec_config *config, size_t n_samples)
+{
+    melspec_plan *plan;
+    if (melspec_plan_create(config, &plan) != MELSPEC_OK)
+        fail("melspec_plan_create", config->n_fft, config->n_mels);
+    const size_t frames = melspec_n_frames(plan, n_samples), mels = (size_t)config->n_mels;
+    double *filters = doubles(mels * ((size_t)config->n_fft / 2 + 1));
+    melspec_filterbank(plan, filters);
+    free(filters);
+    float *y = malloc(n_samples ? n_samples * sizeof *y : 1);
+    float *whole = malloc(frames ? mels * frames * sizeof *whole : 1);
+    float *one = malloc(mels * sizeof *one);
+    char *memory = malloc(melspec_workspace_size(plan) + 1);
+    if (y == NULL || whole == NULL || one == NULL || memory == NULL)
+        fail("no memory", config->n_fft, (long)n_samples);
+    void *work = memory + 1; /* any alignment */
+    for (size_t i = 0; i < n_samples; i++)
+        y[i] = (float)noise();
+    const melspec_status status =
+        melspec_compute(plan, y, n_samples, 0, frames, whole, frames, work);
+    if (status != (frames ? MELSPEC_OK : MELSPEC_TOO_SHORT))
+        fail("melspec_compute", config->n_fft, (long)n_samples);
+    for (size_t t = 0; t < frames; t++) {
+        if (melspec_compute(plan, y, n_samples, t, 1, one, 1, work) != MELSPEC_OK)
+            fail("melspec_compute of one frame", config->n_fft, (long)t);
+        for (size_t m = 0; m < mels; m++)
+            if (memcmp(&one[m], &whole[m * frames + t], sizeof *one) != 0)
+                fail("one frame differs from all", config->n_fft, (long)t);
+    }
+    if (frames && (melspec_compute(plan, y, n_samples, frames, 1, one, 1, work) !=
+                       MELSPEC_BAD_RANGE ||
+                   melspec_compute(plan, y, n_samples, 0, frames, whole, frames - 1, work) !=
+                       MELSPEC_BAD_RANGE))
+        fail("frames beyond the clip", config->n_fft, (long)n_samples);
+    if (n_samples < (size_t)config->n_fft &&
+        melspec_frames(plan, y, n_samples, 1, one, 1, work) != MELSPEC_BAD_RANGE)
+        fail("melspec_frames beyond the samples", config->n_fft, (long)n_samples);
+    free(y), free(whole), free(one), free(memory);
+    melspec_plan_free(plan);
+}
+
+static void check_refused(melspec_config config)
+{
+    melspec_plan *plan = (melspec_plan *)&config;
+    if (melspec_plan_create(&config, &plan) != MELSPEC_BAD_CONFIG || plan != NULL)
+        fail("a bad config was taken", config.n_fft, config.n_mels);
+}
+
+int main(void)
+{
+    for (size_t n = 2; n <= 200; n += 2)
+        check_rfft(n);
+    const size_t sizes[] = {242, 338, 400, 480, 882, 1000, 1022, 1024, 1250, 2018};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        check_rfft(sizes[i]);
+    if (rfft_plan_create(0) != NULL || rfft_plan_create(65) != NULL)
+        fail("rfft_plan_create of a bad size", 0, 65);
+    rfft_plan_free(NULL);
+    melspec_plan_free(NULL);
+
+    const int n_ffts[] = {64, 74, 100, 126};
+    const int hops[] = {1, 37, 64, 301};
+    for (int i = 0; i < 4; i++)
+        for (int h = 0; h < 4; h++)
+            for (int mode = 0; mode < 3; mode++)
+                for (size_t n = 0; n <= 300; n += n < 4 ? 1 : 17) {
+                    const melspec_config config = {
+                        .sr = 16000,
+                        .n_fft = n_ffts[i],
+                        .hop_length = hops[h],
+                        .n_mels = 1 + 13 * h,
+                        .fmin = 100.0 * i,
+                        .fmax = mode ? 8000 : 3333,
+                        .power = 1 + mode % 2,
+                        .log = h % 2 ? MELSPEC_LOG_DB : MELSPEC_LOG_NONE,
+                        .amin = 1e-10,
+                        .center = mode > 0,
+                        .pad_mode = mode == 2 ? MELSPEC_PAD_REFLECT : MELSPEC_PAD_CONSTANT,
+                    };
+                    check_compute(&config, n);
+                }
+
+    const melspec_config good = {16000, 64, 1, 8, 0, 8000, 2, MELSPEC_LOG_NONE, 1e-10, 1, 0};
+    check_compute(&good, 100);
+    melspec_config bad;
+    bad = good, bad.n_fft = 62, check_refused(bad);
+    bad = good, bad.n_fft = 65, check_refused(bad);
+    bad = good, bad.n_fft = -64, check_refused(bad);
+    bad = good, bad.n_fft = MELSPEC_MAX_N_FFT + 2, check_refused(bad);
+    bad = good, bad.hop_length = 0, check_refused(bad);
+    bad = good, bad.n_mels = 0, check_refused(bad);
+    bad = good, bad.fmax = 8001, check_refused(bad);
+    bad = good, bad.fmin = 8000, check_refused(bad);
+    bad = good, bad.fmin = -1, check_refused(bad);
+    bad = good, bad.fmin = NAN, check_refused(bad);
+    bad = good, bad.sr = INFINITY, check_refused(bad);
+    bad = good, bad.power = 3, check_refused(bad);
+    bad = good, bad.amin = 0, check_refused(bad);
+    return 0;
+}

@@ -1,0 +1,184 @@
+"""Reading what users have: formats, rates, channels, and files that are no sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from asd_edge import audio
+from asd_edge.errors import AsdError, AudioError, MissingFileError, ParameterError
+
+
+def noise(n: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    y = 0.2 * np.random.default_rng(seed).standard_normal((n, channels))
+    return np.clip(y, -0.99, 0.99).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "tolerance"),
+    [
+        ("wav", "PCM_16", 2**-15),
+        ("wav", "PCM_24", 2**-23),
+        ("wav", "PCM_U8", 2**-7),
+        ("wav", "FLOAT", 0.0),
+        ("flac", "PCM_16", 2**-15),
+        ("aiff", "PCM_16", 2**-15),
+        ("w64", "PCM_16", 2**-15),
+        ("caf", "PCM_16", 2**-15),
+    ],
+)
+def test_formats(tmp_path: Path, suffix: str, subtype: str, tolerance: float) -> None:
+    y = noise(4000)
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, y, 8000, subtype=subtype)
+    read = audio.read(path, 8000)
+    assert read.dtype == np.float32
+    assert read.flags.c_contiguous
+    np.testing.assert_allclose(read, y[:, 0], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "mp3"])
+def test_lossy_formats(tmp_path: Path, suffix: str) -> None:
+    t = np.arange(44100) / 44100
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * 440 * t), 44100)
+    y = audio.read(path, 44100)
+    spectrum = np.abs(np.fft.rfft(y[:44100]))
+    assert np.argmax(spectrum) == pytest.approx(440, abs=1)
+
+
+def test_mean_and_single_channels(tmp_path: Path) -> None:
+    y = noise(1000, channels=8)
+    path = tmp_path / "array.wav"
+    soundfile.write(path, y, 16000, subtype="FLOAT")
+    np.testing.assert_allclose(audio.read(path, 16000), y.mean(axis=1), atol=1e-7)
+    for channel in (0, 7):
+        np.testing.assert_array_equal(audio.read(path, 16000, channel), y[:, channel])
+    with pytest.raises(AudioError, match=r"array\.wav: has 8 channel.*asked for 8"):
+        audio.read(path, 16000, 8)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
+def test_resampling_keeps_a_tone(tmp_path: Path, rate: int) -> None:
+    def tone(sr: int) -> np.ndarray:
+        return 0.5 * np.sin(2 * np.pi * 1000 * np.arange(sr) / sr)
+
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, tone(rate), rate, subtype="FLOAT")
+    y = audio.read(path, 16000)
+    assert abs(len(y) - 16000) <= 1
+    inner = slice(1000, 15000)  # the filter has no samples beyond the ends
+    np.testing.assert_allclose(y[inner], tone(16000)[inner], atol=1e-4)
+
+
+def test_resampling_removes_what_would_alias() -> None:
+    t = np.arange(48000) / 48000
+    y = audio.from_array(np.sin(2 * np.pi * 12000 * t), 48000, 16000)
+    assert np.abs(y[1000:-1000]).max() < 1e-4
+
+
+def test_integer_arrays_have_the_scale_of_their_file(tmp_path: Path) -> None:
+    y = (noise(500) * 32768).astype(np.int16)
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, y, 16000, subtype="PCM_16")
+    np.testing.assert_array_equal(audio.from_array(y, 16000, 16000), audio.read(path, 16000))
+
+
+def broken_files(folder: Path) -> dict[str, tuple[bytes, str]]:
+    good = folder / "good.wav"
+    soundfile.write(good, noise(8000), 8000, subtype="PCM_16")
+    wav = good.read_bytes()
+    soundfile.write(folder / "good.flac", noise(8000), 8000)
+    flac = (folder / "good.flac").read_bytes()
+    soundfile.write(good, np.zeros((0, 1)), 8000, subtype="PCM_16")
+    zero_length = good.read_bytes()
+    soundfile.write(good, np.zeros(8000), 8000, subtype="PCM_16")
+    silent = good.read_bytes()
+    soundfile.write(good, np.full(8000, 0.25), 8000, subtype="PCM_16")
+    stuck = good.read_bytes()
+    bad = noise(8000)
+    bad[4000:4003] = np.nan
+    soundfile.write(good, bad, 8000, subtype="FLOAT")
+    nan = good.read_bytes()
+    return {
+        "empty.wav": (b"", "is empty"),
+        "text.wav": (b"no sound in here, just words\n" * 100, "cannot be read as sound"),
+        "cut_header.wav": (wav[:30], "cannot be read as sound"),
+        "cut.wav": (wav[:5000], r"truncated: 4956 of 16000 bytes"),
+        "cut.flac": (flac[: len(flac) // 2], r"truncated|cannot be read"),
+        "zero_length.wav": (zero_length, "holds no samples"),
+        "silent.wav": (silent, "is silent: all 8000 samples are 0"),
+        "stuck.wav": (stuck, r"is silent: all 8000 samples are 0\.25"),
+        "nan.wav": (nan, r"3 samples that are NaN or infinite, the first at 0\.500 s"),
+    }
+
+
+def test_broken_files_are_named_with_the_reason(tmp_path: Path) -> None:
+    for name, (content, reason) in broken_files(tmp_path).items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(AudioError, match=reason) as caught:
+            audio.read(path, 8000)
+        message = str(caught.value)
+        assert message.startswith(str(path))
+        assert "\n" not in message
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such file") as caught:
+        audio.read(tmp_path / "none.wav", 8000)
+    assert isinstance(caught.value, AsdError)
+    with pytest.raises(AudioError, match="is a folder"):
+        audio.read(tmp_path, 8000)
+
+
+def test_wav_from_a_pipe_has_no_length(tmp_path: Path) -> None:
+    """Recorders that cannot seek back leave a huge length; the sound is whole all the same."""
+    y = noise(2000)
+    path = tmp_path / "pipe.wav"
+    soundfile.write(path, y, 8000, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = (0xFFFFFFFF).to_bytes(4, "little")
+    content[4:8] = (0xFFFFFFFF).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert len(audio.read(path, 8000)) == 2000
+
+
+def test_arrays_are_checked() -> None:
+    with pytest.raises(ParameterError, match="shape"):
+        audio.from_array(np.zeros((2, 2, 2)), 8000, 8000)
+    with pytest.raises(ParameterError, match="dtype"):
+        audio.from_array(np.array(["a"]), 8000, 8000)
+    with pytest.raises(ParameterError, match="rate"):
+        audio.from_array(noise(10), 0, 8000)
+    with pytest.raises(AudioError, match="no samples"):
+        audio.from_array(np.zeros(0), 8000, 8000)
+
+
+def test_find_searches_folders_and_leaves_files(tmp_path: Path) -> None:
+    for name in ("b.WAV", "a/c.flac", "a/notes.txt", ".hidden/d.wav", "a/.e.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = audio.find([tmp_path, tmp_path / "missing.wav"])
+    assert [p.relative_to(tmp_path).as_posix() for p in found] == [
+        "a/c.flac",
+        "b.WAV",
+        "missing.wav",
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingFileError, match="sound files"):
+        audio.find([tmp_path / "empty"])
+
+
+def test_real_odd_formats(recordings: Path) -> None:
+    eight = recordings / "odd_formats" / "fan_8_channels_16k.wav"
+    stereo = recordings / "odd_formats" / "motor_stereo_44k.wav"
+    samples, rate = soundfile.read(eight, dtype="float64")
+    assert rate == 16000
+    np.testing.assert_allclose(audio.read(eight, 16000), samples.mean(axis=1), atol=1e-6)
+    samples, rate = soundfile.read(stereo)
+    assert rate == 44100
+    assert abs(len(audio.read(stereo, 16000)) - len(samples) * 16000 / 44100) <= 1

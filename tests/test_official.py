@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from asd_edge.errors import MissingFileError
+from asd_training.errors import DatasetError
+from asd_training.metrics import evaluate
+from asd_training.official import read_score_folder, write_result_csv, write_score_folder
+
+SOURCE = "section_00_source_test"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One group: AUC 3/4, one hit, one false alarm, one miss."""
+    path = tmp_path / "scores"
+    path.mkdir()
+    (path / f"anomaly_score_fan_{SOURCE}.csv").write_text(
+        f"{SOURCE}_normal_0000.wav,0.1\n{SOURCE}_normal_0001.wav,3e-1\n"
+        f"{SOURCE}_anomaly_0000.wav,0.2\n{SOURCE}_anomaly_0001.wav,12\n"
+    )
+    (path / f"decision_result_fan_{SOURCE}.csv").write_text(
+        f"{SOURCE}_normal_0000.wav,0\n{SOURCE}_normal_0001.wav,1\n"
+        f"{SOURCE}_anomaly_0000.wav,0\n{SOURCE}_anomaly_0001.wav,1\n"
+    )
+    return path
+
+
+def score_file(folder: Path) -> Path:
+    return folder / f"anomaly_score_fan_{SOURCE}.csv"
+
+
+def decision_file(folder: Path) -> Path:
+    return folder / f"decision_result_fan_{SOURCE}.csv"
+
+
+def test_reproduces_the_published_result(recordings: Path, tmp_path: Path) -> None:
+    published = recordings / "dcase2021_scores" / "autoencoder"
+    if not published.is_dir():
+        pytest.skip("the recordings hold no dcase2021_scores/autoencoder")
+    scores = read_score_folder(published)
+    assert len(scores) == sum(
+        len(path.read_text().splitlines()) for path in published.glob("anomaly_score_*.csv")
+    )
+    write_result_csv(evaluate(scores), tmp_path / "result.csv")
+    assert (tmp_path / "result.csv").read_bytes() == (published / "result.csv").read_bytes()
+
+    # And once more over our own files.
+    write_score_folder(scores, tmp_path / "copy")
+    pd.testing.assert_frame_equal(read_score_folder(tmp_path / "copy"), scores)
+    names = {path.name for path in published.glob("*_test.csv")}
+    assert {path.name for path in (tmp_path / "copy").iterdir()} == names
+
+
+def test_read(folder: Path) -> None:
+    (folder / "result.csv").write_text("fan\n")
+    scores = read_score_folder(folder)
+    assert list(scores["label"]) == ["normal", "normal", "anomaly", "anomaly"]
+    assert list(scores["score"]) == [0.1, 0.3, 0.2, 12.0]
+    assert list(scores["anomalous"]) == [False, True, False, True]
+    for column, value in {"machine": "fan", "section": "00", "domain": "source"}.items():
+        assert set(scores[column]) == {value}
+    row = evaluate(scores).rows.loc[0]
+    assert tuple(row[["auc", "precision", "recall", "f1"]]) == (0.75, 0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("machine", "file_ending", "clip", "expected"),
+    [
+        ("fan", "id_04.csv", "anomaly_id_04_00000007.wav", ("04", "", "anomaly")),
+        ("bandsaw", "section_00_test.csv", "section_00_0003.wav", ("00", "", "unknown")),
+        (
+            "HairDryer",
+            "section_00_test.csv",
+            "section_00_target_test_normal_0001_noAttribute.wav",
+            ("00", "target", "normal"),
+        ),
+        (
+            "slide_rail_2",
+            "section_03_target_test.csv",
+            "section_03_target_test_0000.wav",
+            ("03", "target", "unknown"),
+        ),
+        ("my_section_01", "section_00_test.csv", "recording 7.wav", ("00", "", "unknown")),
+    ],
+)
+def test_names_of_all_years(tmp_path: Path, machine, file_ending, clip, expected) -> None:
+    (tmp_path / f"anomaly_score_{machine}_{file_ending}").write_text(f"{clip},1.5\n")
+    (row,) = read_score_folder(tmp_path).to_dict("records")
+    assert row["machine"] == machine
+    assert (row["section"], row["domain"], row["label"]) == expected
+    assert pd.isna(row["anomalous"])
+
+
+def test_decisions_are_optional(folder: Path) -> None:
+    decision_file(folder).unlink()
+    results = evaluate(read_score_folder(folder))
+    assert results.rows["auc"][0] == 0.75
+    assert results.rows["precision"].isna().all()
+    write_result_csv(results, folder / "result.csv")
+    lines = (folder / "result.csv").read_text().splitlines()
+    assert lines[2].startswith("00,source,0.75,")
+    assert lines[2].endswith(",,,")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("no_comma", "1 fields"),
+        ("a.wav,1,2", "3 fields"),
+        ("a.wav,high", "'high' is no number"),
+        ("a.wav,", "'' is no number"),
+        ("a.wav,nan", "not finite"),
+        ("a.wav,-inf", "not finite"),
+        (f"{SOURCE}_normal_0000.wav,1", "a second time"),
+        ("section_00_target_test_normal_0009.wav,1", "domain target"),
+        ("section_01_source_test_normal_0009.wav,1", "section 01"),
+    ],
+)
+def test_malformed_score_lines(folder: Path, line: str, reason: str) -> None:
+    decision_file(folder).unlink()
+    with score_file(folder).open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(DatasetError, match=rf"{score_file(folder).name}:5: .*{reason}"):
+        read_score_folder(folder)
+
+
+def test_malformed_decisions(folder: Path) -> None:
+    text = decision_file(folder).read_text()
+    decision_file(folder).write_text(text.replace("normal_0001.wav,1", "normal_0001.wav,2"))
+    with pytest.raises(DatasetError, match=rf"{decision_file(folder).name}:2: decision 2"):
+        read_score_folder(folder)
+    decision_file(folder).write_text(text.replace("normal_0001", "normal_0009"))
+    with pytest.raises(DatasetError, match="has no line for section_00_source_test_normal_000"):
+        read_score_folder(folder)
+
+
+def test_folders_without_scores(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="no such folder"):
+        read_score_folder(tmp_path / "absent")
+    with pytest.raises(DatasetError, match="no scores"):
+        read_score_folder(tmp_path)
+    (tmp_path / "anomaly_score_fan_section_00_test.csv").touch()
+    with pytest.raises(DatasetError, match="no scores"):
+        read_score_folder(tmp_path)
+    (tmp_path / "anomaly_score_fan.csv").touch()
+    with pytest.raises(DatasetError, match="expected a name like"):
+        read_score_folder(tmp_path)
+
+
+def test_a_clip_in_two_files(folder: Path) -> None:
+    text = score_file(folder).read_text()
+    (folder / "anomaly_score_fan_section_00_test.csv").write_text(text)
+    with pytest.raises(DatasetError, match="also has a score in"):
+        read_score_folder(folder)
+
+
+def test_windows_line_ends_and_mark(folder: Path) -> None:
+    expected = read_score_folder(folder)
+    text = score_file(folder).read_text()
+    score_file(folder).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() + b"\r\n")
+    pd.testing.assert_frame_equal(read_score_folder(folder), expected)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    clips = {
+        "section_00_source_test_normal_0000.wav": ("source", "normal"),
+        "section_00_source_test_anomaly_0000_a, b.wav": ("source", "anomaly"),
+        "section_00_target_test_0000.wav": ("target", "unknown"),
+        "section_00_0000.wav": ("", "unknown"),
+    }
+    values = [0.1 + 0.2, 1e-300, -1.7976931348623157e308, 12345678.9]
+    scores = pd.DataFrame(
+        [
+            (clip, "ToyCar", "00", domain, label, value, value > 0)
+            for (clip, (domain, label)), value in zip(clips.items(), values, strict=True)
+        ],
+        columns=["clip", "machine", "section", "domain", "label", "score", "anomalous"],
+    )
+    write_score_folder(scores, tmp_path / "new" / "folder")
+    assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == sorted(
+        f"{kind}_ToyCar_section_00_{ending}"
+        for kind in ("anomaly_score", "decision_result")
+        for ending in ("source_test.csv", "target_test.csv", "test.csv")
+    )
+    again = read_score_folder(tmp_path / "new" / "folder")
+    pd.testing.assert_frame_equal(again.astype({"anomalous": bool}), scores)
+
+
+def test_no_stale_decisions(folder: Path) -> None:
+    scores = read_score_folder(folder)
+    write_score_folder(scores.drop(columns="anomalous"), folder)
+    assert not decision_file(folder).exists()
+    assert read_score_folder(folder)["anomalous"].isna().all()
+
+
+def test_written_lines(folder: Path, tmp_path: Path) -> None:
+    write_score_folder(read_score_folder(folder), tmp_path / "copy")
+    assert (
+        score_file(tmp_path / "copy").read_bytes()
+        == (
+            f"{SOURCE}_normal_0000.wav,0.1\n{SOURCE}_normal_0001.wav,0.3\n"
+            f"{SOURCE}_anomaly_0000.wav,0.2\n{SOURCE}_anomaly_0001.wav,12.0\n"
+        ).encode()
+    )
+    assert decision_file(tmp_path / "copy").read_bytes() == decision_file(folder).read_bytes()
+
+
+def test_result_layout(folder: Path, tmp_path: Path) -> None:
+    write_result_csv(evaluate(read_score_folder(folder)), tmp_path / "result.csv")
+    with (tmp_path / "result.csv").open(newline="") as file:
+        lines = list(csv.reader(file))
+    headings = ["AUC", "pAUC", "precision", "recall", "F1 score"]
+    assert lines[0] == ["fan"]
+    assert lines[1] == ["section", "domain", *headings]
+    assert [line[:2] for line in lines[2:5]] == [
+        ["00", "source"],
+        ["arithmetic mean", ""],
+        ["harmonic mean", ""],
+    ]
+    assert lines[5] == []
+    assert lines[6] == ["", "", *headings]
+    for line, mean in zip(lines[7:9], ("arithmetic", "harmonic"), strict=True):
+        assert line[0] == f"{mean} mean over all machine types, sections, and domains"
+        assert [float(field) for field in line[4:]] == [0.5, 0.5, 0.5]
+    assert lines[9:] == [[]]

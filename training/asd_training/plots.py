@@ -1,0 +1,313 @@
+"""ROC curves, score histograms and training curves as PNG files.
+
+matplotlib is imported when a plot is made, and only its object interface is used: no pyplot,
+no global state, no display. Colours are those of Okabe and Ito, told apart by colour-blind
+readers; line styles and hatches say the same once more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+
+from asd_edge.errors import OptionalDependencyError, ParameterError
+from asd_edge.files import atomic_path
+from asd_training.errors import DatasetError
+from asd_training.metrics import MAX_FPR, auc, check_scores, groups
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 120
+_BLUE, _VERMILLION, _GREEN, _ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+_INK, _GREY, _PALE = "#222222", "#888888", "#DDDDDD"
+_DOMAIN_STYLE = {"source": (_BLUE, "-"), "target": (_ORANGE, "--"), "": (_BLUE, "-")}
+_LABEL_STYLE = {
+    "normal": (_BLUE, "", "normal"),
+    "anomaly": (_VERMILLION, "///", "anomaly"),
+    "unknown": (_GREY, "", "unlabelled"),
+}
+
+
+def roc_plot(scores: pd.DataFrame, path: str | Path) -> None:
+    """Draw the ROC curves, one panel a machine and section, one curve a domain.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        See `asd_training.metrics`; unlabelled clips are left out.
+    path : str or Path
+        PNG file, replaced whole.
+
+    Raises
+    ------
+    DatasetError
+        No group has both normal and anomalous clips.
+    ParameterError
+        As `asd_training.metrics.check_scores`.
+    OptionalDependencyError
+        matplotlib is not installed.
+    """
+    check_scores(scores)
+    panels: dict[tuple[str, str], list[tuple[str, pd.DataFrame]]] = {}
+    for (machine, domain, section), group in groups(scores):
+        if {"normal", "anomaly"} <= set(group["label"]):
+            labelled = group.loc[group["label"] != "unknown"]
+            panels.setdefault((machine, section), []).append((domain, labelled))
+    if not panels:
+        raise DatasetError(path, "no ROC curve without both normal and anomalous clips")
+    panels = dict(sorted(panels.items()))
+
+    figure, axes = _grid([(*key, "") for key in panels], panel_width=2.2, panel_height=2.6)
+    shown: dict[str, Any] = {}
+    for ax, ((machine, section), curves) in zip(axes, panels.items(), strict=True):
+        ax.plot([0, 1], [0, 1], color=_PALE, linewidth=1, zorder=1)
+        ax.axvspan(0, MAX_FPR, color=_PALE, alpha=0.45, linewidth=0, zorder=0)
+        title = [_title(machine, section)]
+        for domain, group in curves:
+            positive = (group["label"] == "anomaly").to_numpy()
+            rates = roc_curve(positive, group["score"])[:2]
+            colour, style = _DOMAIN_STYLE.get(domain, (_GREEN, ":"))
+            (shown[domain or "ROC"],) = ax.plot(*rates, style, color=colour, linewidth=1.5)
+            title.append(f"{domain} {_summary(group)}".lstrip())
+        ax.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
+        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        ax.set_title("\n".join(title), fontsize=8, color=_INK)
+    _label(figure, "false-positive rate (shaded: part of the pAUC)", "true-positive rate")
+    _legend(figure, shown, "ROC curves")
+    _save(figure, path)
+
+
+def histogram_plot(
+    scores: pd.DataFrame,
+    path: str | Path,
+    thresholds: Mapping[Any, float] | None = None,
+) -> None:
+    """Draw histograms of the scores, one panel a machine, section and domain.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        See `asd_training.metrics`.
+    path : str or Path
+        PNG file, replaced whole.
+    thresholds : mapping or None
+        Section, or (machine, section), to the threshold drawn in its panels; sections that it
+        does not name get none.
+
+    Raises
+    ------
+    ParameterError
+        As `asd_training.metrics.check_scores`, or the table is empty.
+    OptionalDependencyError
+        matplotlib is not installed.
+    """
+    check_scores(scores)
+    panels = groups(scores)
+    if not panels:
+        raise ParameterError("scores", "an empty table", "at least one clip")
+    # By machine and section first, so that the two domains of a section are neighbours.
+    panels = sorted(panels, key=lambda item: (item[0][0], item[0][2]))
+    lines = thresholds or {}
+
+    keys = [(machine, section, domain) for (machine, domain, section), _ in panels]
+    figure, axes = _grid(keys, panel_width=2.5, panel_height=1.85)
+    shown: dict[str, Any] = {}
+    for ax, ((machine, domain, section), group) in zip(axes, panels, strict=True):
+        threshold = lines.get((machine, section), lines.get(section))
+        edges = _bin_edges(group["score"].to_numpy(dtype=float), threshold)
+        for label, (colour, hatch, legend) in _LABEL_STYLE.items():
+            values = group.loc[group["label"] == label, "score"].to_numpy(dtype=float)
+            if values.size:
+                counts, _ = np.histogram(values, edges)
+                shown[legend] = ax.stairs(
+                    counts,
+                    edges,
+                    fill=True,
+                    facecolor=(colour, 0.4),
+                    edgecolor=colour,
+                    hatch=hatch,
+                    linewidth=1.1,
+                )
+        if threshold is not None:
+            shown["threshold"] = ax.axvline(threshold, color=_INK, linewidth=1.3, linestyle="--")
+        ax.margins(x=0.02)
+        ax.locator_params(axis="x", nbins=4)
+        ax.locator_params(axis="y", nbins=4, integer=True)
+        title = f"{_title(machine, section, domain)}\n{_summary(group)}"
+        ax.set_title(title, fontsize=8, color=_INK)
+    _label(figure, "anomaly score", "clips")
+    _legend(figure, shown, "Anomaly scores")
+    _save(figure, path)
+
+
+def training_curves(history: pd.DataFrame, path: str | Path) -> None:
+    """Draw the losses by epoch; the lowest validation loss is marked.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Columns epoch, train_loss and, where there is one, val_loss; NaN leaves a gap.
+    path : str or Path
+        PNG file, replaced whole.
+
+    Raises
+    ------
+    ParameterError
+        A column is absent, the table empty or every loss NaN.
+    OptionalDependencyError
+        matplotlib is not installed.
+    """
+    if absent := {"epoch", "train_loss"} - set(history.columns):
+        raise ParameterError("columns of history", list(history.columns), f"also {sorted(absent)}")
+    figure = _figure(6.4, 3.8)
+    ax = figure.add_subplot()
+    _style(ax)
+    epochs = history["epoch"].to_numpy()
+    curves = {"train_loss": ("training", _BLUE, "-"), "val_loss": ("validation", _VERMILLION, "--")}
+    drawn = []
+    for column, (name, colour, style) in curves.items():
+        if column not in history.columns:
+            continue
+        losses = history[column].to_numpy(dtype=float)
+        finite = losses[np.isfinite(losses)]
+        if not finite.size:
+            continue
+        drawn.append(finite)
+        # One epoch is no line, so short histories show their points.
+        marker = "o" if len(epochs) <= 20 else ""
+        ax.plot(
+            epochs, losses, style, color=colour, marker=marker, markersize=3.5, label=name, lw=1.6
+        )
+        if column == "val_loss":
+            best = int(np.flatnonzero(losses == finite.min())[0])
+            ax.plot(
+                epochs[best],
+                losses[best],
+                "o",
+                markersize=8,
+                markerfacecolor="none",
+                markeredgecolor=_INK,
+                label=f"lowest, {losses[best]:.4g} at epoch {epochs[best]}",
+            )
+    if not drawn:
+        raise ParameterError("history", "no finite loss", "at least one")
+    values = np.concatenate(drawn)
+    if values.min() > 0 and values.max() > 30 * values.min():
+        ax.set_yscale("log")
+    elif values.min() >= 0:
+        ax.set_ylim(bottom=0)
+    first, last = float(epochs.min()), float(epochs.max())
+    margin = 0.02 * (last - first) or 0.5
+    ax.set_xlim(first - margin, last + margin)
+    ax.locator_params(axis="x", integer=True, min_n_ticks=1)
+    ax.set_xlabel("epoch", fontsize=10, color=_INK)
+    ax.set_ylabel("loss", fontsize=10, color=_INK)
+    ax.set_title("Training", fontsize=11, color=_INK)
+    ax.tick_params(labelsize=9)
+    ax.legend(fontsize=9, frameon=False)
+    _save(figure, path)
+
+
+def _bin_edges(scores: np.ndarray, threshold: float | None) -> np.ndarray:
+    """Edges of 1.5 sqrt(n) bins, at least 10, at most 40, over the scores and the threshold."""
+    low, high = float(scores.min()), float(scores.max())
+    if threshold is not None:
+        low, high = min(low, threshold), max(high, threshold)
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, min(40, max(10, round(1.5 * math.sqrt(scores.size)))) + 1)
+
+
+def _summary(group: pd.DataFrame) -> str:
+    counts = {label: int((group["label"] == label).sum()) for label in _LABEL_STYLE}
+    if counts["normal"] and counts["anomaly"]:
+        known = group.loc[group["label"] != "unknown"]
+        area = auc((known["label"] == "anomaly").to_numpy(), known["score"])
+        return f"AUC {area:.3f} ({counts['normal']} + {counts['anomaly']})"
+    return ", ".join(
+        f"{count} {_LABEL_STYLE[label][2]}" for label, count in counts.items() if count
+    )
+
+
+def _title(machine: str, section: str, domain: str = "") -> str:
+    return " ".join(filter(None, (machine, section, domain)))
+
+
+def _columns(keys: list[tuple[str, str, str]]) -> int:
+    """Columns of a grid somewhat wider than high, at most 6, that does not split a machine.
+
+    `keys` are (machine, section, domain), sorted. Where machines are too many panels for a
+    row or of different numbers, sections are kept whole instead, if they can be.
+    """
+    wanted = min(6, math.ceil(math.sqrt(1.6 * len(keys))))
+    for parts in (1, 2):
+        sizes = set(Counter(key[:parts] for key in keys).values())
+        if len(sizes) == 1 and (size := sizes.pop()) <= 6:
+            return min(len(keys), size * max(1, wanted // size))
+    return min(len(keys), wanted)
+
+
+def _grid(
+    keys: list[tuple[str, str, str]], panel_width: float, panel_height: float
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel a key, row by row; sizes in inches."""
+    columns = _columns(keys)
+    rows = math.ceil(len(keys) / columns)
+    figure = _figure(max(panel_width * columns, 4.2) + 0.5, panel_height * rows + 1.1)
+    axes = [figure.add_subplot(rows, columns, index + 1) for index in range(len(keys))]
+    for ax in axes:
+        _style(ax)
+        ax.tick_params(labelsize=7)
+    return figure, axes
+
+
+def _figure(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise OptionalDependencyError("matplotlib", "train") from None
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _style(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(_GREY)
+    ax.tick_params(color=_GREY, labelcolor=_INK)
+    ax.set_axisbelow(True)
+
+
+def _label(figure: Figure, x: str, y: str) -> None:
+    figure.supxlabel(x, fontsize=9, color=_INK)
+    figure.supylabel(y, fontsize=9, color=_INK)
+
+
+def _legend(figure: Figure, shown: Mapping[str, Any], title: str) -> None:
+    # The layout keeps room for a legend outside, not for one beside a figure title: it is both.
+    figure.legend(
+        list(shown.values()),
+        list(shown),
+        title=f"{title}; AUC (normal + anomalous clips)",
+        loc="outside upper center",
+        ncols=4,
+        fontsize=9,
+        title_fontsize=10,
+        frameon=False,
+    )
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI)
