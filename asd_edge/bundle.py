@@ -71,7 +71,7 @@ class Bundle:
     provenance: dict[str, Any]
 
     def write(self, path: str | Path) -> None:
-        """Write the bundle to the folder `path`, whole or not at all; one that is there is replaced.
+        """Write the bundle to the folder `path`, whole or not at all; a bundle there is replaced.
 
         Raises:
             BundleError: something else than a bundle is in the place.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from asd_edge.detector import Decision, Detector
 
 
-class _ChannelType(click.ParamType):
+class _ChannelType(click.ParamType[Any]):
     name = "mean|N"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Channel:
@@ -152,9 +152,8 @@ class _Table:
 
     def __call__(self, decision: Decision) -> None:
         if not self._header_printed:
-            click.echo(
-                f"{'clip':{self._width}}  section  {'score':>9}  {'threshold':>9}  p-value  decision"
-            )
+            columns = f"section  {'score':>9}  {'threshold':>9}  p-value  decision"
+            click.echo(f"{'clip':{self._width}}  {columns}")
             self._header_printed = True
         clip = decision.clip
         if len(clip) > self._width:

@@ -7,7 +7,7 @@ the device; nothing else decides how a clip is heard.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -35,7 +35,7 @@ class FrontEnd:
         channel: "mean" of all channels, or the number of one, from 0.
     """
 
-    mel: MelConfig = MelConfig()
+    mel: MelConfig = field(default_factory=MelConfig)
     clip_seconds: float = 10.0
     overlap: float = 0.5
     channel: Channel = "mean"

@@ -121,7 +121,8 @@ class Scorer:
         k = self.config.k
         if k is not None and k < d.shape[1]:
             d = np.partition(d, k - 1, axis=1)[:, :k]
-        return d.mean(axis=1)
+        mean: NDArray[np.float64] = d.mean(axis=1)
+        return mean
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def relative_error(value: NDArray[Any] | float, expected: NDArray[Any] | float) 
 
 def verify(detector: Detector, golden: Golden) -> list[Check]:
     """Compare mel, embedding and score of a bundle's golden clip with what the export saw."""
-    mel = detector.front_end.features(golden.samples.astype(np.float32) / 32768)
+    mel = detector.front_end.features(golden.samples.astype(np.float32) / np.float32(32768))
     embedding = detector.model.embed(mel[np.newaxis])
     score = detector.scorer.score(embedding, golden.section).score
     return [

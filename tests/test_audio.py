@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from asd_edge import audio
 from asd_edge.errors import AsdError, AudioError, MissingFileError, ParameterError
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from asd_edge import bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, BundleError, MissingFileError

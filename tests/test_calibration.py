@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from asd_edge.calibration import MIN_SECTION_CLIPS, Calibration, Gamma
-from asd_edge.errors import ParameterError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from asd_edge.calibration import MIN_SECTION_CLIPS, Calibration, Gamma
+from asd_edge.errors import ParameterError
 
 
 def gamma_scores(n: int, seed: int = 0, shape: float = 20.0, scale: float = 0.01) -> list[float]:

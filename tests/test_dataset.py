@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from asd_edge.errors import ParameterError
 from asd_edge.features import MelConfig
 from asd_edge.frontend import FrontEnd

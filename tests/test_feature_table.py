@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from conftest import write_tone
+
 from asd_edge.errors import MissingFileError
 from asd_edge.features import MelConfig
 from asd_edge.frontend import FrontEnd
@@ -17,7 +19,6 @@ from asd_training import feature_table
 from asd_training.clips import find_clips
 from asd_training.errors import DatasetError
 from asd_training.feature_table import load, update
-from conftest import write_tone
 
 FRONT_END = FrontEnd(MelConfig(sr=8000, n_fft=256, hop_length=128, n_mels=16), clip_seconds=0.5)
 

@@ -7,11 +7,12 @@ import json
 import librosa
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from asd_edge.errors import AudioError, ParameterError
 from asd_edge.features import MelConfig
 from asd_edge.frontend import FrontEnd
-from hypothesis import given
-from hypothesis import strategies as st
 
 SMALL = FrontEnd(MelConfig(sr=8000, n_fft=256, hop_length=128, n_mels=20), clip_seconds=0.5)
 

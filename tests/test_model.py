@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from asd_edge.errors import MissingFileError
 from asd_training import presets
 from asd_training.model import TripletCNN
 from asd_training.presets import Preset, PresetError
-from torch import nn
 
 
 def test_the_report_network_is_the_report_s() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from asd_edge.errors import ParameterError
-from asd_edge.scoring import References, Scorer, ScoringConfig, distances
 from sklearn.metrics.pairwise import cosine_distances
 from sklearn.neighbors import NearestNeighbors
+
+from asd_edge.errors import ParameterError
+from asd_edge.scoring import References, Scorer, ScoringConfig, distances
 
 
 def make_references(n: int = 40, d: int = 6, sections: int = 3) -> References:

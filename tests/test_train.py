@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import invoke, write_tone
+
 from asd_edge.errors import AsdError
 from asd_training import presets, run
 from asd_training.cli_train import main
-from conftest import invoke, write_tone
 
 
 def train(data: Path, preset: Path, folder: Path, *more: object, status: int = 0) -> str:

@@ -115,7 +115,7 @@ def _golden(clip: Clip, scorer: Scorer, model: EmbeddingModel, config: RunConfig
     # 16 bits are what the device replays, so they are also what the export looks at.
     window = np.resize(y, front_end.n_samples)
     samples = np.clip(np.round(window * 32768), -32768, 32767).astype(np.int16)
-    mel = front_end.features(samples.astype(np.float32) / 32768)
+    mel = front_end.features(samples.astype(np.float32) / np.float32(32768))
     embedding = model.embed(mel[np.newaxis])
     return Golden(
         samples=samples,

@@ -55,12 +55,13 @@ def to_onnx(model: TripletCNN, front_end: FrontEnd) -> bytes:
     del proto.metadata_props[:]
     proto.metadata_props.add(key=METADATA_KEY, value=json.dumps(front_end.to_dict()))
     onnx.checker.check_model(proto, full_check=True)
-    return proto.SerializeToString()
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's own progress and warnings from the user, who can do nothing about them."""
+    """Keep the exporter's progress and warnings from the user, who can do nothing about them."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

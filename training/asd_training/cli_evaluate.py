@@ -115,17 +115,16 @@ def _score(
 
 
 def _print_json(results: Results, scores: pd.DataFrame) -> None:
-    for row in _rows_with_sweep(results, scores).to_dict(orient="records"):
-        click.echo(json.dumps(_plain(row)))
-    for row in results.machine_means.to_dict(orient="records"):
-        click.echo(json.dumps(_plain(row)))
-    for row in results.overall.to_dict(orient="records"):
-        click.echo(json.dumps(_plain({"machine": "all", **row})))
+    _print_rows(_rows_with_sweep(results, scores))
+    _print_rows(results.machine_means)
+    _print_rows(results.overall, machine="all")
 
 
-def _plain(row: dict[str, object]) -> dict[str, object]:
-    """Give a row for JSON, which has no NaN: a metric that is missing is null."""
-    return {name: None if value != value else value for name, value in row.items()}
+def _print_rows(rows: pd.DataFrame, **more: str) -> None:
+    """Print JSON Lines; JSON has no NaN, so a metric that is missing is null."""
+    for row in rows.to_dict(orient="records"):
+        known = {str(name): None if value != value else value for name, value in row.items()}
+        click.echo(json.dumps({**more, **known}))
 
 
 def _rows_with_sweep(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
@@ -144,6 +143,7 @@ def _rows_with_sweep(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _print_table(results: Results, scores: pd.DataFrame) -> None:
+    import pandas as pd
     from rich.console import Console
     from rich.table import Table
 
@@ -166,10 +166,10 @@ def _print_table(results: Results, scores: pd.DataFrame) -> None:
             *(str(row["n_normal"]), str(row["n_anomaly"])),
             *(_number(row[name]) for name in names),
         )
-    means = results.machine_means.to_dict(orient="records")
+    means = [results.machine_means]
     if len(results.machine_means) > 2:
-        means += [{"machine": "all", **row} for row in results.overall.to_dict(orient="records")]
-    for row in means:
+        means.append(results.overall.assign(machine="all"))
+    for row in pd.concat(means).to_dict(orient="records"):
         table.add_row(
             row["machine"],
             f"{row['mean']} mean",

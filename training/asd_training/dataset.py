@@ -76,7 +76,7 @@ class MachineDataset(Dataset[tuple[object, ...]]):
         positive = int(own[(place + shift) % len(own)])
         negative = int(rng.choice(self._others[section]))
         anchor, other, apart = (
-            self._feature(row, int(rng.integers(self.table.clips["n_windows"].iat[row])))
+            self._feature(row, int(rng.integers(len(self.table.windows(row)))))
             for row in (i, positive, negative)
         )
         return anchor, other, apart

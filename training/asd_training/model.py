@@ -90,10 +90,11 @@ class TripletCNN(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """Map mel [shape=(batch, n_mels, n_frames)] to embeddings [shape=(batch, d)]."""
         x = ((mel - self.mean) / self.std).unsqueeze(1)
-        x = self.linear(self._head(self.blocks(x)))
+        embedding: Tensor = self.linear(self._head(self.blocks(x)))
         if self.config.unit_norm:
-            x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(1e-12)
-        return x
+            norm = torch.linalg.vector_norm(embedding, dim=1, keepdim=True)
+            embedding = embedding / norm.clamp_min(1e-12)
+        return embedding
 
     def embed(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embed arrays [shape=(n, n_mels, n_frames)] in evaluation mode -> [shape=(n, d)]."""

@@ -126,7 +126,7 @@ class Preset:
             scoring = dict(values["scoring"])
             references = _count(scoring.pop("references"))
             scoring["k"] = _count(scoring["k"])
-            model = {
+            model: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in values["model"].items()
             }

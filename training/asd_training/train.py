@@ -170,7 +170,8 @@ def _validation_loss(model: TripletCNN, dataset: MachineDataset, config: RunConf
 
 def _embed_triplet(model: TripletCNN, triplet: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     # One pass, so that the batch statistics are those of all three.
-    return model(torch.cat(triplet).to(model.mean.device)).chunk(3)
+    embedding: torch.Tensor = model(torch.cat(triplet).to(model.mean.device))
+    return embedding.chunk(3)
 
 
 def embed_clips(model: TripletCNN, table: FeatureTable, mask: np.ndarray) -> Embeddings:
