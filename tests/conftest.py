@@ -66,6 +66,7 @@ embedding_dim = 8
 unit_norm = true
 [training]
 epochs = 3
+min_triplets = 40
 batch_size = 8
 lr = 3e-3
 margin = 0.5

@@ -73,6 +73,14 @@ def test_triplets_depend_on_seed_and_epoch_alone() -> None:
     assert draw(1, 2, range(12)) != draw(2, 2, range(12))
 
 
+def test_few_clips_are_gone_through_several_times() -> None:
+    dataset = MachineDataset(make_table(SECTIONS), "train", min_items=25)
+    assert len(dataset) == 36
+    items = [rows_of(dataset[i]) for i in range(36)]
+    assert [item[0] for item in items] == 3 * list(range(12))
+    assert items[:12] != items[12:24]
+
+
 def test_a_section_of_one_clip_is_its_own_positive() -> None:
     dataset = MachineDataset(make_table(["00", "01", "01"]), "train")
     assert rows_of(dataset[0])[:2] == [0, 0]

@@ -18,10 +18,10 @@ LABELS = {"normal": 0, "anomaly": 1, "unknown": -1}
 class MachineDataset(Dataset[tuple[object, ...]]):
     """Clips of one machine and split.
 
-    A training item is (anchor, positive, negative): features of the i-th clip, of
-    another clip of its section (the same one if there is no other), and of a clip of
-    another section, each [shape=(n_mels, n_frames)]. The draw depends on the seed, the
-    epoch and i alone, so a resumed run sees the triplets of an uninterrupted one.
+    Training item i is (anchor, positive, negative): features of clip i modulo the number
+    of clips, of another clip of its section (the same one if there is no other), and of a
+    clip of another section, each [shape=(n_mels, n_frames)]. The draw depends on the seed,
+    the epoch and i alone, so a resumed run sees the triplets of an uninterrupted one.
 
     A test item is (feature, section, label): label 0 normal, 1 anomaly, -1 unknown.
 
@@ -31,13 +31,14 @@ class MachineDataset(Dataset[tuple[object, ...]]):
         table: features of the clips.
         split: "train" or "test".
         seed: of the draws.
+        min_items: training items to give at least, by going through the clips several times.
 
     Raises:
         SingleSectionError: training clips of fewer than two sections.
         ParameterError: no clips, or another split.
     """
 
-    def __init__(self, table: FeatureTable, split: str, seed: int = 0) -> None:
+    def __init__(self, table: FeatureTable, split: str, seed: int = 0, min_items: int = 1) -> None:
         if split not in ("train", "test"):
             raise ParameterError("split", split, "train or test")
         if len(table.clips) == 0:
@@ -46,6 +47,7 @@ class MachineDataset(Dataset[tuple[object, ...]]):
         self.split = split
         self.seed = seed
         self.epoch = 0
+        self._rounds = -(-min_items // len(table.clips)) if split == "train" else 1
         sections = table.clips["section"].to_numpy(dtype=str)
         self.sections = sections
         self.rows = {
@@ -57,7 +59,7 @@ class MachineDataset(Dataset[tuple[object, ...]]):
             raise SingleSectionError("training clips", machine, next(iter(self.rows)))
 
     def __len__(self) -> int:
-        return len(self.table.clips)
+        return len(self.table.clips) * self._rounds
 
     def __getitem__(self, i: int) -> tuple[object, ...]:
         if self.split == "train":
@@ -66,8 +68,9 @@ class MachineDataset(Dataset[tuple[object, ...]]):
         return self._feature(i, 0), clip["section"], LABELS[clip["label"]]
 
     def triplet(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Anchor i with a positive and a negative, as drawn in this epoch."""
+        """Give training item i, as drawn in this epoch."""
         rng = np.random.default_rng((self.seed, self.epoch, i))
+        i %= len(self.table.clips)
         section = self.sections[i]
         own = self.rows[section]
         # A shift by 1 .. n-1 from the anchor's own place never meets the anchor.

@@ -70,6 +70,8 @@ class TrainingConfig:
 
     Attributes:
         epochs: passes over the training clips, each the anchor of one triplet.
+        min_triplets: of an epoch; fewer clips than this are gone through several times,
+            each time with other positives and negatives.
         batch_size: triplets a step.
         lr: Adam's learning rate.
         margin: of TripletMarginLoss.
@@ -78,13 +80,14 @@ class TrainingConfig:
     """
 
     epochs: int
+    min_triplets: int
     batch_size: int
     lr: float
     margin: float
     holdout: float
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "lr", "margin"):
+        for name in ("epochs", "min_triplets", "batch_size", "lr", "margin"):
             if not getattr(self, name) > 0:
                 raise ParameterError(name, getattr(self, name), "a value above 0")
         if not 0 < self.holdout < 1:

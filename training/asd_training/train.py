@@ -73,7 +73,7 @@ def train(
     """
     preset = config.preset
     mask = held_out(table.clips, preset.training.holdout, config.seed)
-    training = MachineDataset(table.take(~mask), "train", config.seed)
+    training = MachineDataset(table.take(~mask), "train", config.seed, preset.training.min_triplets)
     validation = _validation(table.take(mask), config.seed)
 
     torch.manual_seed(config.seed)
@@ -89,7 +89,8 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         history = state["history"]
     else:
-        model.set_normalization(training.table.windows(i) for i in range(len(training)))
+        clips_seen = range(len(training.table.clips))
+        model.set_normalization(training.table.windows(i) for i in clips_seen)
     run.write_json(folder / run.CONFIG, config.to_dict())
 
     for epoch in range(len(history) + 1, preset.training.epochs + 1):

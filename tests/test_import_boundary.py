@@ -1,0 +1,96 @@
+"""The arrow points one way, and the device needs the base install alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# import name -> the packages of the project that may import it
+ALLOWED = {
+    "asd_edge": {"asd_edge", "numpy", "onnxruntime", "soundfile", "soxr", "click"},
+    "asd_training": {
+        *("asd_edge", "asd_training", "numpy", "pandas", "pyarrow", "scipy", "sklearn"),
+        *("torch", "matplotlib", "rich", "click", "soundfile"),
+    },
+    "asd_export": {"asd_edge", "asd_training", "asd_export", "numpy", "torch", "onnx", "click"},
+}
+FOLDERS = {
+    "asd_edge": ROOT / "asd_edge",
+    "asd_training": ROOT / "training" / "asd_training",
+    "asd_export": ROOT / "export" / "asd_export",
+}
+NOT_ON_THE_DEVICE = ("torch", "onnx", "onnxscript", "pandas", "sklearn", "matplotlib", "scipy")
+NOT_ON_THE_DEVICE += ("rich", "pyarrow", "librosa", "asd_training", "asd_export")
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_imports(package: str) -> None:
+    for path in FOLDERS[package].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                names = [node.module or ""]
+            else:
+                continue
+            for name in names:
+                top = name.split(".")[0]
+                assert top in sys.stdlib_module_names | ALLOWED[package], f"{path} imports {name}"
+
+
+def test_the_base_install_is_the_runtime() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {line.split(">")[0] for line in project["dependencies"]}
+    assert names == ALLOWED["asd_edge"] - {"asd_edge"}
+
+
+def test_the_device_works_without_the_workstation_s_packages(
+    tiny_bundle: Path, tiny_data: Path
+) -> None:
+    clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
+    program = f"""
+import importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {NOT_ON_THE_DEVICE!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+from asd_edge.cli import main
+bundle = {str(tiny_bundle)!r}
+for arguments in (
+    ["score", {str(clip)!r}, "--bundle", bundle, "--json"],
+    ["info", bundle, "--json"],
+    ["verify", bundle, "--json"],
+):
+    main(arguments, standalone_mode=False)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(lines) == 5
+
+
+def test_help_loads_no_heavy_module() -> None:
+    """On a Raspberry Pi, importing onnxruntime or torch takes longer than the help is read."""
+    program = """
+import sys
+from click.testing import CliRunner
+from importlib import import_module
+for module in ("asd_edge.cli", "asd_training.cli_train", "asd_training.cli_evaluate",
+               "asd_export.cli", "asd_training.cli_data"):
+    result = CliRunner().invoke(import_module(module).main, ["--help"])
+    assert result.exit_code == 0, result.output
+heavy = {"numpy", "onnxruntime", "soundfile", "torch", "pandas", "sklearn", "matplotlib", "onnx"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
