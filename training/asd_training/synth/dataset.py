@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import soundfile
 
@@ -122,18 +125,42 @@ def write_dataset(
     # Spawned, not forked: a fork copies the locks of other threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupt)
-    try:
-        for done, _ in enumerate(executor.map(write, specs, chunksize=4), 1):
-            if progress:
-                progress(done, len(specs))
-    finally:
-        executor.shutdown(cancel_futures=True)
+    with _one_interrupt():
+        try:
+            for done, _ in enumerate(executor.map(write, specs, chunksize=4), 1):
+                if progress:
+                    progress(done, len(specs))
+        finally:
+            executor.shutdown(cancel_futures=True)
     return len(specs)
 
 
 def _ignore_interrupt() -> None:
     """Leave Ctrl-C to the parent, which stops the work in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Let the first Ctrl-C stop the block, and no second one disturb its clearing up.
+
+    An interrupt inside the executor's shutdown would leave its processes waiting for ever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread receives signals
+        return
+
+    def once(number: int, frame: FrameType | None) -> None:
+        _ignore_interrupt()
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if callable(before):
+        signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _write_clip(out: Path, seconds: float, seed: int, spec: ClipSpec) -> None:
