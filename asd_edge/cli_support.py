@@ -17,10 +17,14 @@ from typing import Any
 
 import click
 
-from asd_edge.errors import AsdError
+from asd_edge.errors import AsdError, OptionalDependencyError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+
+# The base install is the runtime; the workstation's commands come with it and need more.
+_TRAIN = ("torch", "pandas", "pyarrow", "rich", "scipy", "sklearn", "matplotlib")
+_EXTRAS = dict.fromkeys(_TRAIN, "train") | dict.fromkeys(("onnx", "onnxscript"), "export")
 
 
 @contextmanager
@@ -47,6 +51,13 @@ def report_errors() -> Iterator[None]:
     except OSError as error:
         place = f"{error.filename}: " if error.filename is not None else ""
         raise click.ClickException(f"{place}{error.strerror or error}") from error
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in _EXTRAS:
+            raise
+        raise click.ClickException(
+            str(OptionalDependencyError(package, _EXTRAS[package]))
+        ) from error
     except KeyboardInterrupt as error:
         click.echo("Interrupted", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from error

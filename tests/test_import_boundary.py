@@ -27,7 +27,19 @@ FOLDERS = {
     "asd_export": ROOT / "export" / "asd_export",
 }
 NOT_ON_THE_DEVICE = ("torch", "onnx", "onnxscript", "pandas", "sklearn", "matplotlib", "scipy")
-NOT_ON_THE_DEVICE += ("rich", "pyarrow", "librosa", "asd_training", "asd_export")
+NOT_ON_THE_DEVICE += ("rich", "pyarrow", "librosa")
+
+
+def absent(*packages: str) -> str:
+    """Lines of Python after which packages cannot be imported."""
+    return f"""
+import importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {packages!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
 
 
 @pytest.mark.parametrize("package", FOLDERS)
@@ -57,12 +69,7 @@ def test_the_device_works_without_the_workstation_s_packages(
 ) -> None:
     clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
     program = f"""
-import importlib.abc, sys
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {NOT_ON_THE_DEVICE!r}:
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
+{absent(*NOT_ON_THE_DEVICE, "asd_training", "asd_export")}
 from asd_edge.cli import main
 bundle = {str(tiny_bundle)!r}
 for arguments in (
@@ -76,6 +83,30 @@ for arguments in (
     assert result.returncode == 0, result.stderr
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(lines) == 5
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "extra"),
+    [
+        ("asd_training.cli_train", ["data", "-o", "run"], "train"),
+        ("asd_training.cli_evaluate", ["run", "data"], "train"),
+        ("asd_training.cli_data", ["synth", "data"], "train"),
+        ("asd_training.cli_data", ["features", "data", "-o", "t.parquet"], "train"),
+        ("asd_export.cli", ["run", "-o", "b.asd"], "export"),
+    ],
+)
+def test_the_base_install_says_which_extra_is_missing(
+    module: str, arguments: list[str], extra: str
+) -> None:
+    program = f"""
+{absent(*NOT_ON_THE_DEVICE)}
+from {module} import main
+main({arguments!r})
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert f"pip install 'asd-edge[{extra}]'" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_help_loads_no_heavy_module() -> None:

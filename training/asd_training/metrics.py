@@ -60,18 +60,14 @@ class Sweep(NamedTuple):
 class Results:
     """What `evaluate` found; a missing metric is NaN.
 
-    Attributes
-    ----------
-    rows : DataFrame
-        One row a group, in the order of the official `result.csv` (machines sorted, then
-        source before target, then sections): machine, section, domain, n_normal, n_anomaly,
-        n_unknown, auc, pauc, precision, recall, f1.
-    machine_means : DataFrame
-        Two rows a machine: machine, mean ("arithmetic" or "harmonic"), auc, ..., f1.
-    overall : DataFrame
-        The same two means over all groups of all machines: mean, auc, ..., f1.
-    missing : tuple of Missing
-        The groups that lack metrics, in the order of `rows`.
+    Attributes:
+        rows: One row a group, in the order of the official `result.csv` (machines sorted, then
+            source before target, then sections): machine, section, domain, n_normal, n_anomaly,
+            n_unknown, auc, pauc, precision, recall, f1.
+        machine_means: Two rows a machine: machine, mean ("arithmetic" or "harmonic"), auc, ...,
+            f1.
+        overall: The same two means over all groups of all machines: mean, auc, ..., f1.
+        missing: The groups that lack metrics, in the order of `rows`.
     """
 
     rows: pd.DataFrame
@@ -112,21 +108,16 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
     The probability that a random anomaly scores higher than a random normal clip, ties
     counting one half (`sklearn.metrics.roc_auc_score`).
 
-    Parameters
-    ----------
-    labels : array-like, shape (n,)
-        0 or False for normal, 1 or True for anomaly; both must occur.
-    scores : array-like, shape (n,)
-        Finite; higher is more anomalous.
+    Args:
+        labels: [shape=(n,)] 0 or False for normal, 1 or True for anomaly; both must occur.
+        scores: [shape=(n,)] Finite; higher is more anomalous.
 
-    Returns
-    -------
-    float in [0, 1]
+    Returns:
+        float in [0, 1]
 
-    Raises
-    ------
-    ParameterError
-        On other shapes or labels, one class only, or a score that is NaN or infinite.
+    Raises:
+        ParameterError: On other shapes or labels, one class only, or a score that is NaN or
+            infinite.
     """
     positive, y_score = _labels_and_scores(labels, scores)
     return float(roc_auc_score(positive, y_score))
@@ -144,21 +135,16 @@ def pauc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR) -> floa
     (`sklearn.metrics.roc_auc_score` with `max_fpr`). The task descriptions of DCASE print
     the plain average A / p instead; every published figure is of the formula above.
 
-    Parameters
-    ----------
-    labels, scores : array-like, shape (n,)
-        As for `auc`.
-    max_fpr : float in (0, 1]
-        Largest false-positive rate of the part of the curve.
+    Args:
+        labels: [shape=(n,)] As for `auc`.
+        scores: [shape=(n,)] As for `auc`.
+        max_fpr: Largest false-positive rate of the part of the curve.
 
-    Returns
-    -------
-    float in [(1 - p / (2 - p)) / 2, 1], 0.4737 to 1 for p = 0.1
+    Returns:
+        float in [(1 - p / (2 - p)) / 2, 1], 0.4737 to 1 for p = 0.1
 
-    Raises
-    ------
-    ParameterError
-        As for `auc`, or when `max_fpr` is out of range.
+    Raises:
+        ParameterError: As for `auc`, or when `max_fpr` is out of range.
     """
     if not 0 < max_fpr <= 1:
         raise ParameterError("max_fpr", max_fpr, "a rate above 0 and at most 1")
@@ -172,10 +158,9 @@ def precision_recall_f1(labels: ArrayLike, decisions: ArrayLike) -> tuple[float,
     A denominator of zero is replaced by 2.2e-16, as the DCASE evaluators do, so that no
     detection at all gives 0 rather than NaN.
 
-    Parameters
-    ----------
-    labels, decisions : array-like, shape (n,)
-        0 or False for normal, 1 or True for anomalous.
+    Args:
+        labels: [shape=(n,)] 0 or False for normal, 1 or True for anomaly.
+        decisions: [shape=(n,)] 0 or False for normal, 1 or True for anomalous.
     """
     y_true, y_pred = np.asarray(labels, dtype=bool), np.asarray(decisions, dtype=bool)
     true_positives = int(np.count_nonzero(y_true & y_pred))
@@ -218,19 +203,14 @@ def evaluate(scores: pd.DataFrame, source: str | Path = "scores") -> Results:
     clips has no metrics, one without all its decisions no precision, recall and F1: these
     are NaN, in no mean, and named in `Results.missing`.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        See the module.
-    source : str or Path
-        What the table was made of, for messages.
+    Args:
+        scores: See the module.
+        source: What the table was made of, for messages.
 
-    Raises
-    ------
-    DatasetError
-        No clip is labelled, or no group has both normal and anomalous clips.
-    ParameterError
-        A column is absent, a label is none of the three, or a score is NaN or infinite.
+    Raises:
+        DatasetError: No clip is labelled, or no group has both normal and anomalous clips.
+        ParameterError: A column is absent, a label is none of the three, or a score is NaN or
+            infinite.
     """
     check_scores(scores)
     known = scores["label"] != "unknown"
@@ -334,22 +314,16 @@ def threshold_sweep(labels: ArrayLike, scores: ArrayLike, n: int = 100) -> Sweep
     It looks at the anomalies: it belongs to evaluation, and no deployed threshold comes
     from it.
 
-    Parameters
-    ----------
-    labels, scores : array-like, shape (n_clips,)
-        As for `auc`.
-    n : int
-        Number of thresholds, at least 2.
+    Args:
+        labels: [shape=(n,)] As for `auc`.
+        scores: [shape=(n,)] As for `auc`.
+        n: Number of thresholds, at least 2.
 
-    Returns
-    -------
-    Sweep
+    Returns:
         `threshold`, in the unit of the scores, and `auc` in [0.5, 1].
 
-    Raises
-    ------
-    ParameterError
-        As for `auc`, or when `n` is out of range.
+    Raises:
+        ParameterError: As for `auc`, or when `n` is out of range.
     """
     if n < 2:
         raise ParameterError("n", n, "at least 2 thresholds")

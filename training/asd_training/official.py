@@ -40,24 +40,17 @@ def read_score_folder(folder: str | Path) -> pd.DataFrame:
     file's name has none, from the names of the clips. A clip whose name says neither normal
     nor anomaly is "unknown". `anomalous` is nullable, NA where there is no decision file.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Other files in it are ignored.
+    Args:
+        folder: Other files in it are ignored.
 
-    Returns
-    -------
-    DataFrame
-        Columns clip, machine, section, domain, label, score, anomalous; groups in the
-        official order, the clips of one in the order of its file.
+    Returns:
+        Columns clip, machine, section, domain, label, score, anomalous; groups in the official
+        order, the clips of one in the order of its file.
 
-    Raises
-    ------
-    MissingFileError
-        There is no such folder.
-    DatasetError
-        No score file, a malformed line (named), a clip twice, a clip whose name
-        contradicts its file's, or decisions for other clips than were scored.
+    Raises:
+        MissingFileError: There is no such folder.
+        DatasetError: No score file, a malformed line (named), a clip twice, a clip whose name
+            contradicts its file's, or decisions for other clips than were scored.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -157,12 +150,9 @@ def write_score_folder(scores: pd.DataFrame, folder: str | Path) -> None:
     replaced whole; a group without all its decisions gets no decision file, and one that
     was there is removed.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        See `asd_training.metrics`.
-    folder : str or Path
-        Made if absent.
+    Args:
+        scores: See `asd_training.metrics`.
+        folder: Made if absent.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

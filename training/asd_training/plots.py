@@ -40,21 +40,14 @@ _LABEL_STYLE = {
 def roc_plot(scores: pd.DataFrame, path: str | Path) -> None:
     """Draw the ROC curves, one panel a machine and section, one curve a domain.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        See `asd_training.metrics`; unlabelled clips are left out.
-    path : str or Path
-        PNG file, replaced whole.
+    Args:
+        scores: See `asd_training.metrics`; unlabelled clips are left out.
+        path: PNG file, replaced whole.
 
-    Raises
-    ------
-    DatasetError
-        No group has both normal and anomalous clips.
-    ParameterError
-        As `asd_training.metrics.check_scores`.
-    OptionalDependencyError
-        matplotlib is not installed.
+    Raises:
+        DatasetError: No group has both normal and anomalous clips.
+        ParameterError: As `asd_training.metrics.check_scores`.
+        OptionalDependencyError: matplotlib is not installed.
     """
     check_scores(scores)
     panels: dict[tuple[str, str], list[tuple[str, pd.DataFrame]]] = {}
@@ -94,22 +87,15 @@ def histogram_plot(
 ) -> None:
     """Draw histograms of the scores, one panel a machine, section and domain.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        See `asd_training.metrics`.
-    path : str or Path
-        PNG file, replaced whole.
-    thresholds : mapping or None
-        Section, or (machine, section), to the threshold drawn in its panels; sections that it
-        does not name get none.
+    Args:
+        scores: See `asd_training.metrics`.
+        path: PNG file, replaced whole.
+        thresholds: Section, or (machine, section), to the threshold drawn in its panels;
+            sections that it does not name get none.
 
-    Raises
-    ------
-    ParameterError
-        As `asd_training.metrics.check_scores`, or the table is empty.
-    OptionalDependencyError
-        matplotlib is not installed.
+    Raises:
+        ParameterError: As `asd_training.metrics.check_scores`, or the table is empty.
+        OptionalDependencyError: matplotlib is not installed.
     """
     check_scores(scores)
     panels = groups(scores)
@@ -153,19 +139,13 @@ def histogram_plot(
 def training_curves(history: pd.DataFrame, path: str | Path) -> None:
     """Draw the losses by epoch; the lowest validation loss is marked.
 
-    Parameters
-    ----------
-    history : DataFrame
-        Columns epoch, train_loss and, where there is one, val_loss; NaN leaves a gap.
-    path : str or Path
-        PNG file, replaced whole.
+    Args:
+        history: Columns epoch, train_loss and, where there is one, val_loss; NaN leaves a gap.
+        path: PNG file, replaced whole.
 
-    Raises
-    ------
-    ParameterError
-        A column is absent, the table empty or every loss NaN.
-    OptionalDependencyError
-        matplotlib is not installed.
+    Raises:
+        ParameterError: A column is absent, the table empty or every loss NaN.
+        OptionalDependencyError: matplotlib is not installed.
     """
     if absent := {"epoch", "train_loss"} - set(history.columns):
         raise ParameterError("columns of history", list(history.columns), f"also {sorted(absent)}")
