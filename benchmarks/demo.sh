@@ -2,7 +2,7 @@
 # The whole way on a small synthetic data set: make demo. Everything goes below the folder given.
 set -eu
 out=${1:?usage: demo.sh FOLDER}
-machine=fan
+machine=valve
 say() { printf '\n$ %s\n' "$*"; "$@"; }
 
 rm -rf "$out"

@@ -52,17 +52,17 @@ def main(run: Path, output: Path, data: Path | None, false_alarm_rate: float | N
         f"embedding {parity.embedding:.0e}, score {parity.score:.0e}",
         err=True,
     )
-    rate = bundle.calibration.false_alarm_rate
-    for section in sections:
-        threshold = bundle.calibration.threshold(section)
-        note = ""
-        if threshold.rule == "gamma":
-            note = (
-                f"; {threshold.n} clips can promise no rate below 1 in {threshold.n + 1}, "
-                "so this one is extrapolated"
-            )
+    calibration = bundle.calibration
+    thresholds = {section: calibration.threshold(section) for section in sections}
+    click.echo(
+        f"threshold for a false-alarm rate of {calibration.false_alarm_rate:g}: "
+        + ", ".join(f"{t.value:.4g} (section {name})" for name, t in thresholds.items()),
+        err=True,
+    )
+    extrapolated = [t.n for t in thresholds.values() if t.rule == "gamma"]
+    if extrapolated:
         click.echo(
-            f"section {section}: threshold {threshold.value:.4g} for a false-alarm rate of "
-            f"{rate:g} ({threshold.rule}, {threshold.n} held-out clips{note})",
+            f"Warning: the threshold is extrapolated (gamma fit); {min(extrapolated)} held-out "
+            f"clips can promise no false-alarm rate below 1 in {min(extrapolated) + 1}",
             err=True,
         )
