@@ -17,6 +17,12 @@ Channel = int | Literal["mean"]
 # these in the header; everything up to the end of the file is then meant.
 _UNKNOWN_LENGTH = 0x7FFF_0000
 
+# Files of chunks, by their first four bytes: the byte order and the chunk with the sound.
+_SOUND_CHUNK: dict[bytes, tuple[Literal["little", "big"], bytes]] = {
+    b"RIFF": ("little", b"data"),  # WAV
+    b"FORM": ("big", b"SSND"),  # AIFF
+}
+
 
 def find(paths: list[Path]) -> list[Path]:
     """Name the sound files in `paths`: files as they are, folders searched through, sorted.
@@ -74,8 +80,7 @@ def read(path: str | Path, sr: int, channel: Channel = "mean") -> NDArray[np.flo
         with soundfile.SoundFile(path) as file:
             rate, frames, container = file.samplerate, file.frames, file.format
             samples = file.read(dtype="float32", always_2d=True)
-        if container in {"WAV", "WAVEX"}:
-            _check_wav_length(path, size)
+        _check_length(path, size)
     except soundfile.LibsndfileError as error:
         raise AudioError(path, f"cannot be read as sound ({error.error_string})") from error
     except OSError as error:
@@ -150,15 +155,16 @@ def _mono(y: NDArray[Any], channel: Channel, name: str | Path) -> NDArray[np.flo
     return np.asarray(mono, dtype=np.float32)
 
 
-def _check_wav_length(path: Path, size: int) -> None:
-    """Compare the data chunk's stated length with the file's; libsndfile silently clips it."""
+def _check_length(path: Path, size: int) -> None:
+    """Compare the sound chunk's stated length with the file's; libsndfile silently clips it."""
     with path.open("rb") as file:
-        riff = file.read(12)
-        if riff[:4] != b"RIFF":
+        form = file.read(12)[:4]
+        if form not in _SOUND_CHUNK:
             return
+        byte_order, wanted = _SOUND_CHUNK[form]
         while len(header := file.read(8)) == 8:
-            length = int.from_bytes(header[4:], "little")
-            if header[:4] == b"data":
+            length = int.from_bytes(header[4:], byte_order)
+            if header[:4] == wanted:
                 present = size - file.tell()
                 if present < length < _UNKNOWN_LENGTH:
                     raise AudioError(

@@ -93,6 +93,8 @@ def broken_files(folder: Path) -> dict[str, tuple[bytes, str]]:
     wav = good.read_bytes()
     soundfile.write(folder / "good.flac", noise(8000), 8000)
     flac = (folder / "good.flac").read_bytes()
+    soundfile.write(folder / "good.aiff", noise(8000), 8000, subtype="PCM_16")
+    aiff = (folder / "good.aiff").read_bytes()
     soundfile.write(good, np.zeros((0, 1)), 8000, subtype="PCM_16")
     zero_length = good.read_bytes()
     soundfile.write(good, np.zeros(8000), 8000, subtype="PCM_16")
@@ -108,6 +110,7 @@ def broken_files(folder: Path) -> dict[str, tuple[bytes, str]]:
         "text.wav": (b"no sound in here, just words\n" * 100, "cannot be read as sound"),
         "cut_header.wav": (wav[:30], "cannot be read as sound"),
         "cut.wav": (wav[:5000], r"truncated: 4956 of 16000 bytes"),
+        "cut.aiff": (aiff[:9000], r"truncated: \d+ of 16008 bytes"),
         "cut.flac": (flac[: len(flac) // 2], r"truncated|cannot be read"),
         "zero_length.wav": (zero_length, "holds no samples"),
         "silent.wav": (silent, "is silent: all 8000 samples are 0"),
