@@ -23,7 +23,7 @@ demo: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
