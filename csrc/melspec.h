@@ -29,11 +29,13 @@ typedef enum {
     MELSPEC_BAD_CONFIG, /* a field of the config outside the range stated at it */
     MELSPEC_TOO_SHORT,  /* fewer samples than melspec_n_frames needs for one frame */
     MELSPEC_BAD_RANGE,  /* frames asked for that the samples do not give */
+    MELSPEC_NO_INSTRUCTION_SET, /* none of that name, or not on this machine */
     MELSPEC_NO_MEMORY
 } melspec_status;
 
 typedef enum { MELSPEC_PAD_CONSTANT = 0, MELSPEC_PAD_REFLECT } melspec_pad_mode;
 typedef enum { MELSPEC_LOG_NONE = 0, MELSPEC_LOG_DB } melspec_log;
+typedef enum { MELSPEC_FLOAT = 0, MELSPEC_PCM16 } melspec_format; /* int16, scaled by 1/32768 */
 
 #define MELSPEC_MIN_N_FFT 64
 #define MELSPEC_MAX_N_FFT 1048576
@@ -54,8 +56,14 @@ typedef struct {
 
 typedef struct melspec_plan melspec_plan;
 
-/* On MELSPEC_OK *plan is to be freed with melspec_plan_free, else it is NULL. */
-melspec_status melspec_plan_create(const melspec_config *config, melspec_plan **plan);
+/* The i-th instruction set that plans can be made for here, fastest first; NULL at the end:
+ * "avx512", "avx2", "sse2", "neon", "scalar". */
+const char *melspec_instruction_set(size_t i);
+
+/* instruction_set is one of those names, or NULL for the fastest.
+ * On MELSPEC_OK *plan is to be freed with melspec_plan_free, else it is NULL. */
+melspec_status melspec_plan_create(const melspec_config *config, const char *instruction_set,
+                                   melspec_plan **plan);
 
 void melspec_plan_free(melspec_plan *plan); /* NULL is allowed */
 
@@ -73,13 +81,14 @@ void melspec_filterbank(const melspec_plan *plan, double *out);
 
 /* Frames first .. first + count - 1 of the clip y. Frame t, band m goes to
  * out[m * out_stride + (t - first)]; out_stride >= count. */
-melspec_status melspec_compute(const melspec_plan *plan, const float *y, size_t n_samples,
-                               size_t first, size_t count, float *out, size_t out_stride,
-                               void *workspace);
+melspec_status melspec_compute(const melspec_plan *plan, const void *y, melspec_format format,
+                               size_t n_samples, size_t first, size_t count, float *out,
+                               size_t out_stride, void *workspace);
 
 /* The same for samples whose padding, if any, is already there: frame t starts at y[t hop].
  * For streams, which hold a piece of the clip at a time. */
-melspec_status melspec_frames(const melspec_plan *plan, const float *y, size_t n_samples,
-                              size_t count, float *out, size_t out_stride, void *workspace);
+melspec_status melspec_frames(const melspec_plan *plan, const void *y, melspec_format format,
+                              size_t n_samples, size_t count, float *out, size_t out_stride,
+                              void *workspace);
 
 #endif
