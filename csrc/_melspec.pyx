@@ -90,6 +90,7 @@ cdef class Plan:
     """A melspec_plan: read-only once built, so threads share it without a lock."""
 
     cdef melspec_plan *_plan
+    cdef void *_spare  # a workspace between calls: fresh pages would cost as much as a short clip
     cdef Py_ssize_t _n_mels
     cdef Py_ssize_t _n_bins
 
@@ -120,6 +121,7 @@ cdef class Plan:
 
     def __dealloc__(self):
         melspec_plan_free(self._plan)
+        free(self._spare)
 
     def compute(self, const samples_t[::1] y not None):
         """Mel spectrogram of a whole clip, padded as configured [shape=(n_mels, n_frames)]."""
@@ -146,17 +148,22 @@ cdef class Plan:
         cdef float[:, ::1] view = out
         cdef float *result = &view[0, 0] if n_frames > 0 else NULL
         cdef melspec_status status = MELSPEC_NO_MEMORY
-        cdef void *work
+        cdef void *work = self._spare
+        self._spare = NULL  # under the interpreter's lock; a thread that finds NULL makes its own
         with nogil:
-            work = malloc(melspec_workspace_size(self._plan))
+            if work == NULL:
+                work = malloc(melspec_workspace_size(self._plan))
             if work != NULL:
                 if padded:
-                    status = melspec_compute(self._plan, samples, format, n_samples, 0, n_frames, result,
-                                             n_frames, work)
+                    status = melspec_compute(self._plan, samples, format, n_samples, 0,
+                                             n_frames, result, n_frames, work)
                 else:
-                    status = melspec_frames(self._plan, samples, format, n_samples, n_frames, result,
-                                            n_frames, work)
-                free(work)
+                    status = melspec_frames(self._plan, samples, format, n_samples, n_frames,
+                                            result, n_frames, work)
+        if self._spare == NULL:
+            self._spare = work
+        else:
+            free(work)
         _check(status)
         return out
 

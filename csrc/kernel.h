@@ -41,6 +41,7 @@ typedef struct {
     size_t weights_at;               /* a slot's weight in band s and in band s - 1 */
     size_t trust_at;                 /* a band's (scale, offset), see tile_compute */
     int power, db;
+    double image;                    /* see `doubts` in tile.h */
     double amin, db_scale, db_floor; /* dB: db_scale ln(mel), db_floor where mel <= amin */
 
     const float *table_f32;

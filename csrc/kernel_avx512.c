@@ -11,6 +11,7 @@
 #endif
 
 #define LOAD_SSE2
+#define LOAD_AVX
 #include "tile_load.h"
 
 #define REAL_BITS 32
@@ -18,6 +19,7 @@
 #define V_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define V_SQRT(a) _mm512_sqrt_ps(a)
 #define V_MIN(a, b) _mm512_min_ps(a, b)
+#define V_MAX(a, b) _mm512_max_ps(a, b)
 #define V_SPLAT(x) _mm512_set1_ps(x)
 #define V_SAMPLES(p) _mm512_loadu_ps(p)
 #define V_OUT(p, v) _mm512_storeu_ps(p, v)
@@ -29,6 +31,7 @@
 #define V_FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
 #define V_SQRT(a) _mm512_sqrt_pd(a)
 #define V_MIN(a, b) _mm512_min_pd(a, b)
+#define V_MAX(a, b) _mm512_max_pd(a, b)
 #define V_SPLAT(x) _mm512_set1_pd(x)
 #define V_SAMPLES(p) _mm512_cvtps_pd(_mm256_loadu_ps(p))
 #define V_OUT(p, v) _mm256_storeu_ps(p, _mm512_cvtpd_ps(v))

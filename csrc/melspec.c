@@ -298,14 +298,19 @@ static const void *frame_samples(const melspec_plan *plan, const clip *clip, siz
     const char *y = clip->y;
     if (is_inside(plan, clip, t))
         return y + (begin - pad) * size;
-    for (size_t j = 0; j < n_fft; j++) {
+    for (size_t j = 0; j < n_fft;) {
         const size_t at = begin + j;
-        if (at >= pad && at - pad < n)
-            memcpy(edge + j * size, y + (at - pad) * size, size);
-        else if (plan->config.pad_mode == MELSPEC_PAD_CONSTANT)
+        if (at >= pad && at - pad < n) { /* all that the clip has, at once */
+            const size_t rest = n - (at - pad), count = rest < n_fft - j ? rest : n_fft - j;
+            memcpy(edge + j * size, y + (at - pad) * size, count * size);
+            j += count;
+            continue;
+        }
+        if (plan->config.pad_mode == MELSPEC_PAD_CONSTANT)
             memset(edge + j * size, 0, size);
         else
             memcpy(edge + j * size, y + (at < pad ? pad - at : 2 * (n - 1) + pad - at) * size, size);
+        j++;
     }
     return edge;
 }

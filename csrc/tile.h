@@ -3,7 +3,7 @@
  *
  *     REAL_BITS            32 or 64: float or double
  *     W                    lanes
- *     V_FMA, V_SQRT, V_MIN on vectors; V_FMA(a, b, c) = a b + c, fused where the machine can
+ *     V_FMA, V_SQRT, V_MIN, V_MAX on vectors; V_FMA(a, b, c) = a b + c, fused where the machine can
  *     V_SPLAT(x)           all lanes x
  *     V_SAMPLES(p)         W floats at p, of any alignment
  *     V_OUT(p, v)          W floats to p, of any alignment
@@ -62,6 +62,8 @@
 #define pass F(pass)
 #define row_passes F(row_passes)
 #define last_pass F(last_pass)
+#define level F(level)
+#define add_level F(add_level)
 #define store_bin F(store_bin)
 #define unfold_pair F(unfold_pair)
 #define unfold_rows F(unfold_rows)
@@ -251,7 +253,16 @@ INLINE void columns(int A, const tile_plan *plan, const tile_source *source, REA
 /* Stockham's pass: y[q + s (r p + i)] = w(N)^(p i) sum_k x[q + s (p + M k)] w(r)^(k i), N = r M */
 INLINE void pass(int r, size_t M, size_t s, const REAL *w, const REAL *x, REAL *y)
 {
-    for (size_t p = 0; p < M; p++, w += 2 * (r - 1), x += s * 2 * W, y += s * (size_t)r * 2 * W)
+    for (size_t q = 0; q < s; q++) { /* p = 0: twiddles are 1 */
+        cplx z[TILE_MAX_COLUMNS];
+        for (int k = 0; k < r; k++)
+            z[k] = load(x + (q + s * M * (size_t)k) * 2 * W);
+        dft(r, z);
+        for (int i = 0; i < r; i++)
+            store(y + (q + s * (size_t)i) * 2 * W, z[i]);
+    }
+    for (size_t p = 1; p < M; p++) {
+        w += 2 * (r - 1), x += s * 2 * W, y += s * (size_t)r * 2 * W;
         for (size_t q = 0; q < s; q++) {
             cplx z[TILE_MAX_COLUMNS];
             for (int k = 0; k < r; k++)
@@ -261,6 +272,7 @@ INLINE void pass(int r, size_t M, size_t s, const REAL *w, const REAL *x, REAL *
             for (int i = 1; i < r; i++)
                 store(y + (q + s * (size_t)i) * 2 * W, times_twiddle(z[i], w + 2 * (i - 1)));
         }
+    }
 }
 
 /* All passes of a row but the last, through two buffers; gives the one that holds the result. */
@@ -291,6 +303,17 @@ INLINE void last_pass(const REAL *x, size_t q, size_t s, cplx *z)
     dft4(&z[0], &z[1], &z[2], &z[3]);
 }
 
+/* What `doubts` has to know of the bins: the sum of |X|^2, and the largest of two mirrored bins. */
+typedef struct {
+    vec energy, loudest;
+} level;
+
+INLINE void add_level(level *level, vec pair)
+{
+    level->energy = level->energy + pair;
+    level->loudest = V_MAX(level->loudest, pair);
+}
+
 /* A bin, of amplitude or power, from its power. */
 INLINE void store_bin(int power, REAL *bin, vec v)
 {
@@ -301,20 +324,20 @@ INLINE void store_bin(int power, REAL *bin, vec v)
 
 /* low = |X[k]|^2 and high = |X[m-k]|^2 from a = Z[k] and b = Z[m-k]. */
 INLINE void unfold_pair(int power, cplx a, cplx b, const REAL *w, REAL *low, REAL *high,
-                        vec *energy)
+                        level *level)
 {
     const vec er = a.re + b.re, ei = a.im - b.im;
     const cplx t = times_twiddle((cplx){a.im + b.im, b.re - a.re}, w);
     const vec lr = er + t.re, li = ei + t.im, hr = er - t.re, hi = ei - t.im;
     const vec l = V_FMA(lr, lr, li * li), h = V_FMA(hr, hr, hi * hi);
-    *energy = *energy + (l + h);
+    add_level(level, l + h);
     store_bin(power, high, h);
     store_bin(power, low, l);
 }
 
 /* Rows i and A - i, both before their last pass. */
 INLINE void unfold_rows(int power, const tile_plan *plan, size_t i, const REAL *u, const REAL *v,
-                        REAL *bins, vec *energy)
+                        REAL *bins, level *level)
 {
     const size_t s = plan->B / 4, step = (plan->A + 1) * W; /* from q to q + 1 */
     const REAL *w = PLAN_TABLE(plan) + plan->unfold_at + 2 * plan->B * i;
@@ -326,13 +349,13 @@ INLINE void unfold_rows(int power, const tile_plan *plan, size_t i, const REAL *
         last_pass(v, mirror, s, b);
         for (size_t j = 0; j < 4; j++)
             unfold_pair(power, a[j], b[3 - j], w + 2 * (q + s * j), low + (q + s * j) * step,
-                        high + (mirror + s * (3 - j)) * step, energy);
+                        high + (mirror + s * (3 - j)) * step, level);
     }
 }
 
 /* Rows 0 and A/2, each of which is its own partner. z: room for a row. */
 INLINE void unfold_own(int power, const tile_plan *plan, size_t i, const REAL *u, REAL *z,
-                       REAL *bins, vec *energy)
+                       REAL *bins, level *level)
 {
     const size_t B = plan->B, s = B / 4, step = (plan->A + 1) * W;
     const REAL *w = PLAN_TABLE(plan) + plan->unfold_at + 2 * B * i;
@@ -346,37 +369,37 @@ INLINE void unfold_own(int power, const tile_plan *plan, size_t i, const REAL *u
         const cplx a = load(z);
         const vec sum = (a.re + a.im) * V_SPLAT(2), difference = (a.re - a.im) * V_SPLAT(2);
         const vec l = sum * sum, h = difference * difference;
-        *energy = *energy + (l + h);
+        add_level(level, l + h);
         store_bin(power, bins, l);
         store_bin(power, bins + B * step, h);
         for (size_t q = 1; q <= B / 2; q++)
             unfold_pair(power, load(z + q * 2 * W), load(z + (B - q) * 2 * W), w + 2 * q,
-                        bins + q * step, bins + (B - q) * step, energy);
+                        bins + q * step, bins + (B - q) * step, level);
     } else {
         bins += i * W;
         for (size_t q = 0; q < B / 2; q++)
             unfold_pair(power, load(z + q * 2 * W), load(z + (B - 1 - q) * 2 * W), w + 2 * q,
-                        bins + q * step, bins + (B - 1 - q) * step, energy);
+                        bins + q * step, bins + (B - 1 - q) * step, level);
     }
 }
 
-/* From y to the bins; gives the sum of all |X[k]|^2. scratch: room for four rows. */
-INLINE vec rows(int power, const tile_plan *plan, const REAL *y, size_t pitch, REAL *bins,
+/* From y to the bins. scratch: room for four rows. */
+INLINE level rows(int power, const tile_plan *plan, const REAL *y, size_t pitch, REAL *bins,
                 REAL *scratch)
 {
     const size_t row = plan->B * 2 * W, A = plan->A;
     REAL *a = scratch, *b = a + row, *c = b + row, *d = c + row;
-    vec energy = V_SPLAT(0);
+    level level = {V_SPLAT(0), V_SPLAT(0)};
     const REAL *u = row_passes(plan, y, a, b);
-    unfold_own(power, plan, 0, u, c, bins, &energy);
+    unfold_own(power, plan, 0, u, c, bins, &level);
     for (size_t i = 1; i < A / 2; i++) {
         u = row_passes(plan, y + i * pitch, a, b);
         const REAL *v = row_passes(plan, y + (A - i) * pitch, c, d);
-        unfold_rows(power, plan, i, u, v, bins, &energy);
+        unfold_rows(power, plan, i, u, v, bins, &level);
     }
     u = row_passes(plan, y + A / 2 * pitch, a, b);
-    unfold_own(power, plan, A / 2, u, c, bins, &energy);
-    return energy;
+    unfold_own(power, plan, A / 2, u, c, bins, &level);
+    return level;
 }
 
 /* ---- bands ---- */
@@ -425,18 +448,19 @@ INLINE vec ln(vec x)
 #if REAL_BITS == 32
 /* Lanes whose result may be further than the contract allows from the exact one.
  *
- * Rounding in the transform leaves an error in every bin of about c eps sqrt(mean of |X|^2 over
- * all bins), white: it knows nothing of the bin's own size. A band is trusted where it is large
- * enough beside the frame's energy,
+ * Rounding leaves two errors in a bin, and neither knows of the bin's own size: noise, spread
+ * evenly over all bins, and images of loud bins in others, the mirrored one above all. A band is
+ * trusted where it is large enough beside what makes them,
  *
- *     scale mel + offset >= energy      (amplitude: the square of the left side)
+ *     scale mel + offset >= sum of |X|^2 + image max |X|^2      (amplitude: left side squared)
  *
- * with a scale from that law (trust_scale in melspec.c). Bands more than 110 dB below the
+ * with scale and image from the law in tile_plan.c. Bands more than 110 dB below the
  * frame's loudest are out of the contract, which ends at 100 dB. Energies near the ends of float's range are not
  * trusted, nor is one of zero if the samples are not: squares may have left the range. */
 static unsigned doubts(const tile_plan *plan, const tile_source *source, const float *mel,
-                       vec energy)
+                       level level)
 {
+    const vec energy = V_FMA(V_SPLAT((float)plan->image), level.loudest, level.energy);
     const float *trust = plan->table_f32 + plan->trust_at;
     const float floor = plan->power == 1 ? 3.16e-6f : 1e-11f;
     float sum[W], least[W];
@@ -503,14 +527,14 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
     }
     for (size_t q = 0; q < plan->B; q++) /* the holes */
         *(vec *)(void *)(bins + (plan->A + q * (plan->A + 1)) * W) = V_SPLAT(0);
-    const vec energy = plan->power == 1 ? rows(1, plan, y, pitch, bins, scratch)
-                                        : rows(2, plan, y, pitch, bins, scratch);
+    const level level = plan->power == 1 ? rows(1, plan, y, pitch, bins, scratch)
+                                         : rows(2, plan, y, pitch, bins, scratch);
     bands(plan, bins, mel);
     finish(plan, mel, out, out_stride);
 #if REAL_BITS == 32
-    return doubts(plan, source, mel, energy);
+    return doubts(plan, source, mel, level);
 #else
-    (void)energy;
+    (void)level;
     return 0;
 #endif
 }
@@ -535,6 +559,8 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef pass
 #undef row_passes
 #undef last_pass
+#undef level
+#undef add_level
 #undef store_bin
 #undef unfold_pair
 #undef unfold_rows
@@ -555,6 +581,7 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef V_FMA
 #undef V_SQRT
 #undef V_MIN
+#undef V_MAX
 #undef V_SPLAT
 #undef V_SAMPLES
 #undef V_OUT
