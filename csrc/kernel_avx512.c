@@ -8,6 +8,8 @@
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma"))), apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512")
+/* It would keep a pointer for each of the many streams of a loop, in memory: 5 % slower. */
+#pragma GCC optimize("no-ivopts")
 #endif
 
 #define LOAD_SSE2

@@ -295,11 +295,11 @@ static REAL *row_passes(const tile_plan *plan, const REAL *y, REAL *a, REAL *b)
     return b;
 }
 
-/* The last pass, of radix 4: Z[i + A (q + s j)], j = 0 .. 3 */
-INLINE void last_pass(const REAL *x, size_t q, size_t s, cplx *z)
+/* The last pass, of radix 4: Z[i + A (q + s j)], j = 0 .. 3, from x at q */
+INLINE void last_pass(const REAL *x, size_t s, cplx *z)
 {
-    for (size_t k = 0; k < 4; k++)
-        z[k] = load(x + (q + s * k) * 2 * W);
+    const size_t apart = s * 2 * W;
+    z[0] = load(x), z[1] = load(x + apart), z[2] = load(x + 2 * apart), z[3] = load(x + 3 * apart);
     dft4(&z[0], &z[1], &z[2], &z[3]);
 }
 
@@ -340,16 +340,17 @@ INLINE void unfold_rows(int power, const tile_plan *plan, size_t i, const REAL *
                         REAL *bins, level *level)
 {
     const size_t s = plan->B / 4, step = (plan->A + 1) * W; /* from q to q + 1 */
+    const size_t apart = s * step;                          /* from j to j + 1 */
     const REAL *w = PLAN_TABLE(plan) + plan->unfold_at + 2 * plan->B * i;
-    REAL *low = bins + i * W, *high = bins + (plan->A - i) * W;
-    for (size_t q = 0; q < s; q++) {
-        const size_t mirror = s - 1 - q;
+    REAL *low = bins + i * W, *high = bins + (plan->A - i) * W + (s - 1) * step;
+    for (size_t q = 0; q < s; q++, low += step, high -= step, w += 2) {
         cplx a[4], b[4];
-        last_pass(u, q, s, a);
-        last_pass(v, mirror, s, b);
-        for (size_t j = 0; j < 4; j++)
-            unfold_pair(power, a[j], b[3 - j], w + 2 * (q + s * j), low + (q + s * j) * step,
-                        high + (mirror + s * (3 - j)) * step, level);
+        last_pass(u + q * 2 * W, s, a);
+        last_pass(v + (s - 1 - q) * 2 * W, s, b);
+        unfold_pair(power, a[0], b[3], w, low, high + 3 * apart, level);
+        unfold_pair(power, a[1], b[2], w + 2 * s, low + apart, high + 2 * apart, level);
+        unfold_pair(power, a[2], b[1], w + 4 * s, low + 2 * apart, high + apart, level);
+        unfold_pair(power, a[3], b[0], w + 6 * s, low + 3 * apart, high, level);
     }
 }
 
@@ -361,7 +362,7 @@ INLINE void unfold_own(int power, const tile_plan *plan, size_t i, const REAL *u
     const REAL *w = PLAN_TABLE(plan) + plan->unfold_at + 2 * B * i;
     for (size_t q = 0; q < s; q++) {
         cplx a[4];
-        last_pass(u, q, s, a);
+        last_pass(u + q * 2 * W, s, a);
         for (size_t j = 0; j < 4; j++)
             store(z + (q + s * j) * 2 * W, a[j]);
     }
@@ -413,9 +414,9 @@ INLINE void bands(const tile_plan *plan, const REAL *bins, REAL *mel)
         vec rise = V_SPLAT(0), fall = rising;
         const REAL *end = bins + plan->segment[s + 1] * W;
         for (const REAL *bin = bins + plan->segment[s] * W; bin < end; bin += W, w += 2) {
-            const vec power = *(const vec *)(const void *)bin;
-            rise = V_FMA(V_SPLAT(w[0]), power, rise);
-            fall = V_FMA(V_SPLAT(w[1]), power, fall);
+            const vec v = *(const vec *)(const void *)bin;
+            rise = V_FMA(V_SPLAT(w[0]), v, rise);
+            fall = V_FMA(V_SPLAT(w[1]), v, fall);
         }
         if (s > 0)
             *(vec *)(void *)(mel + (s - 1) * W) = fall;
@@ -463,6 +464,7 @@ static unsigned doubts(const tile_plan *plan, const tile_source *source, const f
     const vec energy = V_FMA(V_SPLAT((float)plan->image), level.loudest, level.energy);
     const float *trust = plan->table_f32 + plan->trust_at;
     const float floor = plan->power == 1 ? 3.16e-6f : 1e-11f;
+    static const char zeros[128]; /* n >= 64: divides the size of every frame */
     float sum[W], least[W];
     vec lowest = V_SPLAT(INFINITY);
     for (size_t m = 0; m < plan->n_mels; m++) {
@@ -478,9 +480,9 @@ static unsigned doubts(const tile_plan *plan, const tile_source *source, const f
         int doubt = 0;
         if (sum[l] == 0.0f) {
             const size_t size = source->is_pcm16 ? sizeof(int16_t) : sizeof(float);
-            const unsigned char *byte = source->row[l];
-            for (size_t i = 0; i < plan->n * size; i++)
-                doubt |= byte[i];
+            const char *row = source->row[l];
+            for (size_t i = 0; i < plan->n * size && !doubt; i += sizeof zeros)
+                doubt = memcmp(row + i, zeros, sizeof zeros) != 0;
         } else if (!(sum[l] > 1e-22f && sum[l] < 1e34f)) {
             doubt = 1;
         } else if (!(least[l] >= sum[l])) {

@@ -74,10 +74,10 @@ static void choose_shape(tile_plan *plan, size_t n)
     const size_t m = n / 2;
     plan->n = n;
     plan->m = m;
-    plan->A = m >= 256 ? 16 : m >= 128 ? 8 : 4;
+    plan->A = m >= 1024 ? 8 : m >= 256 ? 16 : m >= 128 ? 8 : 4; /* by measurement */
     plan->B = m / plan->A;
     for (size_t rest = plan->B / 4; rest > 1; rest /= plan->radix[plan->n_passes++])
-        plan->radix[plan->n_passes] = rest == 32 || rest == 8 ? 8 : rest >= 16 ? 16 : rest;
+        plan->radix[plan->n_passes] = rest == 2 ? 2 : rest == 4 || rest == 16 ? 4 : 8;
     plan->n_slots = slot(plan, m) + 1;
 }
 
