@@ -9,14 +9,14 @@ ASD_EDGE_WERROR=1 turns the compiler's warnings about the C core into errors.
 """
 
 import os
-from glob import glob
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-HEADERS = sorted(glob("csrc/*.h"))
-SOURCES = sorted(glob("csrc/*.c"))
+HEADERS = sorted(map(str, Path("csrc").glob("*.h")))
+SOURCES = sorted(map(str, Path("csrc").glob("*.c")))
 
 # No contraction of a * b + c beyond what the kernels write: a frame gives the same bits in
 # every lane, loop and remainder, which "whole == chunked" rests on.

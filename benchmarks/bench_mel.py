@@ -31,6 +31,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import click
 import librosa
@@ -75,7 +76,7 @@ def harmonics(config: MelConfig) -> NDArray[np.float32]:
 
 
 def recording(path: str) -> Callable[[MelConfig], NDArray[np.float32]]:
-    """The first channel of a file, repeated or cut to 10 s, at its own rate taken as the config's."""
+    """Repeat or cut the first channel of a file to 10 s; its rate is taken to be the config's."""
     y, _ = soundfile.read(path, dtype="float32", always_2d=True)
     return lambda config: np.resize(y[:, 0], SECONDS * config.sr)
 
@@ -149,10 +150,14 @@ def by_scipy(y: NDArray[np.float32], config: MelConfig) -> Transform:
 
 
 def by_audioflux(y: NDArray[np.float32], config: MelConfig) -> Transform:
-    """audioflux's BFT; it does not centre frames, so its error is that of other frames: not given."""
+    """audioflux.BFT, whose last frames and scaling are its own: its error says nothing."""
     import audioflux
-    from audioflux.type import SpectralDataType, SpectralFilterBankScaleType
-    from audioflux.type import SpectralFilterBankStyleType, WindowType
+    from audioflux.type import (
+        SpectralDataType,
+        SpectralFilterBankScaleType,
+        SpectralFilterBankStyleType,
+        WindowType,
+    )
 
     bft = audioflux.BFT(
         num=config.n_mels,
@@ -194,9 +199,7 @@ def by_kaldi(y: NDArray[np.float32], config: MelConfig) -> Transform:
     return transform
 
 
-def by_rfft(
-    y: NDArray[np.float32], config: MelConfig, rfft: Callable[[NDArray[np.float32]], NDArray]
-) -> Transform:
+def by_rfft(y: NDArray[np.float32], config: MelConfig, rfft: Callable[[Any], Any]) -> Transform:
     """Frames [shape=(n_frames, n_fft)] through another real FFT, filters as a sparse matrix."""
     weights = scipy.sparse.csr_array(filters(config))
     window = scipy.signal.get_window("hann", config.n_fft).astype(np.float32)
@@ -317,7 +320,8 @@ def by_threads(config: MelConfig, counts: list[int], rounds: int) -> list[dict[s
             list(pool.map(mel, [y] * count))
             start = time.perf_counter()
             list(pool.map(mel, [y] * rounds * count))
-            rows.append({"threads": count, "clips_per_s": rounds * count / (time.perf_counter() - start)})
+            seconds = time.perf_counter() - start
+        rows.append({"threads": count, "clips_per_s": rounds * count / seconds})
     return rows
 
 

@@ -8,12 +8,14 @@
  * center, else 0. w is the periodic Hann window w[j] = 1/2 - 1/2 cos(2 pi j / n_fft).
  * F are Slaney's triangles on Slaney's mel scale, of equal area (see melspec.c).
  *
- * Samples and results are float, all between is double: the relative error against exact
- * arithmetic is below 1e-6 for whatever lies above -100 dB of the clip's peak, a full-scale
- * tone in the same frame included. Silence gives exact zeros. A frame's result depends on
- * the samples under its window alone, to the last bit: not on the call that computes it, nor
- * on how many frames are computed with it. Non-finite samples make the frames that see
- * them non-finite (NaN or infinite) and have no other effect.
+ * Samples are float or int16, results float. Where n_fft is a power of two, all between is float
+ * too, for frames whose bands that keeps exact enough, and double for the others; for other n_fft
+ * it is double. The relative error against exact arithmetic is below 1e-5 for whatever lies above
+ * -100 dB of the clip's peak, a full-scale tone in the same frame included. Silence gives exact
+ * zeros. A frame's result depends on the samples under its window alone, to the last bit: not on
+ * the call that computes it, nor on how many frames are computed with it. Different instruction
+ * sets may differ in the last bits. Non-finite samples make the frames that see them non-finite
+ * (NaN or infinite) and have no other effect.
  *
  * A plan is built once and never written again; any number of threads may share it, each call
  * with a workspace and an output of its own. The caller owns all buffers. They must not
