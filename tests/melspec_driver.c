@@ -146,7 +146,7 @@ int main(void)
         for (int i = 0; i < 5; i++)
             for (int h = 0; h < 4; h++)
                 for (int mode = 0; mode < 3; mode++)
-                    for (size_t n = 0; n <= 300; n += n < 4 ? 1 : 37) {
+                    for (size_t n = 0; n <= 300; n += n < 4 ? 1 : 74) {
                         const melspec_config config = {
                             .sr = 16000,
                             .n_fft = n_ffts[i],
