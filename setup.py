@@ -1,24 +1,25 @@
 """The C extension; everything else is in pyproject.toml.
 
 The C core is a static library of its own, linked into the binding: its sources are held to
-stricter warnings than the C that Cython generates, and files for wider instruction sets
-will need flags of their own. Nothing here looks at the machine that builds.
+stricter warnings than the C that Cython generates. Files for wider instruction sets name
+them in a pragma of their own. Nothing here looks at the machine that builds.
 
 Environment: ASD_EDGE_SANITIZE=address,undefined builds with those sanitizers,
 ASD_EDGE_WERROR=1 turns the compiler's warnings about the C core into errors.
 """
 
 import os
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-HEADERS = ["csrc/melspec.h", "csrc/rfft.h"]
-SOURCES = ["csrc/melspec.c", "csrc/rfft.c"]
+HEADERS = sorted(map(str, Path("csrc").glob("*.h")))
+SOURCES = sorted(map(str, Path("csrc").glob("*.c")))
 
-# No contraction of a * b + c: a frame gives the same bits in every lane of a vector loop
-# and in its remainder, which "whole == chunked" rests on.
+# No contraction of a * b + c beyond what the kernels write: a frame gives the same bits in
+# every lane, loop and remainder, which "whole == chunked" rests on.
 compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"]
 link_args = []
 if sanitizers := os.environ.get("ASD_EDGE_SANITIZE"):

@@ -15,18 +15,21 @@ the clip's peak; silence gives exact zeros. Formulas: `csrc/melspec.h`, `csrc/me
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asd_edge._melspec import MAX_N_FFT, MAX_N_MELS, MIN_N_FFT, Plan
+from asd_edge._melspec import MAX_N_FFT, MAX_N_MELS, MIN_N_FFT, Plan, instruction_sets
 from asd_edge.errors import ParameterError
 
 _INT32_MAX = 2**31 - 1
+
+Samples: TypeAlias = NDArray[np.float32 | np.int16]
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,11 @@ class MelConfig:
 
     Attributes:
         sr: sampling rate in Hz, >= 1.
-        n_fft: samples of a frame, even, 64 to 1048576. Powers of two are the fastest and
-            factors 2, 3 and 5 cost about the same a sample; a large prime factor r of n_fft / 2
-            costs r operations a sample (1022 = 2 * 7 * 73: about 4 times 1024).
+        n_fft: samples of a frame, even, 64 to 1048576. Powers of two run in single precision, with
+            the frames that need it repeated in double: a clip takes 1 to 3 times as long, noise
+            1, a pure tone 3. Others always run in double, about 5 times as long with factors 2,
+            3 and 5; a large prime factor r of n_fft / 2 costs r operations a sample
+            (1022 = 2 * 7 * 73: about 4 times 1000).
         hop_length: samples from a frame to the next, >= 1; it may exceed `n_fft`.
         n_mels: number of mel bands, 1 to 65536. Bands narrower than a bin may be empty: zeros.
         fmin: lower edge of the lowest band in Hz, >= 0.
@@ -137,6 +142,24 @@ class MelConfig:
         return 1 + rest // self.hop_length
 
 
+def instruction_set() -> tuple[str, tuple[str, ...]]:
+    """Give the instruction set that kernels use, and all that this machine has, fastest first.
+
+    They are "avx512", "avx2", "sse2", "neon" and "scalar". The environment variable
+    `ASD_EDGE_SIMD` forces one for what is made from then on.
+
+    Raises:
+        ParameterError: `ASD_EDGE_SIMD` names one that this machine lacks.
+    """
+    available = instruction_sets()
+    forced = os.environ.get("ASD_EDGE_SIMD")
+    if not forced:
+        return available[0], available
+    if forced not in available:
+        raise ParameterError("ASD_EDGE_SIMD", forced, f"one of {', '.join(available)}")
+    return forced, available
+
+
 def _build_plan(config: MelConfig) -> Plan:
     return Plan(
         sr=config.sr,
@@ -150,16 +173,28 @@ def _build_plan(config: MelConfig) -> Plan:
         amin=(1e-5 if config.power == 1 else 1e-10) if config.amin is None else config.amin,
         center=config.center,
         reflect=config.pad_mode == "reflect",
+        instruction_set=instruction_set()[0],
     )
 
 
-def _as_samples(y: ArrayLike) -> NDArray[np.float32]:
+def _as_samples(y: ArrayLike) -> Samples:
     samples = np.asarray(y)
     if samples.ndim != 1:
         raise ParameterError("y", f"an array of shape {samples.shape}", "one dimension, (n,)")
+    if samples.dtype.kind == "i" and samples.dtype.itemsize == 2:
+        return np.ascontiguousarray(samples, dtype=np.int16)
     if samples.dtype.kind != "f":
-        raise ParameterError("y", f"an array of {samples.dtype}", "floats, full scale at 1.0")
+        allowed = "floats, full scale at 1.0, or int16"
+        raise ParameterError("y", f"an array of {samples.dtype}", allowed)
     return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def _join(a: Samples, b: Samples) -> Samples:
+    """Concatenate; int16 beside float32 is scaled to full scale 1.0 as the kernel would."""
+    if a.dtype != b.dtype:
+        a, b = (x if x.dtype == np.float32 else x * np.float32(1 / 32768) for x in (a, b))
+    joined: Samples = np.concatenate((a, b))
+    return joined
 
 
 class MelSpectrogram:
@@ -182,14 +217,15 @@ class MelSpectrogram:
         """Mel spectrogram of a clip.
 
         Args:
-            y: samples [shape=(n,)], floats of any width and stride, computed from as float32.
+            y: samples [shape=(n,)] of any stride: floats of any width, computed from as float32,
+                or int16, full scale at 32768, scaled by the kernel as it reads them.
                 Frames that see a NaN or infinite sample come out non-finite.
 
         Returns:
             [shape=(n_mels, n_frames)], C-contiguous.
 
         Raises:
-            ParameterError: `y` is not one-dimensional, not of floats, or shorter than
+            ParameterError: `y` is not one-dimensional, not of floats or int16, or shorter than
                 `config.min_samples`.
         """
         samples = _as_samples(y)
@@ -224,33 +260,34 @@ class MelStream:
         self._finished = False
         # Padded samples from the next frame's first on; while _skip > 0 that frame begins
         # _skip samples after the last one known (hop_length > n_fft).
-        self._pending = np.zeros(0 if self._reflect else self._pad, dtype=np.float32)
+        self._pending: Samples = np.zeros(0 if self._reflect else self._pad, dtype=np.int16)
         self._skip = 0
         # With reflection: the first samples until the mirror image in front of them is
         # complete, and always the last ones, for the image behind.
         self._head_is_open = self._reflect
-        self._tail = np.empty(0, dtype=np.float32)
+        self._tail: Samples = np.empty(0, dtype=np.int16)
 
     def push(self, y: ArrayLike) -> NDArray[np.float32]:
         """Take the next samples; give the frames that are complete with them.
 
         Args:
-            y: samples [shape=(n,)], floats; n may be 0.
+            y: samples [shape=(n,)], floats or int16; n may be 0.
 
         Returns:
             [shape=(n_mels, n_new_frames)], n_new_frames >= 0.
 
         Raises:
-            ParameterError: `y` is not one-dimensional or not of floats, or the stream is finished.
+            ParameterError: `y` is not one-dimensional, not of floats or int16, or the stream is
+                finished.
         """
         samples = _as_samples(y)
         if self._finished:
             raise ParameterError("stream", "finished", "a new stream for the next clip")
         self._n_samples += samples.size
         if self._reflect:
-            self._tail = np.concatenate((self._tail, samples[-self._pad - 1 :]))[-self._pad - 1 :]
+            self._tail = _join(self._tail, samples[-self._pad - 1 :])[-self._pad - 1 :]
         if self._head_is_open:
-            samples = np.concatenate((self._pending, samples))
+            samples = _join(self._pending, samples)
             self._pending = samples[:0]
             if samples.size <= self._pad:
                 self._pending = samples
@@ -275,12 +312,12 @@ class MelStream:
         self._config.n_frames(self._n_samples)  # says why a clip is too short
         if self._reflect:
             return self._advance(self._tail[-2::-1])
-        return self._advance(np.zeros(self._pad, dtype=np.float32))
+        return self._advance(np.zeros(self._pad, dtype=self._pending.dtype))
 
-    def _advance(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _advance(self, samples: Samples) -> NDArray[np.float32]:
         dropped = min(self._skip, samples.size)
         self._skip -= dropped
-        pending = np.concatenate((self._pending, samples[dropped:]))
+        pending = _join(self._pending, samples[dropped:])
         hop_length, n_fft = self._config.hop_length, self._config.n_fft
         n_frames = 0 if pending.size < n_fft else 1 + (pending.size - n_fft) // hop_length
         frames = self._plan.frames(pending, n_frames)
@@ -299,7 +336,7 @@ def melspectrogram(y: ArrayLike, **config: Any) -> NDArray[np.float32]:
     """Mel spectrogram of a clip in one line: `melspectrogram(y, sr=16000, n_mels=64)`.
 
     Args:
-        y: samples [shape=(n,)], floats.
+        y: samples [shape=(n,)], floats or int16.
         config: the fields of `MelConfig`; the plans of the latest configurations are kept.
 
     Returns:

@@ -8,12 +8,14 @@
  * center, else 0. w is the periodic Hann window w[j] = 1/2 - 1/2 cos(2 pi j / n_fft).
  * F are Slaney's triangles on Slaney's mel scale, of equal area (see melspec.c).
  *
- * Samples and results are float, all between is double: the relative error against exact
- * arithmetic is below 1e-6 for whatever lies above -100 dB of the clip's peak, a full-scale
- * tone in the same frame included. Silence gives exact zeros. A frame's result depends on
- * the samples under its window alone, to the last bit: not on the call that computes it, nor
- * on how many frames are computed with it. Non-finite samples make the frames that see
- * them non-finite (NaN or infinite) and have no other effect.
+ * Samples are float or int16, results float. Where n_fft is a power of two, all between is float
+ * too, for frames whose bands that keeps exact enough, and double for the others; for other n_fft
+ * it is double. The relative error against exact arithmetic is below 1e-5 for whatever lies above
+ * -100 dB of the clip's peak, a full-scale tone in the same frame included. Silence gives exact
+ * zeros. A frame's result depends on the samples under its window alone, to the last bit: not on
+ * the call that computes it, nor on how many frames are computed with it. Different instruction
+ * sets may differ in the last bits. Non-finite samples make the frames that see them non-finite
+ * (NaN or infinite) and have no other effect.
  *
  * A plan is built once and never written again; any number of threads may share it, each call
  * with a workspace and an output of its own. The caller owns all buffers. They must not
@@ -29,11 +31,13 @@ typedef enum {
     MELSPEC_BAD_CONFIG, /* a field of the config outside the range stated at it */
     MELSPEC_TOO_SHORT,  /* fewer samples than melspec_n_frames needs for one frame */
     MELSPEC_BAD_RANGE,  /* frames asked for that the samples do not give */
+    MELSPEC_NO_INSTRUCTION_SET, /* none of that name, or not on this machine */
     MELSPEC_NO_MEMORY
 } melspec_status;
 
 typedef enum { MELSPEC_PAD_CONSTANT = 0, MELSPEC_PAD_REFLECT } melspec_pad_mode;
 typedef enum { MELSPEC_LOG_NONE = 0, MELSPEC_LOG_DB } melspec_log;
+typedef enum { MELSPEC_FLOAT = 0, MELSPEC_PCM16 } melspec_format; /* int16, scaled by 1/32768 */
 
 #define MELSPEC_MIN_N_FFT 64
 #define MELSPEC_MAX_N_FFT 1048576
@@ -54,8 +58,14 @@ typedef struct {
 
 typedef struct melspec_plan melspec_plan;
 
-/* On MELSPEC_OK *plan is to be freed with melspec_plan_free, else it is NULL. */
-melspec_status melspec_plan_create(const melspec_config *config, melspec_plan **plan);
+/* The i-th instruction set that plans can be made for here, fastest first; NULL at the end:
+ * "avx512", "avx2", "sse2", "neon", "scalar". */
+const char *melspec_instruction_set(size_t i);
+
+/* instruction_set is one of those names, or NULL for the fastest.
+ * On MELSPEC_OK *plan is to be freed with melspec_plan_free, else it is NULL. */
+melspec_status melspec_plan_create(const melspec_config *config, const char *instruction_set,
+                                   melspec_plan **plan);
 
 void melspec_plan_free(melspec_plan *plan); /* NULL is allowed */
 
@@ -73,13 +83,14 @@ void melspec_filterbank(const melspec_plan *plan, double *out);
 
 /* Frames first .. first + count - 1 of the clip y. Frame t, band m goes to
  * out[m * out_stride + (t - first)]; out_stride >= count. */
-melspec_status melspec_compute(const melspec_plan *plan, const float *y, size_t n_samples,
-                               size_t first, size_t count, float *out, size_t out_stride,
-                               void *workspace);
+melspec_status melspec_compute(const melspec_plan *plan, const void *y, melspec_format format,
+                               size_t n_samples, size_t first, size_t count, float *out,
+                               size_t out_stride, void *workspace);
 
 /* The same for samples whose padding, if any, is already there: frame t starts at y[t hop].
  * For streams, which hold a piece of the clip at a time. */
-melspec_status melspec_frames(const melspec_plan *plan, const float *y, size_t n_samples,
-                              size_t count, float *out, size_t out_stride, void *workspace);
+melspec_status melspec_frames(const melspec_plan *plan, const void *y, melspec_format format,
+                              size_t n_samples, size_t count, float *out, size_t out_stride,
+                              void *workspace);
 
 #endif

@@ -56,9 +56,9 @@ struct rfft_plan {
     size_t unfold_at;  /* exp(-2 pi i k / n), k = 0 .. n/4 */
 };
 
-/* exp(-2 pi i a / b). The angle is brought to the first octant in integers, so that the
+/* The angle is brought to the first octant in integers, so that the
  * result is right to the last place or so, and exact at multiples of an eighth's axes. */
-static void unit_root(size_t a, size_t b, double *out)
+void rfft_unit_root(size_t a, size_t b, double *out)
 {
     const double turn = 6.283185307179586476925286766559;
     size_t octant, rest;
@@ -131,13 +131,13 @@ rfft_plan *rfft_plan_create(size_t n)
         double *twiddle = plan->table + pass->twiddle_at;
         for (size_t p = 0; p < pass->length / pass->radix; p++)
             for (size_t i = 1; i < pass->radix; i++, twiddle += 2)
-                unit_root(p * i, pass->length, twiddle);
+                rfft_unit_root(p * i, pass->length, twiddle);
         if (pass->radix > 5)
             for (size_t i = 0; i < pass->radix; i++)
-                unit_root(i, pass->radix, plan->table + pass->root_at + 2 * i);
+                rfft_unit_root(i, pass->radix, plan->table + pass->root_at + 2 * i);
     }
     for (size_t k = 0; k <= n / 4; k++)
-        unit_root(k, n, plan->table + plan->unfold_at + 2 * k);
+        rfft_unit_root(k, n, plan->table + plan->unfold_at + 2 * k);
     return plan;
 }
 

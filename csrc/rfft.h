@@ -41,4 +41,7 @@ size_t rfft_workspace_size(const rfft_plan *plan); /* work */
 void rfft_power(const rfft_plan *plan, double *restrict re, double *restrict im,
                 double *restrict power, double *restrict work);
 
+/* out = (re, im) of exp(-2 pi i a / b), right to the last place or so; b < 2^32. */
+void rfft_unit_root(size_t a, size_t b, double *out);
+
 #endif

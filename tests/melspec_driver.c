@@ -4,6 +4,7 @@
 #include "rfft.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,52 +66,64 @@ static void check_rfft(size_t n)
     rfft_plan_free(plan);
 }
 
-/* All frames at once, and each of them alone through a piece of the clip. */
-static void check_compute(const melspec_config *config, size_t n_samples)
+/* All frames at once, each of them alone, and both from int16. Every other clip has a tone in
+ * little noise, which the kernels compute in float and then in double. */
+static void check_compute(const melspec_config *config, const char *set, size_t n_samples)
 {
     melspec_plan *plan;
-    if (melspec_plan_create(config, &plan) != MELSPEC_OK)
+    if (melspec_plan_create(config, set, &plan) != MELSPEC_OK)
         fail("melspec_plan_create", config->n_fft, config->n_mels);
     const size_t frames = melspec_n_frames(plan, n_samples), mels = (size_t)config->n_mels;
     double *filters = doubles(mels * ((size_t)config->n_fft / 2 + 1));
     melspec_filterbank(plan, filters);
     free(filters);
     float *y = malloc(n_samples ? n_samples * sizeof *y : 1);
+    int16_t *pcm = malloc(n_samples ? n_samples * sizeof *pcm : 1);
     float *whole = malloc(frames ? mels * frames * sizeof *whole : 1);
+    float *whole_pcm = malloc(frames ? mels * frames * sizeof *whole : 1);
     float *one = malloc(mels * sizeof *one);
     char *memory = malloc(melspec_workspace_size(plan) + 1);
-    if (y == NULL || whole == NULL || one == NULL || memory == NULL)
+    if (y == NULL || pcm == NULL || whole == NULL || whole_pcm == NULL || one == NULL ||
+        memory == NULL)
         fail("no memory", config->n_fft, (long)n_samples);
     void *work = memory + 1; /* any alignment */
-    for (size_t i = 0; i < n_samples; i++)
-        y[i] = (float)noise();
+    for (size_t i = 0; i < n_samples; i++) {
+        pcm[i] = (int16_t)(n_samples % 2 ? 20000 * sin((double)i) + 10 * noise() : 20000 * noise());
+        y[i] = (float)pcm[i] / 32768;
+    }
     const melspec_status status =
-        melspec_compute(plan, y, n_samples, 0, frames, whole, frames, work);
+        melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, 0, frames, whole, frames, work);
     if (status != (frames ? MELSPEC_OK : MELSPEC_TOO_SHORT))
         fail("melspec_compute", config->n_fft, (long)n_samples);
+    if (melspec_compute(plan, pcm, MELSPEC_PCM16, n_samples, 0, frames, whole_pcm, frames, work) !=
+        status)
+        fail("melspec_compute of int16", config->n_fft, (long)n_samples);
+    if (memcmp(whole, whole_pcm, mels * frames * sizeof *whole) != 0)
+        fail("int16 differs from float", config->n_fft, (long)n_samples);
     for (size_t t = 0; t < frames; t++) {
-        if (melspec_compute(plan, y, n_samples, t, 1, one, 1, work) != MELSPEC_OK)
+        if (melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, t, 1, one, 1, work) != MELSPEC_OK)
             fail("melspec_compute of one frame", config->n_fft, (long)t);
         for (size_t m = 0; m < mels; m++)
             if (memcmp(&one[m], &whole[m * frames + t], sizeof *one) != 0)
                 fail("one frame differs from all", config->n_fft, (long)t);
     }
-    if (frames && (melspec_compute(plan, y, n_samples, frames, 1, one, 1, work) !=
-                       MELSPEC_BAD_RANGE ||
-                   melspec_compute(plan, y, n_samples, 0, frames, whole, frames - 1, work) !=
-                       MELSPEC_BAD_RANGE))
+    if (frames &&
+        (melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, frames, 1, one, 1, work) !=
+             MELSPEC_BAD_RANGE ||
+         melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, 0, frames, whole, frames - 1, work) !=
+             MELSPEC_BAD_RANGE))
         fail("frames beyond the clip", config->n_fft, (long)n_samples);
     if (n_samples < (size_t)config->n_fft &&
-        melspec_frames(plan, y, n_samples, 1, one, 1, work) != MELSPEC_BAD_RANGE)
+        melspec_frames(plan, y, MELSPEC_FLOAT, n_samples, 1, one, 1, work) != MELSPEC_BAD_RANGE)
         fail("melspec_frames beyond the samples", config->n_fft, (long)n_samples);
-    free(y), free(whole), free(one), free(memory);
+    free(y), free(pcm), free(whole), free(whole_pcm), free(one), free(memory);
     melspec_plan_free(plan);
 }
 
 static void check_refused(melspec_config config)
 {
     melspec_plan *plan = (melspec_plan *)&config;
-    if (melspec_plan_create(&config, &plan) != MELSPEC_BAD_CONFIG || plan != NULL)
+    if (melspec_plan_create(&config, NULL, &plan) != MELSPEC_BAD_CONFIG || plan != NULL)
         fail("a bad config was taken", config.n_fft, config.n_mels);
 }
 
@@ -126,30 +139,36 @@ int main(void)
     rfft_plan_free(NULL);
     melspec_plan_free(NULL);
 
-    const int n_ffts[] = {64, 74, 100, 126};
+    const int n_ffts[] = {64, 74, 100, 128, 512};
     const int hops[] = {1, 37, 64, 301};
-    for (int i = 0; i < 4; i++)
-        for (int h = 0; h < 4; h++)
-            for (int mode = 0; mode < 3; mode++)
-                for (size_t n = 0; n <= 300; n += n < 4 ? 1 : 17) {
-                    const melspec_config config = {
-                        .sr = 16000,
-                        .n_fft = n_ffts[i],
-                        .hop_length = hops[h],
-                        .n_mels = 1 + 13 * h,
-                        .fmin = 100.0 * i,
-                        .fmax = mode ? 8000 : 3333,
-                        .power = 1 + mode % 2,
-                        .log = h % 2 ? MELSPEC_LOG_DB : MELSPEC_LOG_NONE,
-                        .amin = 1e-10,
-                        .center = mode > 0,
-                        .pad_mode = mode == 2 ? MELSPEC_PAD_REFLECT : MELSPEC_PAD_CONSTANT,
-                    };
-                    check_compute(&config, n);
-                }
+    const char *set;
+    for (size_t k = 0; (set = melspec_instruction_set(k)) != NULL; k++)
+        for (int i = 0; i < 5; i++)
+            for (int h = 0; h < 4; h++)
+                for (int mode = 0; mode < 3; mode++)
+                    for (size_t n = 0; n <= 300; n += n < 4 ? 1 : 74) {
+                        const melspec_config config = {
+                            .sr = 16000,
+                            .n_fft = n_ffts[i],
+                            .hop_length = hops[h],
+                            .n_mels = 1 + 13 * h,
+                            .fmin = 100.0 * i,
+                            .fmax = mode ? 8000 : 3333,
+                            .power = 1 + mode % 2,
+                            .log = h % 2 ? MELSPEC_LOG_DB : MELSPEC_LOG_NONE,
+                            .amin = 1e-10,
+                            .center = mode > 0,
+                            .pad_mode = mode == 2 ? MELSPEC_PAD_REFLECT : MELSPEC_PAD_CONSTANT,
+                        };
+                        /* Enough frames for a wide tile and a rest, but for hops of 1. */
+                        check_compute(&config, set, h ? n * (size_t)hops[h] / 8 : n);
+                    }
 
     const melspec_config good = {16000, 64, 1, 8, 0, 8000, 2, MELSPEC_LOG_NONE, 1e-10, 1, 0};
-    check_compute(&good, 100);
+    check_compute(&good, NULL, 100);
+    melspec_plan *none;
+    if (melspec_plan_create(&good, "mmx", &none) != MELSPEC_NO_INSTRUCTION_SET || none != NULL)
+        fail("an instruction set that is none", 0, 0);
     melspec_config bad;
     bad = good, bad.n_fft = 62, check_refused(bad);
     bad = good, bad.n_fft = 65, check_refused(bad);

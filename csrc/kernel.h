@@ -1,0 +1,74 @@
+/* Kernels: the same tile of mel frames computed with different instruction sets.
+ *
+ * A kernel computes W frames side by side, a frame a vector lane, from samples to mel bands
+ * (tile.h). kernel_avx512.c, kernel_avx2.c, ... give tile.h their vectors; melspec.c picks one
+ * of them at run time and feeds it tiles. Each has two functions, of one source: in float, and
+ * in double for the frames whose float result is not known to be good enough (see tile_plan).
+ *
+ * All that a kernel reads is a tile_plan, the same for every instruction set. A frame's bits
+ * depend on its samples alone. Kernels with fused multiply-add give the same bits as each
+ * other, whatever their width, so a wide one may leave its rest to a narrower one.
+ */
+#ifndef ASD_KERNEL_H
+#define ASD_KERNEL_H
+
+#include <stddef.h>
+
+enum {
+    TILE_MAX_LANES = 16,
+    TILE_MAX_COLUMNS = 16,                              /* radix of the first pass */
+    TILE_MAX_ROWS = TILE_MAX_LANES + TILE_MAX_COLUMNS,  /* of samples, see tile_source */
+    TILE_MAX_PASSES = 16,
+    TILE_BLOCK = TILE_MAX_COLUMNS * 16 * 16 /* floats, see columns in tile.h */
+};
+
+/* n = n_fft, a power of two; m = n/2 = A B points in A columns and rows of B (see tile.h). All
+ * numbers lie in one table, as doubles and, rounded, as floats. Offsets count elements. */
+typedef struct {
+    size_t n, m, A, B;
+    size_t n_passes;                 /* of a row, but for the last, which is of radix 4 */
+    size_t radix[TILE_MAX_PASSES];
+    size_t row_at[TILE_MAX_PASSES];  /* w(N)^(p i), p-major, i = 1 .. r-1 */
+    size_t window_at;                /* w[2j], w[2j+1], halved; j = p + B k, p-major */
+    size_t column_at;                /* w(m)^(p i), p-major, i = 1 .. A-1 */
+    size_t unfold_at;                /* exp(-2 pi i k / n), k = i + A q, by i = 0 .. A/2, then q */
+
+    /* Bins lie A + 1 apart from k to k + A, the one between always zero: without these holes
+     * every A-th bin would compete for the same few cache sets. */
+    size_t n_slots;                  /* of bins 0 .. m and holes */
+    size_t n_mels;
+    const size_t *segment;           /* segment s holds slots segment[s] .. segment[s+1] - 1 */
+    size_t weights_at;               /* a slot's weight in band s and in band s - 1 */
+    size_t trust_at;                 /* a band's (scale, offset), see tile_compute */
+    int power, db;
+    double image;                    /* see `doubts` in tile.h */
+    double amin, db_scale, db_floor; /* dB: db_scale ln(mel), db_floor where mel <= amin */
+
+    const float *table_f32;
+    const double *table_f64;
+} tile_plan;
+
+/* Where a tile's samples are. Lane l, sample j is row[l][j]. With columns_apart = c < A, frames
+ * overlap by a multiple of n / A: row[l + q][j] == row[l][j + q c n / A] for l + q up to
+ * W - 1 + A/c - 1, and samples are transposed once for all frames that share them. */
+typedef struct {
+    const void *row[TILE_MAX_ROWS];
+    int is_pcm16;         /* int16, to be scaled by 2^-15, instead of float */
+    size_t columns_apart; /* A: nothing is shared */
+} tile_source;
+
+/* Computes W frames, out[band * W + lane]. Returns the lanes, as bits, whose frames are to be
+ * computed again in double (tile.h says when); 0 from the double function itself. */
+typedef unsigned tile_function(const tile_plan *plan, const tile_source *source,
+                               float *out, size_t out_stride, void *work);
+
+typedef struct kernel kernel;
+struct kernel {
+    const char *name;
+    int (*is_supported)(void);
+    const kernel *narrow; /* the same bits for tiles of fewer frames, or NULL */
+    size_t lanes_f32, lanes_f64;
+    tile_function *compute_f32, *compute_f64;
+};
+
+#endif

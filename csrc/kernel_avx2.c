@@ -1,0 +1,62 @@
+/* AVX2 with FMA: 8 frames of float, 4 of double. */
+#include "kernel.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+
+#define LOAD_SSE2
+#define LOAD_AVX
+#include "tile_load.h"
+
+#define REAL_BITS 32
+#define W 8
+#define V_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define V_SQRT(a) _mm256_sqrt_ps(a)
+#define V_MIN(a, b) _mm256_min_ps(a, b)
+#define V_MAX(a, b) _mm256_max_ps(a, b)
+#define V_SPLAT(x) _mm256_set1_ps(x)
+#define V_SAMPLES(p) _mm256_loadu_ps(p)
+#define V_OUT(p, v) _mm256_storeu_ps(p, v)
+#define V_FROM_INT(v) _mm256_cvtepi32_ps((__m256i)(v))
+#include "tile.h"
+
+#define REAL_BITS 64
+#define W 4
+#define V_FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
+#define V_SQRT(a) _mm256_sqrt_pd(a)
+#define V_MIN(a, b) _mm256_min_pd(a, b)
+#define V_MAX(a, b) _mm256_max_pd(a, b)
+#define V_SPLAT(x) _mm256_set1_pd(x)
+#define V_SAMPLES(p) _mm256_cvtps_pd(_mm_loadu_ps(p))
+#define V_OUT(p, v) _mm_storeu_ps(p, _mm256_cvtpd_ps(v))
+#define V_FROM_INT(v) __builtin_convertvector(v, __m256d)
+#include "tile.h"
+
+static int is_supported(void);
+
+const kernel kernel_avx2 = {
+    .name = "avx2",
+    .is_supported = is_supported,
+    .lanes_f32 = 8,
+    .lanes_f64 = 4,
+    .compute_f32 = tile_compute_f32,
+    .compute_f64 = tile_compute_f64,
+};
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+
+static int is_supported(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#else
+typedef int not_for_this_machine; /* ISO C wants a declaration */
+#endif

@@ -1,0 +1,68 @@
+/* AVX-512: 16 frames of float, 8 of double. */
+#include "kernel.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512")
+/* It would keep a pointer for each of the many streams of a loop, in memory: 5 % slower. */
+#pragma GCC optimize("no-ivopts")
+#endif
+
+#define LOAD_SSE2
+#define LOAD_AVX
+#include "tile_load.h"
+
+#define REAL_BITS 32
+#define W 16
+#define V_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define V_SQRT(a) _mm512_sqrt_ps(a)
+#define V_MIN(a, b) _mm512_min_ps(a, b)
+#define V_MAX(a, b) _mm512_max_ps(a, b)
+#define V_SPLAT(x) _mm512_set1_ps(x)
+#define V_SAMPLES(p) _mm512_loadu_ps(p)
+#define V_OUT(p, v) _mm512_storeu_ps(p, v)
+#define V_FROM_INT(v) _mm512_cvtepi32_ps((__m512i)(v))
+#include "tile.h"
+
+#define REAL_BITS 64
+#define W 8
+#define V_FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
+#define V_SQRT(a) _mm512_sqrt_pd(a)
+#define V_MIN(a, b) _mm512_min_pd(a, b)
+#define V_MAX(a, b) _mm512_max_pd(a, b)
+#define V_SPLAT(x) _mm512_set1_pd(x)
+#define V_SAMPLES(p) _mm512_cvtps_pd(_mm256_loadu_ps(p))
+#define V_OUT(p, v) _mm256_storeu_ps(p, _mm512_cvtpd_ps(v))
+#define V_FROM_INT(v) _mm512_cvtepi64_pd((__m512i)(v))
+#include "tile.h"
+
+static int is_supported(void);
+extern const kernel kernel_avx2;
+
+const kernel kernel_avx512 = {
+    .name = "avx512",
+    .is_supported = is_supported,
+    .narrow = &kernel_avx2,
+    .lanes_f32 = 16,
+    .lanes_f64 = 8,
+    .compute_f32 = tile_compute_f32,
+    .compute_f64 = tile_compute_f64,
+};
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+
+static int is_supported(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#else
+typedef int not_for_this_machine; /* ISO C wants a declaration */
+#endif

@@ -1,0 +1,30 @@
+/* Building a tile_plan (kernel.h), and choosing a kernel. */
+#ifndef ASD_TILE_PLAN_H
+#define ASD_TILE_PLAN_H
+
+#include "kernel.h"
+
+typedef struct {
+    size_t n;             /* n_fft, a power of two >= 64 */
+    const double *window; /* n */
+    size_t n_mels;
+    const size_t *first;  /* segment s holds bins first[s] .. first[s+1] - 1, s = 0 .. n_mels */
+    double (*weight)(const void *context, size_t band, size_t bin); /* in segments band, band+1 */
+    const void *context;
+    int power, db;
+    double amin;
+} tile_spec;
+
+tile_plan *tile_plan_create(const tile_spec *spec); /* NULL where memory is short */
+
+void tile_plan_free(tile_plan *plan); /* NULL is allowed */
+
+size_t tile_work_size(const tile_plan *plan); /* bytes of work for any kernel */
+
+/* The widest kernel that this machine has, or the one of that name; NULL where there is none. */
+const kernel *kernel_find(const char *name);
+
+/* The i-th kernel that this machine has, widest first; NULL at the end. */
+const kernel *kernel_available(size_t i);
+
+#endif
