@@ -1,7 +1,8 @@
-# make demo    from a synthetic data set to decisions, in minutes
-# make test    all tests
-# make check   ruff, mypy, the C core under every compiler here with warnings as errors
-# make clean   remove what these made
+# make demo         from a synthetic data set to decisions, in minutes
+# make test         all tests
+# make test-arm64   the runtime's tests on ARM64, emulated; Debian 12
+# make check        ruff, mypy, the C core under every compiler here with warnings as errors
+# make clean        remove what these made
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 RECORDINGS ?= $(wildcard ../shared/data)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
-.PHONY: install demo test check clean
+.PHONY: install demo test test-arm64 check clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(wildcard csrc/*)
@@ -24,6 +25,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
+
+test-arm64: $(INSTALLED)
+	PYTHON=$(BIN)/python tests/arm64/run.sh $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -16,6 +16,8 @@ from hypothesis import settings
 # No deadline: how long an example takes says nothing on a busy machine.
 settings.register_profile("asd-edge", deadline=None, max_examples=50)
 settings.load_profile("asd-edge")
+# For an emulated machine: --hypothesis-profile=few
+settings.register_profile("few", deadline=None, max_examples=15)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("ASD_EDGE_RECORDINGS") or None,
         help="folder of real recordings and published scores; tests that need it are skipped "
         "without it (default: the environment variable ASD_EDGE_RECORDINGS)",
+    )
+    parser.addoption(
+        "--tiny-bundle",
+        metavar="BUNDLE",
+        help="the bundle of the fixture tiny_bundle, made elsewhere: for machines without PyTorch",
     )
 
 
@@ -122,9 +129,12 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path, tiny_pre
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Path:
+def tiny_bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if ready := request.config.getoption("--tiny-bundle"):
+        return Path(ready)
     from asd_export.cli import main
 
+    tiny_run = request.getfixturevalue("tiny_run")
     path = tmp_path_factory.mktemp("bundles") / "hummer.asd"
     invoke(main, tiny_run, "-o", path)
     return path

@@ -38,7 +38,9 @@ FLOOR_DB = -100.0
 MAX_RELATIVE = 1e-5
 
 examples = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=settings.default.max_examples,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics.pairwise import cosine_distances
 from sklearn.neighbors import NearestNeighbors
 
@@ -26,6 +25,7 @@ QUERIES = np.random.default_rng(2).standard_normal((5, 6)).astype(np.float32)
 
 
 def test_the_report_score_is_the_mean_of_pairwise_distance() -> None:
+    torch = pytest.importorskip("torch")
     references = make_references()
     scorer = Scorer(ScoringConfig("euclidean", k=None, pool_sections=True), references)
     for query in QUERIES:
