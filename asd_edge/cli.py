@@ -190,6 +190,8 @@ def info(bundle: Path, as_json: bool) -> None:
 
 
 def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
+    from asd_edge.features import instruction_set
+
     references = contents.references
     mel = dataclasses.asdict(contents.front_end.mel)
     sections = {}
@@ -207,6 +209,7 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
         "input": list(contents.front_end.shape),
         "embedding": int(references.embeddings.shape[1]),
         "model_bytes": len(contents.model),
+        "instruction_set": instruction_set()[0],
         "false_alarm_rate": contents.calibration.false_alarm_rate,
         "mel": mel,
         "scoring": dataclasses.asdict(contents.scoring),

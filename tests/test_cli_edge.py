@@ -174,6 +174,7 @@ def test_info(tiny_bundle: Path) -> None:
     assert values["machine"] == "hummer"
     assert values["mel"]["sr"] == 8000
     assert values["sections"].keys() == {"00", "01"}
+    assert values["instruction_set"] in ("avx512", "avx2", "sse2", "neon", "scalar")
 
 
 def test_verify(tiny_bundle: Path, tmp_path: Path) -> None:
