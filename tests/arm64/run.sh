@@ -6,7 +6,7 @@
 # librosa, scipy and scikit-learn are there as references; PyTorch, too slow, is not: the
 # bundle comes from the host, and so do the decisions that must be met.
 #
-# The first run downloads about 200 MB; build/arm64 takes 1 GB. `make clean` removes it.
+# build/arm64 takes 0.8 GB; `make clean` removes it.
 # Environment: PYTHON, the host's Python with the package and its development extras.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
