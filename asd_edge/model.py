@@ -55,11 +55,9 @@ class EmbeddingModel:
             self._session = ort.InferenceSession(model, options, providers=names)
         except Exception as error:  # onnxruntime's own classes share no public base
             raise BundleError(path, "model.onnx", f"cannot be loaded ({_line(error)})") from error
-        self.provider: str = self._session.get_providers()[0]
-        if self.provider != names[0] and provider != "auto":
+        if self._session.get_providers()[0] != names[0] and provider != "auto":
             # onnxruntime falls back in silence when a provider's libraries do not load.
             raise ProviderError(provider, [name for name in available if name != names[0]])
-        self.threads = threads
         self._check(front_end, path)
 
     def _check(self, front_end: FrontEnd, path: str | Path) -> None:
