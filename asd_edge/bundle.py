@@ -2,9 +2,9 @@
 
     bundle.json      schema version, machine, front end, scoring, calibration,
                      provenance, digests
-    model.onnx       mel -> embedding
-    references.npz   embeddings, sections, domains, clips
-    golden.npz       a clip with the mel, embedding and score that the export saw
+    model.onnx       mel -> embeddings, one output a view
+    references.npz   of each view: embeddings, sections, domains, clips, density, whitening
+    golden.npz       a clip with the mel, embeddings and score that the export saw
 
 `bundle.json` holds the SHA-256 of every other file and of its own front end,
 scoring and calibration, so that damage is named, and a checksum of itself.
@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,15 @@ from asd_edge.calibration import Calibration
 from asd_edge.errors import AsdError, BundleError, MissingFileError
 from asd_edge.files import atomic_folder
 from asd_edge.frontend import FrontEnd
-from asd_edge.scoring import References, ScoringConfig
+from asd_edge.scoring import References, ScoringConfig, View
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "bundle.json"
 MODEL, REFERENCES, GOLDEN = "model.onnx", "references.npz", "golden.npz"
 FILES = (MODEL, REFERENCES, GOLDEN)
 PARTS = ("front_end", "scoring", "calibration")
 _NO_CHECKSUM = "0" * 64
+_EMBEDDING = "embedding/"
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,14 @@ class Golden:
     Attributes:
         samples: one window [shape=(n_samples,)], int16, at the front end's rate.
         mel: [shape=(n_mels, n_frames)].
-        embedding: [shape=(d,)].
+        embeddings: view -> [shape=(d,)].
         score: of that window.
         section: the clip's.
     """
 
     samples: NDArray[np.int16]
     mel: NDArray[np.float32]
-    embedding: NDArray[np.float32]
+    embeddings: Mapping[str, NDArray[np.float32]]
     score: float
     section: str
 
@@ -63,9 +65,8 @@ class Bundle:
 
     machine: str
     front_end: FrontEnd
-    scoring: ScoringConfig
+    views: Mapping[str, View]
     calibration: Calibration
-    references: References
     golden: Golden
     model: bytes
     provenance: dict[str, Any]
@@ -82,22 +83,28 @@ class Bundle:
         contents = {
             MODEL: self.model,
             REFERENCES: _npz(
-                embeddings=self.references.embeddings,
-                sections=self.references.sections,
-                domains=self.references.domains,
-                clips=self.references.clips,
+                {
+                    f"{name}/{key}": _stored(key, value)
+                    for name, view in self.views.items()
+                    for key, value in vars(view.references).items()
+                }
             ),
             GOLDEN: _npz(
-                samples=self.golden.samples,
-                mel=self.golden.mel,
-                embedding=self.golden.embedding,
-                score=np.float64(self.golden.score),
-                section=np.str_(self.golden.section),
+                {
+                    "samples": self.golden.samples,
+                    "mel": self.golden.mel,
+                    "score": np.float64(self.golden.score),
+                    "section": np.str_(self.golden.section),
+                }
+                | {f"{_EMBEDDING}{name}": x for name, x in self.golden.embeddings.items()}
             ),
         }
         parts: dict[str, Any] = {
             "front_end": self.front_end.to_dict(),
-            "scoring": dataclasses.asdict(self.scoring),
+            "scoring": {
+                name: {**dataclasses.asdict(view.config), "weights": dict(view.weights)}
+                for name, view in self.views.items()
+            },
             "calibration": self.calibration.to_dict(),
         }
         digests = {name: _sha256(content) for name, content in contents.items()}
@@ -136,9 +143,8 @@ def read(path: str | Path) -> Bundle:
         return Bundle(
             machine=manifest["machine"],
             front_end=FrontEnd.from_dict(manifest["front_end"]),
-            scoring=ScoringConfig(**manifest["scoring"]),
+            views=_views(manifest["scoring"], _arrays(contents[REFERENCES])),
             calibration=Calibration.from_dict(manifest["calibration"]),
-            references=References(**_arrays(contents[REFERENCES])),
             golden=_golden(_arrays(contents[GOLDEN])),
             model=contents[MODEL],
             provenance=manifest["provenance"],
@@ -157,11 +163,13 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         parts = {name: _canonical(manifest[name]) for name in PARTS}
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(path, MANIFEST, "is damaged (not a bundle's JSON)") from error
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
         raise BundleError(
             path,
             MANIFEST,
-            f"has schema version {version}, this asd-edge reads {SCHEMA_VERSION}; upgrade asd-edge",
+            f"has schema version {version}, this asd-edge reads {SCHEMA_VERSION}; "
+            + ("upgrade asd-edge" if newer else "export the run again"),
         )
     for name, part in parts.items():
         if _sha256(part) != digests[name]:
@@ -189,11 +197,37 @@ def _arrays(content: bytes) -> dict[str, Any]:
 
 
 def _golden(arrays: dict[str, Any]) -> Golden:
-    score, section = float(arrays.pop("score")), str(arrays.pop("section"))
-    return Golden(score=score, section=section, **arrays)
+    return Golden(
+        samples=arrays["samples"],
+        mel=arrays["mel"],
+        embeddings={
+            name.removeprefix(_EMBEDDING): x
+            for name, x in arrays.items()
+            if name.startswith(_EMBEDDING)
+        },
+        score=float(arrays["score"]),
+        section=str(arrays["section"]),
+    )
 
 
-def _npz(**arrays: Any) -> bytes:
+def _views(scoring: dict[str, Any], arrays: dict[str, Any]) -> dict[str, View]:
+    views = {}
+    for name, values in scoring.items():
+        rule = dict(values)
+        weights = rule.pop("weights")
+        prefix = f"{name}/"
+        own = {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
+        own["whitening"] = own["whitening"].astype(np.float32)
+        views[name] = View(ScoringConfig(**rule), References(**own), weights)
+    return views
+
+
+def _stored(key: str, value: NDArray[Any]) -> NDArray[Any]:
+    # `whitening` rounds its matrix to float16, so this loses nothing and halves the file.
+    return value.astype(np.float16) if key == "whitening" else value
+
+
+def _npz(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

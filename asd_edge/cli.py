@@ -192,13 +192,15 @@ def info(bundle: Path, as_json: bool) -> None:
 def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
     from asd_edge.features import instruction_set
 
-    references = contents.references
     mel = dataclasses.asdict(contents.front_end.mel)
     sections = {}
     for section in detector.scorer.sections:
         threshold = detector.threshold(section)
         sections[section] = {
-            "references": int((references.sections == section).sum()),
+            "references": {
+                name: int((view.references.sections == section).sum())
+                for name, view in contents.views.items()
+            },
             "threshold": threshold.value,
             "rule": threshold.rule,
             "held_out_clips": threshold.n,
@@ -207,12 +209,17 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
         "machine": contents.machine,
         "clip_seconds": contents.front_end.clip_seconds,
         "input": list(contents.front_end.shape),
-        "embedding": int(references.embeddings.shape[1]),
         "model_bytes": len(contents.model),
         "instruction_set": instruction_set()[0],
         "false_alarm_rate": contents.calibration.false_alarm_rate,
         "mel": mel,
-        "scoring": dataclasses.asdict(contents.scoring),
+        "views": {
+            name: {
+                "dimensions": int(view.references.embeddings.shape[1]),
+                **dataclasses.asdict(view.config),
+            }
+            for name, view in contents.views.items()
+        },
         "sections": sections,
         "provenance": contents.provenance,
     }

@@ -28,7 +28,8 @@ class Decision:
 
     Attributes:
         clip: the file's path, or the name given to an array.
-        score: mean distance to the nearest references; larger is more anomalous.
+        score: mean distance to the nearest references, of several views their weighted sum;
+            larger is more anomalous.
         threshold: scores at or above it are anomalous.
         anomalous: the decision.
         p_value: share of normal clips that score at least as high, by the
@@ -49,10 +50,10 @@ class Decision:
 
 
 class Embedder(Protocol):
-    """A network: EmbeddingModel on the device, the PyTorch model in a run's evaluation."""
+    """A model: EmbeddingModel on the device, the PyTorch one in a run's evaluation."""
 
-    def embed(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed mel spectrograms [shape=(batch, n_mels, n_frames)] -> [shape=(batch, d)]."""
+    def embed(self, mel: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Embed mel spectrograms [shape=(batch, n_mels, n_frames)]: view -> [shape=(batch, d)]."""
 
 
 class Detector:
@@ -131,8 +132,10 @@ class Detector:
         """Make a detector of a bundle in memory; `path` is what messages call it. See `load`."""
         return cls(
             contents.front_end,
-            EmbeddingModel(contents.model, contents.front_end, provider, threads, path),
-            Scorer(contents.scoring, contents.references),
+            EmbeddingModel(
+                contents.model, contents.front_end, contents.views, provider, threads, path
+            ),
+            Scorer(contents.views),
             contents.calibration,
             false_alarm_rate=false_alarm_rate,
             threshold=threshold,
@@ -185,7 +188,9 @@ class Detector:
         channel = self.front_end.channel if channel is None else channel
         return audio.read(path, self.front_end.mel.sr, channel)
 
-    def embed(self, y: NDArray[np.float32], name: str | Path = "array") -> NDArray[np.float32]:
+    def embed(
+        self, y: NDArray[np.float32], name: str | Path = "array"
+    ) -> dict[str, NDArray[np.float32]]:
         """Embed every window of a clip.
 
         Args:
@@ -193,7 +198,7 @@ class Detector:
             name: what messages call the clip.
 
         Returns:
-            [shape=(n_windows, d)]
+            view -> [shape=(n_windows, d)]
         """
         front_end = self.front_end
         if len(y) < front_end.mel.n_fft:
@@ -203,14 +208,13 @@ class Detector:
                 f"at least {front_end.mel.n_fft / front_end.mel.sr:.3f} s are needed",
             )
         starts = front_end.starts(len(y))
-        return np.concatenate(
-            [
-                self.model.embed(
-                    np.stack([front_end.features(y, start) for start in starts[i : i + _BATCH]])
-                )
-                for i in range(0, len(starts), _BATCH)
-            ]
-        )
+        batches = [
+            self.model.embed(
+                np.stack([front_end.features(y, start) for start in starts[i : i + _BATCH]])
+            )
+            for i in range(0, len(starts), _BATCH)
+        ]
+        return {view: np.concatenate([batch[view] for batch in batches]) for view in batches[0]}
 
     def _decide(self, name: str, clip: ClipScore) -> Decision:
         if not math.isfinite(clip.score):

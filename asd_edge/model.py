@@ -1,8 +1,9 @@
-"""The embedding network: one onnxruntime session."""
+"""The model: one onnxruntime session, from mel spectrograms to embeddings."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from asd_edge.errors import BundleError, ParameterError, ProviderError
 from asd_edge.frontend import FrontEnd
 
 INPUT = "mel"  # [shape=(batch, n_mels, n_frames)]
-OUTPUT = "embedding"  # [shape=(batch, d)]
+# Its outputs, each [shape=(batch, d)]: what the network learned, `asd_training.statistics`.
+VIEWS = ("embedding", "statistics")
 METADATA_KEY = "asd_edge.front_end"
 
 
@@ -23,6 +25,7 @@ class EmbeddingModel:
         model: the ONNX file's content.
         front_end: what the model was trained behind; the model's metadata and
             input shape must say the same.
+        views: outputs that are wanted; the model has just these.
         provider: "cpu", "cuda", ..., an onnxruntime name such as
             "CUDAExecutionProvider", or "auto" for CUDA where it works and else CPU.
         threads: threads inside an operator, at least 1.
@@ -37,6 +40,7 @@ class EmbeddingModel:
         self,
         model: bytes,
         front_end: FrontEnd,
+        views: Iterable[str],
         provider: str = "cpu",
         threads: int = 1,
         path: str | Path = "model",
@@ -58,12 +62,14 @@ class EmbeddingModel:
         if self._session.get_providers()[0] != names[0] and provider != "auto":
             # onnxruntime falls back in silence when a provider's libraries do not load.
             raise ProviderError(provider, [name for name in available if name != names[0]])
+        self._views = list(views)
         self._check(front_end, path)
 
     def _check(self, front_end: FrontEnd, path: str | Path) -> None:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if [i.name for i in inputs] != [INPUT] or [o.name for o in outputs] != [OUTPUT]:
-            raise BundleError(path, "model.onnx", f"does not map {INPUT!r} to {OUTPUT!r}")
+        if [i.name for i in inputs] != [INPUT] or {o.name for o in outputs} != set(self._views):
+            wanted = " and ".join(map(repr, self._views))
+            raise BundleError(path, "model.onnx", f"does not map {INPUT!r} to {wanted}")
         if tuple(inputs[0].shape[1:]) != front_end.shape:
             raise BundleError(
                 path,
@@ -74,17 +80,17 @@ class EmbeddingModel:
         if json.loads(metadata.get(METADATA_KEY, "null")) != front_end.to_dict():
             raise BundleError(path, "model.onnx", "was exported for another front end")
 
-    def embed(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    def embed(self, mel: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Embed mel spectrograms.
 
         Args:
             mel: [shape=(batch, n_mels, n_frames)].
 
         Returns:
-            [shape=(batch, d)]
+            view -> [shape=(batch, d)]
         """
-        embedding: NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: mel})[0]
-        return embedding
+        outputs = self._session.run(self._views, {INPUT: mel})
+        return dict(zip(self._views, outputs, strict=True))
 
 
 def _provider_names(provider: str, available: list[str]) -> list[str]:

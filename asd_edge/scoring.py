@@ -1,8 +1,17 @@
-"""Anomaly score: mean distance of an embedding to the nearest references of its section."""
+"""Anomaly score: mean distance of an embedding to the nearest references of its section.
+
+A model may give several embeddings of a clip, its views (what the network learned,
+the statistics over time). Each has references and a rule of its own; the score is
+the sum of their distances, weighted so that 1 is an ordinary normal clip:
+
+    score = sum over views v of  weight[v, section] * mean of d(x_v, r) over the k nearest r
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,54 +19,101 @@ from numpy.typing import NDArray
 
 from asd_edge.errors import ParameterError
 
-METRICS = ("euclidean", "cosine")
+METRICS = ("euclidean", "cosine", "whitened")
 
 
 @dataclass(frozen=True)
 class ScoringConfig:
-    """How distances become a score.
+    """How distances in one view become a score.
 
     Attributes:
-        metric: "euclidean" (PyTorch's PairwiseDistance) or "cosine" (1 - cosine similarity).
+        metric: "euclidean" (PyTorch's PairwiseDistance), "cosine" (1 - cosine similarity)
+            or "whitened" (Mahalanobis; see `asd_edge.whitening`).
         k: number of nearest references whose distances are averaged, or None for all.
         pool_sections: measure against the references of all sections together
             (the report's way) instead of those of the clip's own section.
+        local_density: divide the distance to a reference by that reference's mean distance
+            to so many of its nearest neighbours (Wilkinghoff et al. 2025, arXiv:2509.10951):
+            references that lie apart, of the target domain as a rule, then reach as
+            far as crowded ones. 0 leaves it out.
     """
 
     metric: str = "euclidean"
     k: int | None = 1
     pool_sections: bool = False
+    local_density: int = 0
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
             raise ParameterError("metric", self.metric, " or ".join(METRICS))
         if self.k is not None and self.k < 1:
             raise ParameterError("k", self.k, "at least 1, or None for all references")
+        if self.local_density < 0:
+            raise ParameterError("local_density", self.local_density, "0 or more neighbours")
 
 
 @dataclass(frozen=True)
 class References:
-    """Embeddings of normal clips.
+    """Embeddings of normal clips in one view.
 
     Attributes:
         embeddings: [shape=(n, d)], float32.
         sections, domains, clips: [shape=(n,)], strings; a domain is "source",
-            "target" or "".
+            "target" or "". A reference that stands for several clips, their
+            mean, has the name of the one nearest to it.
+        density: what distances to each reference are divided by [shape=(n,)];
+            empty for none.
+        whitening: projection of the metric "whitened" [shape=(d, d)]; empty for others.
     """
 
     embeddings: NDArray[np.float32]
     sections: NDArray[np.str_]
     domains: NDArray[np.str_]
     clips: NDArray[np.str_]
+    density: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    whitening: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     def __post_init__(self) -> None:
         n = len(self.embeddings)
         if self.embeddings.ndim != 2 or n == 0:
             raise ParameterError("embeddings.shape", self.embeddings.shape, "(n, d) with n > 0")
-        if not np.isfinite(self.embeddings).all():
-            raise ParameterError("embeddings", "NaN or infinite", "finite values")
         if not len(self.sections) == len(self.domains) == len(self.clips) == n:
             raise ParameterError("references", "rows of unequal number", f"{n} of each")
+        d = self.embeddings.shape[1]
+        if self.density.shape not in ((0,), (n,)):
+            raise ParameterError("density.shape", self.density.shape, f"({n},)")
+        if self.whitening.shape not in ((0, 0), (d, d)):
+            raise ParameterError("whitening.shape", self.whitening.shape, f"({d}, {d})")
+        for name in ("embeddings", "density", "whitening"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise ParameterError(name, "NaN or infinite", "finite values")
+        if (self.density <= 0).any():
+            raise ParameterError("density", "0 or less", "distances above 0")
+
+
+@dataclass(frozen=True)
+class View:
+    """One embedding of the model: its references and how they are used.
+
+    Attributes:
+        config: the rule.
+        references: of normal clips.
+        weights: section -> factor of this view's distance in the score; empty, for
+            a model of one view, means 1: the score is the distance itself.
+    """
+
+    config: ScoringConfig
+    references: References
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.config.metric == "whitened") != (self.references.whitening.size > 0):
+            raise ParameterError("whitening", self.references.whitening.shape, "one if whitened")
+        if (self.config.local_density > 0) != (self.references.density.size > 0):
+            raise ParameterError("density", self.references.density.shape, "one if local_density")
+        sections = set(self.references.sections.tolist())
+        if self.weights and set(self.weights) != sections:
+            raise ParameterError("weights", sorted(self.weights), f"sections {sorted(sections)}")
 
 
 def distances(
@@ -68,7 +124,8 @@ def distances(
     Args:
         x: [shape=(w, d)].
         references: [shape=(n, d)].
-        metric: "euclidean" or "cosine"; for cosine a zero vector is at distance 1 from all.
+        metric: "cosine", where a zero vector is at distance 1 from all, or "euclidean";
+            "whitened" is the euclidean distance of embeddings that are projected already.
 
     Returns:
         [shape=(w, n)], float64. PyTorch's PairwiseDistance adds 1e-6 to every
@@ -86,43 +143,112 @@ def distances(
     return np.stack([np.linalg.norm(b - row, axis=1) for row in a])
 
 
-class Scorer:
-    """References and a scoring rule, ready to score embeddings."""
+class _ViewScorer:
+    """One view with its references projected and sorted by section."""
 
-    def __init__(self, config: ScoringConfig, references: References) -> None:
-        self.config = config
-        self.references = references
+    def __init__(self, view: View) -> None:
+        references = view.references
+        self.config = view.config
+        self.weights = view.weights
+        self._whitening = references.whitening
+        self._projected = self._project(references.embeddings)
         self.sections: tuple[str, ...] = tuple(sorted(set(references.sections.tolist())))
-        self._rows = {name: references.sections == name for name in self.sections}
+        self.rows = {name: np.flatnonzero(references.sections == name) for name in self.sections}
+        self._density = references.density.astype(np.float64)
 
-    def score(self, embeddings: NDArray[Any], section: str | None = None) -> ClipScore:
+    def _project(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return x @ self._whitening if self._whitening.size else x
+
+    def to_references(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Distances of windows [shape=(w, d)] to all references [shape=(w, n)]."""
+        d = distances(self._project(x), self._projected, self.config.metric)
+        return d / self._density if self._density.size else d
+
+    def score(self, d: NDArray[np.float64], section: str) -> NDArray[np.float64]:
+        """Mean of the k smallest of each row of distances of a section [shape=(w,)]."""
+        own = d if self.config.pool_sections else d[:, self.rows[section]]
+        k = self.config.k
+        if k is not None and k < own.shape[1]:
+            own = np.partition(own, k - 1, axis=1)[:, :k]
+        mean: NDArray[np.float64] = own.mean(axis=1)
+        return mean
+
+
+class Scorer:
+    """References and scoring rules of every view, ready to score embeddings.
+
+    Args:
+        views: name of the model's output -> view; all have the same sections.
+
+    Raises:
+        ParameterError: no views, other sections in one, or several without weights.
+    """
+
+    def __init__(self, views: Mapping[str, View]) -> None:
+        self.views = dict(views)
+        self._scorers = {name: _ViewScorer(view) for name, view in views.items()}
+        sections = {scorer.sections for scorer in self._scorers.values()}
+        if len(sections) != 1:
+            raise ParameterError("views", sorted(views), "at least one, all of the same sections")
+        self.sections: tuple[str, ...] = sections.pop()
+        if len(views) > 1 and not all(view.weights for view in views.values()):
+            raise ParameterError("weights", "none", "a weight for each view and section")
+
+    def score(
+        self, embeddings: Mapping[str, NDArray[Any]], section: str | None = None
+    ) -> ClipScore:
         """Score one clip.
 
         Args:
-            embeddings: of the clip's windows [shape=(w, d)].
+            embeddings: view -> embeddings of the clip's windows [shape=(w, d)].
             section: the clip's section. One that has no references, or None, is
                 scored against every section, and the nearest is named.
 
         Returns:
             the score; a clip's score is the mean over its windows.
         """
-        d = distances(embeddings, self.references.embeddings, self.config.metric)
-        known = section in self._rows
-        if known and section is not None:
-            nearest = section
-        else:
-            nearest = min(self.sections, key=lambda name: self._mean(d[:, self._rows[name]]).mean())
-        own = d if self.config.pool_sections else d[:, self._rows[nearest]]
-        windows = self._mean(own)
-        return ClipScore(float(windows.mean()), nearest, known, tuple(windows.tolist()))
+        d = {name: view.to_references(embeddings[name]) for name, view in self._scorers.items()}
+        known = section is not None and section in self.sections
+        candidates = (section,) if known else self.sections
+        parts, nearest = None, ""
+        for candidate in candidates:
+            assert candidate is not None
+            own = {
+                name: view.weights.get(candidate, 1.0) * view.score(d[name], candidate)
+                for name, view in self._scorers.items()
+            }
+            if parts is None or _total(own).mean() < _total(parts).mean():
+                parts, nearest = own, candidate
+        assert parts is not None
+        windows = _total(parts)
+        return ClipScore(
+            score=float(windows.mean()),
+            section=nearest,
+            section_known=known,
+            windows=tuple(windows.tolist()),
+            views={name: float(values.mean()) for name, values in parts.items()},
+        )
 
-    def _mean(self, d: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean of the k smallest of each row [shape=(w,)]."""
-        k = self.config.k
-        if k is not None and k < d.shape[1]:
-            d = np.partition(d, k - 1, axis=1)[:, :k]
-        mean: NDArray[np.float64] = d.mean(axis=1)
-        return mean
+    def nearest(self, embeddings: Mapping[str, NDArray[Any]], view: str, section: str) -> int:
+        """Row of the view's reference of a section that is nearest to a clip's windows."""
+        scorer = self._scorers[view]
+        d = scorer.to_references(embeddings[view]).mean(axis=0)
+        rows = scorer.rows[section]
+        return int(rows[np.argmin(d[rows])])
+
+    def with_weights(self, weights: Mapping[str, Mapping[str, float]]) -> Scorer:
+        """Give a scorer of the same references with weights by view and section."""
+        return Scorer(
+            {
+                name: dataclasses.replace(view, weights=weights[name])
+                for name, view in self.views.items()
+            }
+        )
+
+
+def _total(parts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    total: NDArray[np.float64] = np.sum(list(parts.values()), axis=0)
+    return total
 
 
 @dataclass(frozen=True)
@@ -134,9 +260,11 @@ class ClipScore:
         section: the clip's own section, or the nearest one if that is unknown.
         section_known: whether the section was given and has references.
         windows: score of each window, in order.
+        views: what each view contributes to the score; they sum to it.
     """
 
     score: float
     section: str
     section_known: bool
     windows: tuple[float, ...]
+    views: Mapping[str, float]

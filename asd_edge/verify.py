@@ -40,10 +40,13 @@ def relative_error(value: NDArray[Any] | float, expected: NDArray[Any] | float) 
 def verify(detector: Detector, golden: Golden) -> list[Check]:
     """Compare mel, embedding and score of a bundle's golden clip with what the export saw."""
     mel = detector.front_end.features(golden.samples.astype(np.float32) / np.float32(32768))
-    embedding = detector.model.embed(mel[np.newaxis])
-    score = detector.scorer.score(embedding, golden.section).score
+    embeddings = detector.model.embed(mel[np.newaxis])
+    score = detector.scorer.score(embeddings, golden.section).score
     return [
         Check("mel", relative_error(mel, golden.mel)),
-        Check("embedding", relative_error(embedding[0], golden.embedding)),
+        *(
+            Check(name, relative_error(x[0], golden.embeddings[name]))
+            for name, x in embeddings.items()
+        ),
         Check("score", relative_error(score, golden.score)),
     ]

@@ -71,18 +71,31 @@ dropout = 0.1
 head = "time_mean"
 embedding_dim = 8
 unit_norm = true
+[statistics]
+lags = [1, 2]
+[loss]
+name = "triplet"
+mining = "all"
+margin = 0.5
+[augment]
+pseudo_classes = ["statistics_exchange", "shift"]
 [training]
 epochs = 3
-min_triplets = 40
+min_items = 40
 batch_size = 8
 lr = 3e-3
-margin = 0.5
+schedule = "one_cycle"
+weight_decay = 1e-4
 holdout = 0.25
-[scoring]
+[scoring.embedding]
 metric = "cosine"
 k = 2
-pool_sections = false
 references = "all"
+weight = 0.5
+[scoring.statistics]
+metric = "whitened"
+local_density = 2
+references = "kmeans-3"
 """
 
 

@@ -34,9 +34,13 @@ def test_the_run_folder(tiny_run: Path) -> None:
     config = run.read_config(tiny_run)
     assert (config.machine, config.preset.name, config.seed) == ("hummer", "tiny", 0)
     embeddings = run.read_embeddings(tiny_run)
-    assert embeddings.embeddings.shape == (24, 8)
+    views = embeddings.normals.views
+    assert {name: x.shape for name, x in views.items()} == {
+        "embedding": (24, 8),
+        "statistics": (24, 3 * 32),
+    }
     assert embeddings.held_out.sum() == 6
-    np.testing.assert_allclose(np.linalg.norm(embeddings.embeddings, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(views["embedding"], axis=1), 1, rtol=1e-5)
 
 
 def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
@@ -57,7 +61,8 @@ def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert losses[0] == losses[1]
     assert len(losses[0]) == 4
     np.testing.assert_array_equal(
-        run.read_embeddings(whole).embeddings, run.read_embeddings(parts).embeddings
+        run.read_embeddings(whole).normals.views["embedding"],
+        run.read_embeddings(parts).normals.views["embedding"],
     )
 
 
@@ -85,7 +90,8 @@ def test_an_interruption_within_an_epoch_loses_that_epoch_alone(
     whole = tmp_path / "whole"
     train(tiny_data, tiny_preset, whole)
     np.testing.assert_array_equal(
-        run.read_embeddings(folder).embeddings, run.read_embeddings(whole).embeddings
+        run.read_embeddings(folder).normals.views["embedding"],
+        run.read_embeddings(whole).normals.views["embedding"],
     )
 
 
@@ -94,7 +100,7 @@ def test_seeds_make_runs(tmp_path: Path, tiny_data: Path, tiny_preset: Path) -> 
         train(tiny_data, tiny_preset, tmp_path / name, "--epochs", 1, "--seed", seed)
     a, b, c = (run.read_checkpoint(tmp_path / name)["model"] for name in "abc")
     assert all(torch.equal(a[name], b[name]) for name in a)
-    assert not torch.equal(a["linear.weight"], c["linear.weight"])
+    assert not torch.equal(a["parts.embedding.linear.weight"], c["parts.embedding.linear.weight"])
 
 
 def test_a_run_is_not_overwritten_or_mixed(

@@ -41,10 +41,11 @@ def main(run: Path, output: Path, data: Path | None, false_alarm_rate: float | N
         raise click.BadParameter("a bundle is named NAME.asd", param_hint="--output")
     done = export(run, output, data=data, false_alarm_rate=false_alarm_rate)
     bundle, parity = done.bundle, done.parity
-    sections = sorted(set(bundle.references.sections.tolist()))
+    references = {name: view.references for name, view in bundle.views.items()}
+    sections = sorted(set(next(iter(references.values())).sections.tolist()))
     click.echo(
-        f"{output}: model {len(bundle.model) / 1e3:.0f} kB, "
-        f"{len(bundle.references.embeddings)} references of {len(sections)} sections",
+        f"{output}: model {len(bundle.model) / 1e3:.0f} kB, {len(sections)} sections, references: "
+        + ", ".join(f"{len(r.embeddings)} ({name})" for name, r in references.items()),
         err=True,
     )
     click.echo(

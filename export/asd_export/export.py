@@ -13,14 +13,13 @@ import numpy as np
 
 from asd_edge import audio
 from asd_edge.bundle import Bundle, Golden
-from asd_edge.calibration import Calibration
 from asd_edge.detector import Detector
 from asd_edge.errors import MissingFileError
 from asd_edge.model import EmbeddingModel
 from asd_edge.scoring import Scorer
 from asd_export import parity
 from asd_export.network import to_onnx
-from asd_training import reference_set, run
+from asd_training import run, selection
 from asd_training.clips import Clip, find_clips
 from asd_training.errors import DatasetError
 from asd_training.run import Embeddings, RunConfig
@@ -61,21 +60,17 @@ def export(
     config = run.read_config(folder)
     embeddings = run.read_embeddings(folder)
     model = run.load_model(folder, config)
-    scorer = Scorer(config.preset.scoring, reference_set.references(config, embeddings))
-    calibration = reference_set.calibrate(scorer, embeddings)
-    if false_alarm_rate is not None:
-        calibration = Calibration(calibration.scores, false_alarm_rate)
+    scorer, calibration = selection.scorer_and_calibration(config, embeddings, false_alarm_rate)
     clips = _clips(config, embeddings, data)
-    golden = _held_out(clips, embeddings)
+    golden = _golden_clip(clips, embeddings)
     front_end = config.preset.front_end
     onnx = to_onnx(model, front_end)
     contents = Bundle(
         machine=config.machine,
         front_end=front_end,
-        scoring=config.preset.scoring,
+        views=scorer.views,
         calibration=calibration,
-        references=scorer.references,
-        golden=_golden(golden, scorer, EmbeddingModel(onnx, front_end), config),
+        golden=_golden(golden, scorer, EmbeddingModel(onnx, front_end, scorer.views), config),
         model=onnx,
         provenance=_provenance(config, embeddings),
     )
@@ -94,7 +89,7 @@ def _clips(config: RunConfig, embeddings: Embeddings, data: Path | None) -> list
         raise MissingFileError(
             root, "folder with the sound files that the run was trained on; name it by --data"
         )
-    known = set(embeddings.clips.tolist())
+    known = set(embeddings.normals.clips.tolist())
     clips = [clip for clip in find_clips(root, config.machine) if clip.name in known]
     if len(clips) < len(known):
         raise DatasetError(
@@ -103,10 +98,10 @@ def _clips(config: RunConfig, embeddings: Embeddings, data: Path | None) -> list
     return clips
 
 
-def _held_out(clips: list[Clip], embeddings: Embeddings) -> Clip:
-    """Pick a clip that is not a reference, so that its score is more than rounding."""
-    held = set(embeddings.clips[embeddings.held_out].tolist())
-    return next(clip for clip in clips if clip.name in held)
+def _golden_clip(clips: list[Clip], embeddings: Embeddings) -> Clip:
+    """Pick a clip that is not a reference, where there is one: its score is not just rounding."""
+    held = set(embeddings.normals.clips[embeddings.held_out].tolist())
+    return next((clip for clip in clips if clip.name in held), clips[0])
 
 
 def _golden(clip: Clip, scorer: Scorer, model: EmbeddingModel, config: RunConfig) -> Golden:
@@ -116,25 +111,25 @@ def _golden(clip: Clip, scorer: Scorer, model: EmbeddingModel, config: RunConfig
     window = np.resize(y, front_end.n_samples)
     samples = np.clip(np.round(window * 32768), -32768, 32767).astype(np.int16)
     mel = front_end.features(samples.astype(np.float32) / np.float32(32768))
-    embedding = model.embed(mel[np.newaxis])
+    embeddings = model.embed(mel[np.newaxis])
     return Golden(
         samples=samples,
         mel=mel,
-        embedding=embedding[0],
-        score=scorer.score(embedding, clip.section).score,
+        embeddings={view: x[0] for view, x in embeddings.items()},
+        score=scorer.score(embeddings, clip.section).score,
         section=clip.section,
     )
 
 
 def _provenance(config: RunConfig, embeddings: Embeddings) -> dict[str, Any]:
-    held = embeddings.held_out
+    held, clips = embeddings.held_out, embeddings.normals.clips
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "preset": config.preset.name,
         "seed": config.seed,
         "data": Path(config.data).name,
-        "training_clips": len(np.unique(embeddings.clips[~held])),
-        "held_out_clips": len(np.unique(embeddings.clips[held])),
+        "training_clips": len(np.unique(clips[~held])),
+        "held_out_clips": len(np.unique(clips[held])),
         "exported_on": platform.machine(),
         "versions": config.versions
         | {name: version(name) for name in ("asd-edge", "onnx", "onnxruntime")},

@@ -14,14 +14,14 @@ import onnx
 import torch
 
 from asd_edge.frontend import FrontEnd
-from asd_edge.model import INPUT, METADATA_KEY, OUTPUT
-from asd_training.model import TripletCNN
+from asd_edge.model import INPUT, METADATA_KEY
+from asd_training.network import Network
 
 
-def to_onnx(model: TripletCNN, front_end: FrontEnd) -> bytes:
+def to_onnx(model: Network, front_end: FrontEnd) -> bytes:
     """Convert a network to an ONNX file's content.
 
-    The graph maps "mel" [shape=(batch, n_mels, n_frames)] to "embedding"
+    The graph maps "mel" [shape=(batch, n_mels, n_frames)] to an output a view
     [shape=(batch, d)], with the normalisation inside, and carries the front end in
     its metadata.
 
@@ -39,7 +39,7 @@ def to_onnx(model: TripletCNN, front_end: FrontEnd) -> bytes:
             (example,),
             dynamo=True,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=list(frozen.views),
             dynamic_shapes=({0: batch},),
             verbose=False,
         )

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from asd_edge.cli_support import AsdCommand
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from collections.abc import Callable
 
+    from rich.progress import Progress, TaskID
+
+    from asd_training.distributed import Group
+    from asd_training.presets import Preset
     from asd_training.run import RunConfig
     from asd_training.train import Step
 
 
 @click.command(cls=AsdCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--machine", help="Machine type; may be left out where DATA has only one.")
+@click.option(
+    "--machine",
+    help="Machine type, or all: one run each, in folders below --output. "
+    "May be left out where DATA has only one.",
+)
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="The run folder."
 )
@@ -27,13 +35,20 @@ if TYPE_CHECKING:
     "--preset",
     default="edge",
     show_default=True,
-    help="Recipe: edge, report, or a TOML file of your own.",
+    help="Recipe: adacos, edge, report, statistics, triplet, or a TOML file of your own.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the preset's.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the preset's.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder, if any.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ... or auto.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Of the network in training; auto is bfloat16 on GPUs that have it.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Threads for features. Default: cores.")
 @click.option(
     "--cache",
@@ -51,6 +66,7 @@ def main(
     seed: int,
     resume: bool,
     device: str,
+    precision: str,
     jobs: int | None,
     cache: Path | None,
 ) -> None:
@@ -59,57 +75,124 @@ def main(
     DATA is a data set in the layout of DCASE Task 2 or MIMII, folders normal/ and
     anomaly/, or a table made by asd-data features. Only normal training clips are
     used, a share of which is held out for the threshold.
+
+    torchrun --nproc-per-node N -m asd_training.cli_train ... trains on N processes or GPUs.
     """
     from asd_training import presets
-    from asd_training.devices import choose_device
-    from asd_training.progress import bar
-    from asd_training.run import RunConfig, versions
-    from asd_training.train import train
-    from asd_training.training_data import load_training_table
+    from asd_training.devices import choose_device, choose_precision
+    from asd_training.distributed import group
+    from asd_training.training_data import machines
 
-    recipe = presets.load(preset)
-    changes = {"epochs": epochs, "batch_size": batch_size}
-    training = dataclasses.replace(
-        recipe.training, **{name: value for name, value in changes.items() if value is not None}
-    )
-    recipe = dataclasses.replace(recipe, training=training)
+    recipe = _changed(presets.load(preset), epochs=epochs, batch_size=batch_size)
     place = choose_device(device)
-    # Before the features, which can take an hour.
-    started = _check_output(output, resume)
-    table = load_training_table(data, machine, recipe.front_end, cache, jobs)
-    config = RunConfig(
-        preset=recipe,
-        machine=str(table.clips["machine"].iloc[0]),
-        data=str(data.resolve()),
-        seed=seed,
-        versions=versions(),
-    )
-    if started is not None:
-        _check_same(output, started, config)
-    with bar() as progress:
-        task: TaskID | None = None
-
-        def report(step: Step) -> None:
-            nonlocal task
-            if task is None:  # only now, so that a resumed run's speed is not overrated
-                task = progress.add_task("", completed=step.done - 1, total=step.total, note="")
-            progress.update(
-                task,
-                completed=step.done,
-                description=f"Epoch {step.epoch}/{recipe.training.epochs}",
-                note=f"loss {step.loss:.4f}",
-            )
-
-        history = train(
-            config, table, output, device=place, resume=started is not None, report=report
+    with group(place) as (processes, own_place):
+        job = _Job(
+            data=data,
+            preset=recipe,
+            seed=seed,
+            resume=resume,
+            device=own_place,
+            precision=choose_precision(precision, own_place),
+            jobs=jobs,
+            cache=cache,
+            group=processes,
         )
-    last = history[-1]
-    click.echo(
-        f"{output}: {len(table.clips)} clips of {config.machine}, {len(history)} epochs in "
-        f"{sum(row['seconds'] for row in history):.0f} s, "
-        + ", ".join(f"{name} {last[name]:.4f}" for name in last if name.endswith("loss")),
-        err=True,
-    )
+        if machine != "all":
+            job.run(machine, output)
+            return
+        for name in machines(data):
+            job.run(name, output / name)
+
+
+def _changed(recipe: Preset, **changes: int | None) -> Preset:
+    """Give a preset with other training settings; None leaves one as it is."""
+    wanted: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    if wanted and recipe.model is None:
+        name = f"--{next(iter(wanted)).replace('_', '-')}"
+        raise click.UsageError(f"{name}: preset {recipe.name} trains no network.")
+    training = dataclasses.replace(recipe.training, **wanted)
+    return dataclasses.replace(recipe, training=training)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What is the same for all machines."""
+
+    data: Path
+    preset: Preset
+    seed: int
+    resume: bool
+    device: str
+    precision: str
+    jobs: int | None
+    cache: Path | None
+    group: Group
+
+    def run(self, machine: str | None, output: Path) -> None:
+        """Train one machine."""
+        from asd_training.progress import bar
+        from asd_training.run import RunConfig, versions
+        from asd_training.train import train
+        from asd_training.training_data import check_sections, load_training_table
+
+        # Before the features, which can take an hour.
+        started = _check_output(output, self.resume)
+        if not self.group.leads:
+            self.group.wait()  # until the leader has computed the features
+        table = load_training_table(
+            self.data, machine, self.preset.front_end, self.cache, self.jobs
+        )
+        if self.group.leads:
+            self.group.wait()
+        check_sections(table, self.preset)
+        config = RunConfig(
+            preset=self.preset,
+            machine=str(table.clips["machine"].iloc[0]),
+            data=str(self.data.resolve()),
+            seed=self.seed,
+            versions=versions(),
+        )
+        if started is not None:
+            _check_same(output, started, config)
+        with bar() as progress:
+            history = train(
+                config,
+                table,
+                output,
+                device=self.device,
+                precision=self.precision,
+                group=self.group,
+                resume=started is not None,
+                report=_reporter(progress, config) if self.group.leads else lambda step: None,
+            )
+        if not self.group.leads:
+            return
+        done = f"{output}: {len(table.clips)} clips of {config.machine}"
+        if history:
+            last = history[-1]
+            done += (
+                f", {len(history)} epochs in {sum(row['seconds'] for row in history):.0f} s, "
+                + ", ".join(f"{name} {last[name]:.4f}" for name in last if name.endswith("loss"))
+            )
+        click.echo(done, err=True)
+
+
+def _reporter(progress: Progress, config: RunConfig) -> Callable[[Step], None]:
+    task: TaskID | None = None
+    epochs = config.preset.training.epochs
+
+    def report(step: Step) -> None:
+        nonlocal task
+        if task is None:  # only now, so that a resumed run's speed is not overrated
+            task = progress.add_task("", completed=step.done - 1, total=step.total, note="")
+        progress.update(
+            task,
+            completed=step.done,
+            description=f"Epoch {step.epoch}/{epochs}",
+            note=f"loss {step.loss:.4f}",
+        )
+
+    return report
 
 
 def _check_output(output: Path, resume: bool) -> RunConfig | None:
@@ -133,11 +216,16 @@ def _check_same(output: Path, started: RunConfig, config: RunConfig) -> None:
 
     def key(run: RunConfig) -> tuple[object, ...]:
         recipe = run.preset
+        training = dataclasses.replace(recipe.training, epochs=0)
         return (
             run.machine,
             run.seed,
-            dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, epochs=1)),
+            {**recipe.to_dict(), "training": dataclasses.asdict(training)},
         )
 
     if key(started) != key(config):
         raise RunError(output, "was started with another preset, machine, seed or batch size")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""What the network learns from: triplets of training clips, and labelled test clips."""
+"""What the network learns from: triplets or classes of training clips, and test clips."""
 
 from __future__ import annotations
 
@@ -94,6 +94,49 @@ class MachineDataset(Dataset[tuple[object, ...]]):
 
     def _feature(self, row: int, window: int) -> Tensor:
         return torch.from_numpy(self.table.windows(row)[window])
+
+
+class ClassDataset(Dataset[tuple[Tensor, int]]):
+    """Training clips and their classes.
+
+    Item i is a random window of clip i modulo the number of clips
+    [shape=(n_mels, n_frames)] and the number of its class. The draw depends on the
+    seed, the epoch and i alone.
+
+    Args:
+        table: features of the clips.
+        by: "section", or "attributes": section and attributes together.
+        seed: of the draws.
+        min_items: items to give at least, by going through the clips several times.
+
+    Raises:
+        ParameterError: no clips.
+    """
+
+    def __init__(self, table: FeatureTable, by: str, seed: int = 0, min_items: int = 1) -> None:
+        if len(table.clips) == 0:
+            raise ParameterError("table", "empty", "at least one clip")
+        self.table = table
+        self.seed = seed
+        self.epoch = 0
+        names = table.clips["section"].to_numpy(dtype=str)
+        if by == "attributes":
+            names = np.char.add(names, "/" + table.clips["attributes"].to_numpy(dtype=str))
+        self.classes, self.labels = np.unique(names, return_inverse=True)
+        self._rounds = -(-min_items // len(table.clips))
+
+    def __len__(self) -> int:
+        return len(self.table.clips) * self._rounds
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        rng = np.random.default_rng((self.seed, self.epoch, i))
+        i %= len(self.table.clips)
+        windows = self.table.windows(i)
+        return torch.from_numpy(windows[rng.integers(len(windows))]), int(self.labels[i])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that windows are drawn for."""
+        self.epoch = epoch
 
 
 def sample_rows(sections: NDArray[np.str_], n: int, seed: int) -> dict[str, NDArray[np.intp]]:

@@ -28,3 +28,11 @@ def choose_device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:  # a PyTorch without CUDA asserts
         raise DeviceError(name) from error
     return name
+
+
+def choose_precision(name: str, device: str) -> str:
+    """Give the precision to train in: "auto" is bfloat16 on a GPU that has it, else float32."""
+    if name != "auto":
+        return name
+    cuda = device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    return "bfloat16" if cuda else "float32"

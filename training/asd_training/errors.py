@@ -22,7 +22,8 @@ class SingleSectionError(DatasetError):
             path,
             f"machine {machine!r} has the one section {section!r}, and a triplet needs a negative "
             "from another; record a second machine or operating condition as its own section "
-            "(section_01_source_train_normal_0000.wav, ...)",
+            "(section_01_source_train_normal_0000.wav, ...), or take a preset with "
+            "pseudo_classes or without training: edge, statistics",
         )
 
 

@@ -12,8 +12,7 @@ import pandas as pd
 from asd_edge import bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, MissingFileError
-from asd_edge.scoring import Scorer
-from asd_training import reference_set, run
+from asd_training import run, selection
 from asd_training.clips import Clip
 from asd_training.errors import RunError
 
@@ -44,8 +43,7 @@ def load_subject(path: Path, device: str = "cpu") -> Subject:
     config = run.read_config(path)
     embeddings = run.read_embeddings(path)
     model = run.load_model(path, config).to(device)
-    scorer = Scorer(config.preset.scoring, reference_set.references(config, embeddings))
-    calibration = reference_set.calibrate(scorer, embeddings)
+    scorer, calibration = selection.scorer_and_calibration(config, embeddings)
     return Subject(config.machine, Detector(config.preset.front_end, model, scorer, calibration))
 
 

@@ -1,4 +1,4 @@
-"""The network: mel spectrogram to embedding."""
+"""The network that learns: mel spectrogram to embedding."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from asd_training.presets import ModelConfig, PresetError
-
-# Spectrograms that go through the network at once outside of training; of the
-# report's network each takes about 100 MB on its way.
-_BATCH = 16
 
 
 class TripletCNN(nn.Module):
@@ -87,26 +83,26 @@ class TripletCNN(nn.Module):
         self.mean.copy_(torch.from_numpy(mean[:, np.newaxis]))
         self.std.copy_(torch.from_numpy(std[:, np.newaxis]))
 
+    def normalized(self, mel: Tensor) -> Tensor:
+        """Give mel spectrograms as the network sees them, bands of mean 0 and deviation 1."""
+        return (mel - self.mean) / self.std
+
     def forward(self, mel: Tensor) -> Tensor:
         """Map mel [shape=(batch, n_mels, n_frames)] to embeddings [shape=(batch, d)]."""
-        x = ((mel - self.mean) / self.std).unsqueeze(1)
-        embedding: Tensor = self.linear(self._head(self.blocks(x)))
+        return self.project(self.features(self.normalized(mel)))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Take normalized spectrograms through the blocks [shape=(batch, channels, h, w)]."""
+        features: Tensor = self.blocks(x.unsqueeze(1))
+        return features
+
+    def project(self, features: Tensor) -> Tensor:
+        """Map what `features` gives to embeddings [shape=(batch, d)]."""
+        embedding: Tensor = self.linear(self._head(features))
         if self.config.unit_norm:
             norm = torch.linalg.vector_norm(embedding, dim=1, keepdim=True)
             embedding = embedding / norm.clamp_min(1e-12)
         return embedding
-
-    def embed(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed arrays [shape=(n, n_mels, n_frames)] in evaluation mode -> [shape=(n, d)]."""
-        was_training = self.training
-        self.eval()
-        with torch.inference_mode():
-            parts = [
-                self(torch.from_numpy(mel[i : i + _BATCH]).to(self.mean.device)).cpu().numpy()
-                for i in range(0, len(mel), _BATCH)
-            ]
-        self.train(was_training)
-        return np.concatenate(parts)
 
 
 def _convolution(config: ModelConfig, i: int, inputs: int, outputs: int) -> list[nn.Module]:

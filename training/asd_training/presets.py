@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from asd_edge.errors import AsdError, MissingFileError, ParameterError
 from asd_edge.frontend import FrontEnd
+from asd_edge.model import VIEWS
 from asd_edge.scoring import ScoringConfig
+
+PSEUDO_CLASSES = ("statistics_exchange", "feature_exchange", "shift")
 
 
 class PresetError(AsdError, ValueError):
@@ -28,7 +32,8 @@ class ModelConfig:
     Attributes:
         normalize: "none", or "band": each mel band to mean 0 and deviation 1.
         separable: depthwise-separable blocks after the first one.
-        channels, kernel, stride, padding: of each block's convolution.
+        channels, kernel, padding: of each block's convolution.
+        stride: the same; a pair is (along the bands, along time).
         pool_kernel, pool_stride: of each block's max pooling; kernel 1 means none.
         dropout: share of channels dropped after each block, 0 to below 1.
         head: "flatten", or "time_mean": mean over time, then flatten.
@@ -40,7 +45,7 @@ class ModelConfig:
     separable: bool
     channels: tuple[int, ...]
     kernel: tuple[int, ...]
-    stride: tuple[int, ...]
+    stride: tuple[int | tuple[int, int], ...]
     padding: tuple[int, ...]
     pool_kernel: tuple[int, ...]
     pool_stride: tuple[int, ...]
@@ -65,53 +70,191 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How the network learns: Adam on TripletMarginLoss.
+class StatisticsConfig:
+    """The view that is not learned; see `statistics.TimeStatistics`.
 
     Attributes:
-        epochs: passes over the training clips, each the anchor of one triplet.
-        min_triplets: of an epoch; fewer clips than this are gone through several times,
-            each time with other positives and negatives.
-        batch_size: triplets a step.
-        lr: Adam's learning rate.
-        margin: of TripletMarginLoss.
-        holdout: share of each section's and domain's normal clips, rounded up,
-            that training and references never see and the threshold comes from.
+        lags: in frames, ascending.
+    """
+
+    lags: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if any(lag < 1 for lag in self.lags) or list(self.lags) != sorted(set(self.lags)):
+            raise ParameterError("lags", self.lags, "ascending numbers of frames, from 1")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What the network learns by; see `losses`.
+
+    Attributes:
+        name: "triplet" or "adacos" (sub-cluster AdaCos).
+        mining: of triplets: "none" (the data set draws one a clip, the report's way), or
+            among all of a batch: "all", "semihard", "hard" (each anchor's farthest
+            positive and nearest negative).
+        margin: of triplets.
+        classes: "section", or "attributes": section and attributes together.
+        subclusters: of AdaCos, a class.
+        trainable: whether AdaCos learns the centres; else they stay where they are drawn.
+    """
+
+    name: str = "triplet"
+    mining: str = "none"
+    margin: float = 1.0
+    classes: str = "section"
+    subclusters: int = 16
+    trainable: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in {
+            "name": ("triplet", "adacos"),
+            "mining": ("none", "all", "semihard", "hard"),
+            "classes": ("section", "attributes"),
+        }.items():
+            if getattr(self, name) not in choices:
+                raise ParameterError(f"loss {name}", getattr(self, name), " or ".join(choices))
+        if not self.margin > 0:
+            raise ParameterError("margin", self.margin, "a value above 0")
+        if self.subclusters < 1:
+            raise ParameterError("subclusters", self.subclusters, "at least 1")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the data set draws the triplets."""
+        return self.name == "triplet" and self.mining == "none"
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Changes to training clips; see `augment`.
+
+    Attributes:
+        pseudo_classes: changes that make a clip one of another class.
+        shift_bands: most bands that "shift" moves a spectrogram by.
+        mixup: share of clips that are mixed with another one; for AdaCos.
+        mask_bands, mask_frames: widest masks of SpecAugment, 0 for none.
+    """
+
+    pseudo_classes: tuple[str, ...] = ()
+    shift_bands: int = 3
+    mixup: float = 0.0
+    mask_bands: int = 0
+    mask_frames: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.pseudo_classes:
+            if name not in PSEUDO_CLASSES:
+                raise ParameterError("pseudo_classes", name, " or ".join(PSEUDO_CLASSES))
+        if not 0 <= self.mixup <= 1:
+            raise ParameterError("mixup", self.mixup, "a share from 0 to 1")
+        for name in ("shift_bands", "mask_bands", "mask_frames"):
+            if getattr(self, name) < 0:
+                raise ParameterError(name, getattr(self, name), "0 or more")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network learns, with AdamW.
+
+    Attributes:
+        epochs: passes over the training clips; 0 where nothing is learned.
+        min_items: clips of an epoch; fewer than this are gone through several times.
+        batch_size: clips a step; of drawn triplets, triplets.
+        lr: the learning rate, or its peak.
+        schedule: "constant", or "one_cycle": up over the first third, down to 0.
+        weight_decay: of AdamW.
+        holdout: share of each section's and domain's normal clips, rounded up, that
+            training and references never see and the threshold comes from. 0, only
+            where nothing is learned: all are references, and cross-fitting calibrates.
     """
 
     epochs: int
-    min_triplets: int
-    batch_size: int
-    lr: float
-    margin: float
     holdout: float
+    min_items: int = 1
+    batch_size: int = 32
+    lr: float = 1e-3
+    schedule: str = "constant"
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "min_triplets", "batch_size", "lr", "margin"):
+        for name in ("min_items", "batch_size", "lr"):
             if not getattr(self, name) > 0:
                 raise ParameterError(name, getattr(self, name), "a value above 0")
-        if not 0 < self.holdout < 1:
-            raise ParameterError("holdout", self.holdout, "a share above 0 and below 1")
+        if self.epochs < 0:
+            raise ParameterError("epochs", self.epochs, "0 or more")
+        if self.schedule not in ("constant", "one_cycle"):
+            raise ParameterError("schedule", self.schedule, "constant or one_cycle")
+        if not 0 <= self.weight_decay < 1:
+            raise ParameterError("weight_decay", self.weight_decay, "0 to below 1")
+        if not 0 <= self.holdout < 1:
+            raise ParameterError("holdout", self.holdout, "a share from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """How a view is scored.
+
+    Attributes:
+        scoring: the rule.
+        references: "all" training clips, "random-N" of each section, or "kmeans-N":
+            centres of each section's source domain, and every clip of the target domain.
+        weight: of the view beside the others.
+    """
+
+    scoring: ScoringConfig
+    references: str = "all"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        kind, _, count = self.references.partition("-")
+        if self.references != "all" and not (
+            kind in ("random", "kmeans") and count.isdigit() and int(count) > 0
+        ):
+            raise ParameterError("references", self.references, '"all", "random-N" or "kmeans-N"')
+        if not self.weight > 0:
+            raise ParameterError("weight", self.weight, "a value above 0")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A recipe. `references` is the number drawn from each section, or None for all."""
+    """A recipe; `model` or `statistics` may be missing, and with it the view."""
 
     name: str
     front_end: FrontEnd
-    model: ModelConfig
     training: TrainingConfig
-    scoring: ScoringConfig
-    references: int | None
+    views: Mapping[str, ViewConfig]
+    model: ModelConfig | None = None
+    statistics: StatisticsConfig | None = None
+    loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        has = dict(zip(VIEWS, (self.model, self.statistics), strict=True))
+        there = {name for name, config in has.items() if config is not None}
+        if not there or set(self.views) != there:
+            raise PresetError(
+                self.name,
+                "wants [model] with [scoring.embedding], [statistics] with "
+                "[scoring.statistics], or both",
+            )
+        if self.model is None and self.training.epochs > 0:
+            raise PresetError(self.name, "has no [model] to train; epochs must be 0")
+        if self.model is not None and (self.training.epochs < 1 or self.training.holdout == 0):
+            raise PresetError(self.name, "epochs and holdout must be above 0 to train [model]")
+        if self.loss.drawn and self.augment.pseudo_classes:
+            raise PresetError(self.name, 'pseudo_classes need mining other than "none", or adacos')
+        if self.augment.mixup and self.loss.name != "adacos":
+            raise PresetError(self.name, "mixup is for the loss adacos")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the preset as plain values in the layout of the TOML files, for JSON."""
-        values = dataclasses.asdict(self)
-        scoring = values["scoring"]
-        scoring["k"] = "all" if scoring["k"] is None else scoring["k"]
-        references = values.pop("references")
-        scoring["references"] = "all" if references is None else references
+        values = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        values["scoring"] = {
+            name: {**view.pop("scoring"), **view} for name, view in values.pop("views").items()
+        }
+        for view in values["scoring"].values():
+            view["k"] = "all" if view["k"] is None else view["k"]
         return values
 
     @classmethod
@@ -122,24 +265,26 @@ class Preset:
             PresetError: a missing, unknown or senseless value.
         """
         name = str(values.get("name", "?"))
+        tables = {
+            "model": ModelConfig,
+            "statistics": StatisticsConfig,
+            "loss": LossConfig,
+            "augment": AugmentConfig,
+        }
         try:
-            unknown = set(values) - {"name", "front_end", "model", "training", "scoring"}
+            unknown = set(values) - {"name", "front_end", "training", "scoring", *tables}
             if unknown:
                 raise PresetError(name, f"unknown table [{sorted(unknown)[0]}]")
-            scoring = dict(values["scoring"])
-            references = _count(scoring.pop("references"))
-            scoring["k"] = _count(scoring["k"])
-            model: dict[str, Any] = {
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in values["model"].items()
-            }
             return cls(
                 name=name,
                 front_end=FrontEnd.from_dict(values["front_end"]),
-                model=ModelConfig(**model),
                 training=TrainingConfig(**values["training"]),
-                scoring=ScoringConfig(**scoring),
-                references=references,
+                views={view: _view(rule) for view, rule in values["scoring"].items()},
+                **{
+                    table: config(**_tuples(values[table]))
+                    for table, config in tables.items()
+                    if table in values
+                },
             )
         except PresetError:
             raise
@@ -183,9 +328,16 @@ def _folder() -> Any:
     return resources.files("asd_training") / "presets"
 
 
-def _count(value: int | str) -> int | None:
-    if value == "all":
-        return None
-    if not isinstance(value, int) or value < 1:
-        raise ParameterError("k or references", value, '"all" or a number from 1')
-    return value
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        return tuple(plain(v) for v in value) if isinstance(value, list | tuple) else value
+
+    return {key: plain(value) for key, value in values.items()}
+
+
+def _view(values: dict[str, Any]) -> ViewConfig:
+    rest = dict(values)
+    own = {name: rest.pop(name) for name in ("references", "weight") if name in rest}
+    if rest.get("k") == "all":
+        rest["k"] = None
+    return ViewConfig(ScoringConfig(**rest), **own)

@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 
 from asd_edge.errors import MissingFileError
 from asd_edge.files import atomic_path
+from asd_edge.reference_set import Normals
 from asd_training.errors import RunError
-from asd_training.model import TripletCNN
+from asd_training.network import Network
 from asd_training.presets import Preset, PresetError
 
 CONFIG, CHECKPOINT = "run.json", "checkpoint.pt"
 METRICS, CURVES = "metrics.csv", "curves.png"
 EMBEDDINGS = "embeddings.npz"
+_VIEW = "view/"
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,14 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings of a run's normal clips, a row a window.
+    """Embeddings of a run's normal clips.
 
     Attributes:
-        embeddings: [shape=(n, d)].
-        clips, sections, domains: [shape=(n,)].
+        normals: all of them, a row a window.
         held_out: [shape=(n,)], True where the clip was kept out of training.
     """
 
-    embeddings: NDArray[np.float32]
-    clips: NDArray[np.str_]
-    sections: NDArray[np.str_]
-    domains: NDArray[np.str_]
+    normals: Normals
     held_out: NDArray[np.bool_]
 
 
@@ -133,13 +131,13 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     return state
 
 
-def load_model(folder: Path, config: RunConfig) -> TripletCNN:
+def load_model(folder: Path, config: RunConfig) -> Network:
     """Load a run's network in evaluation mode.
 
     Raises:
         RunError: a checkpoint that is missing, damaged or of another network.
     """
-    model = TripletCNN(config.preset.model, config.preset.front_end.shape)
+    model = Network(config.preset)
     try:
         model.load_state_dict(read_checkpoint(folder)["model"])
     except (RuntimeError, KeyError) as error:
@@ -150,7 +148,16 @@ def load_model(folder: Path, config: RunConfig) -> TripletCNN:
 def save_embeddings(folder: Path, embeddings: Embeddings) -> None:
     """Write the embeddings, whole or not at all."""
     with atomic_path(folder / EMBEDDINGS) as temporary:
-        np.savez_compressed(temporary, **vars(embeddings))
+        normals = embeddings.normals
+        views: dict[str, Any] = {f"{_VIEW}{name}": x for name, x in normals.views.items()}
+        np.savez_compressed(
+            temporary,
+            clips=normals.clips,
+            sections=normals.sections,
+            domains=normals.domains,
+            held_out=embeddings.held_out,
+            **views,
+        )
 
 
 def read_embeddings(folder: Path) -> Embeddings:
@@ -162,7 +169,10 @@ def read_embeddings(folder: Path) -> Embeddings:
     path = folder / EMBEDDINGS
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return Embeddings(**{name: archive[name] for name in archive.files})
+            arrays = {name: archive[name] for name in archive.files}
+        views = {n.removeprefix(_VIEW): x for n, x in arrays.items() if n.startswith(_VIEW)}
+        names = {name: arrays[name] for name in ("clips", "sections", "domains")}
+        return Embeddings(Normals(views=views, **names), arrays["held_out"])
     except FileNotFoundError as error:
         raise RunError(
             folder, "is not finished; asd-train with --resume goes on with it"

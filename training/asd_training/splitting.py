@@ -17,7 +17,7 @@ def held_out(clips: pd.DataFrame, share: float, seed: int) -> NDArray[np.bool_]:
 
     Args:
         clips: with columns section and domain [shape=(n,)].
-        share: above 0 and below 1.
+        share: from 0, for none, to below 1.
         seed: of the draw.
 
     Returns:

@@ -12,6 +12,7 @@ from asd_training import feature_table
 from asd_training.clips import Clip, find_clips
 from asd_training.errors import DatasetError, SingleSectionError
 from asd_training.feature_table import FeatureTable
+from asd_training.presets import Preset
 from asd_training.progress import bar
 
 
@@ -40,7 +41,6 @@ def training_clips(data: Path, clips: list[Clip], machine: str) -> list[Clip]:
 
     Raises:
         DatasetError: there are none.
-        SingleSectionError: they are of one section.
     """
     chosen = [
         clip
@@ -49,10 +49,27 @@ def training_clips(data: Path, clips: list[Clip], machine: str) -> list[Clip]:
     ]
     if not chosen:
         raise DatasetError(data, f"has no normal training clips of machine {machine!r}")
-    sections = {clip.section for clip in chosen}
-    if len(sections) == 1:
-        raise SingleSectionError(data, machine, sections.pop())
     return chosen
+
+
+def machines(data: Path) -> list[str]:
+    """Name the machines of a data set that have normal training clips.
+
+    Raises:
+        MissingFileError, DatasetError: see `load_training_table`.
+    """
+    if data.is_file():
+        table = feature_table.load(data, None, "train")
+        return sorted(table.clips["machine"].unique())
+    clips = find_clips(data, None)
+    return sorted({c.machine for c in clips if c.split == "train" and c.label != "anomaly"})
+
+
+def check_sections(table: FeatureTable, preset: Preset) -> None:
+    """Raise SingleSectionError where drawn triplets have no other section to draw from."""
+    sections = table.clips["section"].unique()
+    if preset.model is not None and preset.loss.drawn and len(sections) < 2:
+        raise SingleSectionError("training clips", table.clips["machine"].iloc[0], sections[0])
 
 
 def load_training_table(
@@ -76,7 +93,6 @@ def load_training_table(
         MissingFileError: no such data.
         DatasetError: not a data set, no training clips in it, unreadable clips, or a
             feature table of another front end.
-        SingleSectionError: training clips of one section.
     """
     if data.is_file():
         table = feature_table.load(data, machine, "train")
@@ -87,10 +103,7 @@ def load_training_table(
             raise DatasetError(
                 data, f"has several machines, name one by --machine: {', '.join(there)}"
             )
-        table = table.take((table.clips["label"] != "anomaly").to_numpy())
-        if table.clips["section"].nunique() == 1:
-            raise SingleSectionError(data, there[0], table.clips["section"].iloc[0])
-        return table
+        return table.take((table.clips["label"] != "anomaly").to_numpy())
     found = find_clips(data, machine)
     machine = choose_machine(data, found, machine)
     clips = training_clips(data, found, machine)

@@ -1,0 +1,283 @@
+"""From embeddings of normal clips to what scores others: references, weights, calibration.
+
+Needs NumPy alone, because a device that is taught a new machine does it too. Scores
+that thresholds and weights come from are always of clips that the references have not
+seen: a share that was held out, or all in turn (cross-fitting).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.calibration import (
+    DEFAULT_FALSE_ALARM_RATE,
+    MIN_SECTION_CLIPS,
+    Calibration,
+)
+from asd_edge.errors import ParameterError
+from asd_edge.scoring import References, Scorer, ScoringConfig, View, distances
+from asd_edge.whitening import whitening
+
+
+@dataclass(frozen=True)
+class Normals:
+    """Embeddings of normal clips, a row a window.
+
+    Attributes:
+        views: name of the view -> embeddings [shape=(n, d)].
+        clips, sections, domains: [shape=(n,)].
+    """
+
+    views: Mapping[str, NDArray[np.float32]]
+    clips: NDArray[np.str_]
+    sections: NDArray[np.str_]
+    domains: NDArray[np.str_]
+
+    def take(self, rows: NDArray[np.bool_]) -> Normals:
+        """Give the rows of a mask [shape=(n,)]."""
+        return Normals(
+            {name: x[rows] for name, x in self.views.items()},
+            self.clips[rows],
+            self.sections[rows],
+            self.domains[rows],
+        )
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """Section and domain of each row as one string [shape=(n,)]."""
+        return np.char.add(np.char.add(self.sections, "/"), self.domains)
+
+
+# Embeddings of a view as its metric sees them [shape=(n, d)] and the clips -> for each
+# reference, the rows whose mean it is.
+Select = Callable[[NDArray[np.float32], Normals], list[NDArray[np.intp]]]
+
+
+def every_window(projected: NDArray[np.float32], normals: Normals) -> list[NDArray[np.intp]]:
+    """Take every window as a reference."""
+    return [np.array([row]) for row in range(len(projected))]
+
+
+@dataclass(frozen=True)
+class ViewRule:
+    """How references of a view are made of normal clips.
+
+    Attributes:
+        scoring: the rule that they are scored by.
+        select: chooses them.
+        weight: of the view beside the others, when each is in units of its deviation
+            over normal clips.
+    """
+
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    select: Select = every_window
+    weight: float = 1.0
+
+
+def build(rules: Mapping[str, ViewRule], normals: Normals) -> Scorer:
+    """Make a scorer of normal clips; with several views its weights are all 1 still."""
+    views = {}
+    sections = sorted(set(normals.sections.tolist()))
+    for name, rule in rules.items():
+        references = _references(rule, normals.views[name], normals)
+        weights = dict.fromkeys(sections, 1.0) if len(rules) > 1 else {}
+        views[name] = View(rule.scoring, references, weights)
+    return Scorer(views)
+
+
+def _references(rule: ViewRule, x: NDArray[np.float32], normals: Normals) -> References:
+    metric = rule.scoring.metric
+    matrix = np.empty((0, 0), np.float32)
+    projected = x
+    if metric == "whitened":
+        matrix = whitening(x, normals.groups)
+        projected = x @ matrix
+    groups = rule.select(projected, normals)
+    embeddings = np.stack([x[rows].mean(axis=0) for rows in groups])
+    # A mean goes by the name of the clip nearest to it.
+    means = [projected[rows].mean(axis=0, keepdims=True) for rows in groups]
+    named = np.array(
+        [
+            rows[np.argmin(distances(mean, projected[rows], metric)[0])]
+            for rows, mean in zip(groups, means, strict=True)
+        ]
+    )
+    clips, sections = normals.clips[named], normals.sections[named]
+    density = np.empty(0, np.float32)
+    if rule.scoring.local_density:
+        density = _density(np.concatenate(means), clips, sections, projected, normals, rule.scoring)
+    return References(embeddings, sections, normals.domains[named], clips, density, matrix)
+
+
+def _density(
+    references: NDArray[np.float32],
+    clips: NDArray[np.str_],
+    sections: NDArray[np.str_],
+    projected: NDArray[np.float32],
+    normals: Normals,
+    config: ScoringConfig,
+) -> NDArray[np.float32]:
+    """Mean distance of each reference to its nearest windows of other clips of its section."""
+    density = np.full(len(references), np.nan)
+    d = distances(references, projected, config.metric)
+    for i, (clip, section) in enumerate(zip(clips, sections, strict=True)):
+        others = np.sort(d[i][(normals.sections == section) & (normals.clips != clip)])
+        if len(others):
+            density[i] = others[: config.local_density].mean()
+    # A section of one clip has the density of the others; equal clips must not divide by 0.
+    typical = np.nanmean(density) if np.isfinite(density).any() else 1.0
+    typical = typical if typical > 0 else 1.0
+    density = np.where(np.isfinite(density), density, typical)
+    floored: NDArray[np.float32] = np.maximum(density, 1e-3 * typical).astype(np.float32)
+    return floored
+
+
+@dataclass(frozen=True)
+class UnseenDistances:
+    """Distances of normal clips that the references have not seen.
+
+    Attributes:
+        views: view -> mean distance of each clip to references of its own section [shape=(n,)].
+        sections, clips: [shape=(n,)].
+    """
+
+    views: Mapping[str, NDArray[np.float64]]
+    sections: NDArray[np.str_]
+    clips: NDArray[np.str_]
+
+
+def measure(scorer: Scorer, normals: Normals) -> UnseenDistances:
+    """Measure clips against a scorer whose references they are not among."""
+    names, sections = [], []
+    rows: dict[str, list[float]] = {view: [] for view in scorer.views}
+    for clip in np.unique(normals.clips):
+        windows = normals.clips == clip
+        section = str(normals.sections[windows][0])
+        scored = scorer.score({v: x[windows] for v, x in normals.views.items()}, section)
+        names.append(str(clip))
+        sections.append(section)
+        for view, part in scored.views.items():
+            rows[view].append(part / scorer.views[view].weights.get(section, 1.0))
+    return UnseenDistances(
+        {view: np.array(values) for view, values in rows.items()},
+        np.array(sections),
+        np.array(names),
+    )
+
+
+def finish(
+    rules: Mapping[str, ViewRule],
+    scorer: Scorer,
+    unseen: UnseenDistances,
+    false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
+) -> tuple[Scorer, Calibration]:
+    """Give a scorer its weights, and calibrate it.
+
+    Several views are weighted so that each is in units of its deviation over normal
+    clips of the section, times its rule's weight, and an ordinary normal clip scores 1.
+    Of one view the score stays the distance.
+
+    Args:
+        rules: of the views.
+        scorer: with references of all clips.
+        unseen: distances of clips that the references, or equal ones of other clips,
+            have not seen.
+        false_alarm_rate: that the calibration decides at unless told otherwise.
+
+    Raises:
+        ParameterError: fewer than two clips, or all alike.
+    """
+    if len(scorer.views) > 1:
+        scorer = scorer.with_weights(_weights(rules, scorer.sections, unseen))
+    scores: dict[str, list[float]] = {}
+    for i, section in enumerate(unseen.sections.tolist()):
+        score = sum(
+            view.weights.get(section, 1.0) * unseen.views[name][i]
+            for name, view in scorer.views.items()
+        )
+        scores.setdefault(section, []).append(float(score))
+    calibration = Calibration(
+        {section: tuple(values) for section, values in scores.items()}, false_alarm_rate
+    )
+    return scorer, calibration
+
+
+def _weights(
+    rules: Mapping[str, ViewRule], sections: Iterable[str], unseen: UnseenDistances
+) -> dict[str, dict[str, float]]:
+    if len(unseen.sections) < 2:
+        raise ParameterError("held-out clips", len(unseen.sections), "at least 2 normal clips")
+    weights: dict[str, dict[str, float]] = {name: {} for name in rules}
+    for section in sections:
+        own = unseen.sections == section
+        if own.sum() < MIN_SECTION_CLIPS:
+            own = np.ones(len(own), dtype=bool)
+        inverse, total = {}, 0.0
+        for name, rule in rules.items():
+            values = unseen.views[name][own]
+            # Distances that do not vary say nothing; they must not be blown up.
+            deviation = max(float(values.std()), 1e-3 * float(values.mean()), 1e-30)
+            inverse[name] = rule.weight / deviation
+            total += inverse[name] * float(values.mean())
+        for name, value in inverse.items():
+            weights[name][section] = value / total if total > 0 else 1.0
+    return weights
+
+
+def folds(normals: Normals, count: int, seed: int = 0) -> NDArray[np.intp]:
+    """Number of the fold, from 0, that leaves each row out [shape=(n,)]; -1: none does.
+
+    Clips stay whole, and each section and domain is spread evenly. The only clip of
+    its section and domain is never left out.
+    """
+    fold = np.full(len(normals.clips), -1)
+    rng = np.random.default_rng(seed)
+    for group in np.unique(normals.groups):
+        clips = rng.permutation(np.unique(normals.clips[normals.groups == group]))
+        if len(clips) > 1:
+            for i, clip in enumerate(clips):
+                fold[normals.clips == clip] = i % count
+    return fold
+
+
+def cross_fit(
+    rules: Mapping[str, ViewRule],
+    normals: Normals,
+    *,
+    count: int = 5,
+    false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Scorer, Calibration]:
+    """Make a scorer of all clips, calibrated by scoring each against the others' references.
+
+    For views whose model has not learned from the clips. The references of a fold
+    are of fewer clips than the final ones, so thresholds are a little high, not low.
+
+    Args:
+        rules: of the views.
+        normals: all clips.
+        count: folds, at least 2.
+        false_alarm_rate: that the calibration decides at unless told otherwise.
+        advance: called after each fold.
+
+    Raises:
+        ParameterError: no section and domain has two clips.
+    """
+    fold = folds(normals, count)
+    parts = []
+    for i in range(count):
+        if (fold == i).any():
+            parts.append(measure(build(rules, normals.take(fold != i)), normals.take(fold == i)))
+        advance()
+    if not parts:
+        raise ParameterError("normal clips", len(np.unique(normals.clips)), "at least 2")
+    unseen = UnseenDistances(
+        {view: np.concatenate([part.views[view] for part in parts]) for view in rules},
+        np.concatenate([part.sections for part in parts]),
+        np.concatenate([part.clips for part in parts]),
+    )
+    return finish(rules, build(rules, normals), unseen, false_alarm_rate)

@@ -1,0 +1,94 @@
+"""What the embedding learns by: triplets, or classification of pseudo-classes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pytorch_metric_learning import distances, losses, miners
+from torch import Tensor, nn
+from torch.nn import functional
+
+from asd_training.presets import LossConfig
+
+
+class MinedTriplets(nn.Module):
+    """Triplet loss over triplets that are found in the batch.
+
+    The mean of max(0, d(a, p) - d(a, n) + margin) over triplets that are not 0, with the
+    euclidean distance of the embeddings on the unit sphere, as easy triplets would drown
+    the rest. By the mining of `LossConfig`: all triplets, the semi-hard ones
+    (d(a, p) < d(a, n) < d(a, p) + margin: Schroff et al. 2015), or each anchor's
+    hardest (Hermans et al. 2017).
+    """
+
+    def __init__(self, config: LossConfig) -> None:
+        super().__init__()
+        distance = distances.LpDistance(normalize_embeddings=True, p=2)
+        self._loss = losses.TripletMarginLoss(margin=config.margin, distance=distance)
+        self._miner = {
+            "all": None,
+            "semihard": miners.TripletMarginMiner(
+                margin=config.margin, type_of_triplets="semihard", distance=distance
+            ),
+            "hard": miners.BatchHardMiner(distance=distance),
+        }[config.mining]
+
+    def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
+        """Loss of a batch; see `SubClusterAdaCos.forward`."""
+        labels = targets.argmax(1)
+        found = None if self._miner is None else self._miner(embeddings, labels)
+        loss: Tensor = self._loss(embeddings, labels, found)
+        return loss
+
+
+class SubClusterAdaCos(nn.Module):
+    """Sub-cluster AdaCos: Wilkinghoff (2021), IJCNN.
+
+    A softmax over the cosines to the centres of all classes, several a class, whose
+    probabilities are summed by class; the scale follows the data (Zhang et al. 2019,
+    AdaCos), here with the sum over all centres, as labels may be mixed.
+
+    Args:
+        config: number of centres a class, and whether they are learned.
+        dim: of the embeddings.
+        classes: number of classes.
+    """
+
+    centres: Tensor
+    scale: Tensor
+
+    def __init__(self, config: LossConfig, dim: int, classes: int) -> None:
+        super().__init__()
+        self._shape = (classes, config.subclusters)
+        count = classes * config.subclusters
+        self.centres = nn.Parameter(torch.randn(count, dim), requires_grad=config.trainable)
+        self.register_buffer("scale", torch.tensor(math.sqrt(2) * math.log(max(count - 1, 2))))
+
+    def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            embeddings: [shape=(batch, d)].
+            targets: weight of each class, of sum 1 [shape=(batch, classes)].
+        """
+        cosine = functional.normalize(embeddings) @ functional.normalize(self.centres).T
+        by_class = cosine.view(len(embeddings), *self._shape)
+        if self.training:
+            self._follow(cosine.detach(), by_class.detach(), targets)
+        log_class = torch.logsumexp(self.scale * by_class, dim=2)
+        return -(targets * functional.log_softmax(log_class, dim=1)).sum(1).mean()
+
+    def _follow(self, cosine: Tensor, by_class: Tensor, targets: Tensor) -> None:
+        angle = torch.arccos(by_class.amax(2).clamp(-1, 1))
+        median = (targets * angle).sum(1).median().clamp(max=math.pi / 4)
+        log_sum = torch.logsumexp(self.scale * cosine, dim=1)
+        log_mean = torch.logsumexp(log_sum, dim=0) - math.log(len(cosine))
+        self.scale.copy_(log_mean / torch.cos(median))
+
+
+def loss_function(config: LossConfig, dim: int, classes: int) -> MinedTriplets | SubClusterAdaCos:
+    """Make the loss of a configuration whose triplets the data set does not draw."""
+    if config.name == "adacos":
+        return SubClusterAdaCos(config, dim, classes)
+    return MinedTriplets(config)
