@@ -13,31 +13,20 @@ calibration and scoring; only the front end is the files'.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
-from sklearn.covariance import LedoitWolf
-from sklearn.metrics import roc_auc_score
-from sklearn.neighbors import NearestNeighbors
+from detection import Board
 
 from asd_edge.features import MelConfig
 from asd_edge.frontend import FrontEnd
-from asd_training import presets, run, selection
+from asd_training import presets
 from asd_training.feature_table import FeatureTable
 from asd_training.presets import Preset
-from asd_training.run import RunConfig
-from asd_training.train import train
 
 MEL = MelConfig(sr=16000, n_fft=1024, hop_length=512, n_mels=128, log="db", center=False)
 FRAMES = 200
@@ -70,9 +59,12 @@ def read(folder: Path) -> FeatureTable:
     return FeatureTable(FRONT_END, clips, np.stack(features))
 
 
-def fitted(preset: Preset) -> Preset:
-    """Give a preset whose input is these files; the report's takes their bands and power."""
-    return dataclasses.replace(preset, front_end=FRONT_END)
+def fitted(preset: Preset, epochs: int | None) -> Preset:
+    """Give a preset whose input is these files, and its epochs unless others are asked for."""
+    training = preset.training
+    if epochs is not None and preset.model is not None:
+        training = dataclasses.replace(training, epochs=epochs)
+    return dataclasses.replace(preset, front_end=FRONT_END, training=training)
 
 
 def amplitude(table: FeatureTable) -> FeatureTable:
@@ -80,116 +72,28 @@ def amplitude(table: FeatureTable) -> FeatureTable:
     return dataclasses.replace(table, features=10 ** (table.features / 20))
 
 
-def evaluate(scores: NDArray[np.float64], clips: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """AUC and pAUC (up to a false-positive rate of 0.1, McClish) of each id."""
-    result = {}
-    for section, rows in clips.groupby("section").indices.items():
-        truth = (clips["label"].to_numpy()[rows] == "anomaly").astype(int)
-        own = scores[rows]
-        auc = float(roc_auc_score(truth, own))
-        result[str(section)] = auc, float(roc_auc_score(truth, own, max_fpr=0.1))
-    return result
-
-
-def training_free(table: FeatureTable) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Scores of the test clips by the two lines that need no training, on all training clips."""
-    train = (table.clips["split"] == "train").to_numpy()
-    sections = table.clips["section"].to_numpy(dtype=str)
-    mean = table.features.mean(axis=2).astype(np.float64)
-    nearest, distance = np.zeros(len(mean)), np.zeros(len(mean))
-    for section in np.unique(sections):
-        own = sections == section
-        known = mean[own & train]
-        nearest[own] = NearestNeighbors(n_neighbors=1).fit(known).kneighbors(mean[own])[0][:, 0]
-        distance[own] = np.sqrt(LedoitWolf().fit(known).mahalanobis(mean[own]))
-    yield "time-averaged log-mel, nearest neighbour", nearest[~train]
-    yield "time-averaged log-mel, Mahalanobis", distance[~train]
-
-
-def trained(
-    preset: Preset, table: FeatureTable, seed: int
-) -> tuple[dict[str, NDArray[np.float64]], float]:
-    """Train and score the test clips: scores by view, and all views summed; and seconds."""
-    train_rows = (table.clips["split"] == "train").to_numpy()
-    config = RunConfig(preset, "ToyCar", "toycar", seed, run.versions())
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
-        train(config, table.take(train_rows), Path(name))
-        network = run.load_model(Path(name), config)
-        embeddings = run.read_embeddings(Path(name))
-    scorer, _ = selection.scorer_and_calibration(config, embeddings)
-    seconds = time.monotonic() - started
-    test = table.take(~train_rows)
-    scores: dict[str, list[float]] = {view: [] for view in ("all", *scorer.views)}
-    for i, section in enumerate(test.clips["section"]):
-        scored = scorer.score(network.embed(test.windows(i)), section)
-        scores["all"].append(scored.score)
-        for view, part in scored.views.items():
-            scores[view].append(part)
-    return {view: np.array(values) for view, values in scores.items()}, seconds
-
-
 @click.command()
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--preset", "names", multiple=True, help="Default: all that come with asd-edge.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the presets'.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one a detector and seed.")
-def main(data: Path, names: tuple[str, ...], seeds: int, threads: int, as_json: bool) -> None:
+def main(
+    data: Path,
+    names: tuple[str, ...],
+    seeds: int,
+    epochs: int | None,
+    threads: int,
+    as_json: bool,
+) -> None:
     """Print AUC and pAUC of presets and training-free detectors on ToyCar clips."""
     torch.set_num_threads(threads)
     table = read(data)
-    test = table.clips[table.clips["split"] == "test"].reset_index(drop=True)
-    results: dict[str, list[dict[str, tuple[float, float]]]] = {}
-    seconds: dict[str, float] = {}
-
-    def note(name: str, seed: int, scores: NDArray[np.float64], took: float) -> None:
-        result = evaluate(scores, test)
-        results.setdefault(name, []).append(result)
-        seconds[name] = max(seconds.get(name, 0.0), took)
-        if as_json:
-            line = {"detector": name, "seed": seed, "seconds": round(took, 1), "sections": result}
-            click.echo(json.dumps(line))
-
-    for name, scores in training_free(table):
-        note(name, 0, scores, 0.0)
-    for name in names or presets.names():
-        preset = fitted(presets.load(name))
-        heard = amplitude(table) if preset.name == "report" else table
-        for seed in range(seeds if preset.model is not None else 1):
-            by_view, took = trained(preset, heard, seed)
-            note(f"preset {name}", seed, by_view.pop("all"), took)
-            if len(by_view) > 1:
-                for view, scores in by_view.items():
-                    note(f"preset {name}, {view} alone", seed, scores, took)
-    if not as_json:
-        Console(width=110).print(summary(results, seconds))
-
-
-def summary(
-    results: dict[str, list[dict[str, tuple[float, float]]]], seconds: dict[str, float]
-) -> Table:
-    """Mean over ids, and mean and range of it over seeds; the worst id of the worst seed."""
-    table = Table("detector", "AUC", "range", "pAUC", "range", "worst id", "training, s")
-    for name, seeds in results.items():
-        # [shape=(seeds, ids, 2)]
-        values = np.array([list(result.values()) for result in seeds])
-        means = values.mean(axis=1)
-        ranges = [
-            f"{low:.4f}-{high:.4f}" if len(seeds) > 1 else ""
-            for low, high in zip(means.min(0), means.max(0), strict=True)
-        ]
-        auc, pauc = means.mean(0)
-        table.add_row(
-            name,
-            f"{auc:.4f}",
-            ranges[0],
-            f"{pauc:.4f}",
-            ranges[1],
-            f"{values[:, :, 0].min():.3f}",
-            f"{seconds[name]:.0f}" if seconds[name] else "",
-        )
-    return table
+    recipes = [fitted(presets.load(name), epochs) for name in names or presets.names()]
+    board = Board(as_json)
+    board.run(table, recipes, seeds, {"report": amplitude(table)})
+    board.show("ToyCar, mean over ids")
 
 
 if __name__ == "__main__":

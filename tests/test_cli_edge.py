@@ -161,7 +161,8 @@ def test_a_silent_fall_back_is_an_error(tiny_bundle: Path) -> None:
 def test_a_score_that_is_no_number_is_an_error(tiny_bundle: Path, tiny_data: Path) -> None:
     """NaN >= threshold is false: without the error a broken clip would pass as normal."""
     detector = Detector.load(tiny_bundle)
-    detector.model.embed = lambda mel: np.full((len(mel), 8), np.nan, np.float32)  # type: ignore[method-assign]
+    embed = detector.model.embed
+    detector.model.embed = lambda mel: {v: x * np.nan for v, x in embed(mel).items()}  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="has the score nan"):
         detector.score(clips(tiny_data)[0])
 
@@ -180,7 +181,7 @@ def test_info(tiny_bundle: Path) -> None:
 def test_verify(tiny_bundle: Path, tmp_path: Path) -> None:
     result = invoke(main, "verify", tiny_bundle, "--json")
     checks = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [check["stage"] for check in checks] == ["mel", "embedding", "score"]
+    assert [check["stage"] for check in checks] == ["mel", "embedding", "statistics", "score"]
     assert all(check["passed"] for check in checks)
 
 

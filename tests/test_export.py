@@ -20,7 +20,7 @@ from asd_export.cli import main as export
 from asd_export.network import to_onnx
 from asd_training import presets, run
 from asd_training.cli_evaluate import main as evaluate
-from asd_training.model import TripletCNN
+from asd_training.network import Network
 
 
 def official_scores(folder: Path) -> dict[str, float]:
@@ -52,9 +52,13 @@ def test_the_bundle_holds_what_the_run_says(tiny_run: Path, tiny_bundle: Path) -
     config = run.read_config(tiny_run)
     assert contents.machine == "hummer"
     assert contents.front_end == config.preset.front_end
-    trained = ~embeddings.held_out
-    assert set(contents.references.clips) == set(embeddings.clips[trained])
-    held_out = set(embeddings.clips[embeddings.held_out])
+    clips, held = embeddings.normals.clips, embeddings.held_out
+    views = contents.views
+    assert set(views["embedding"].references.clips) == set(clips[~held])
+    centres = views["statistics"].references
+    assert [(centres.sections == s).sum() for s in ("00", "01")] == [3, 3]
+    assert set(centres.clips) <= set(clips[~held])
+    held_out = set(clips[held])
     assert sum(map(len, contents.calibration.scores.values())) == len(held_out) == 6
     assert contents.provenance["parity"]["embedding"] <= 1e-4
     text = json.dumps(contents.provenance)
@@ -65,25 +69,23 @@ def test_the_report_s_references_are_five_a_section(
     tmp_path: Path, tiny_data: Path, tiny_preset: Path
 ) -> None:
     from asd_training.cli_train import main as train
+    from asd_training.presets import load
 
     text = tiny_preset.read_text()
-    for old, new in (
-        ("k = 2", 'k = "all"'),
-        ("pool_sections = false", "pool_sections = true"),
-        ('references = "all"', "references = 5"),
-        ('metric = "cosine"', 'metric = "euclidean"'),
-    ):
-        assert old in text
-        text = text.replace(old, new)
+    before, _, after = text.partition("[loss]")
+    scoring = load("report").to_dict()["scoring"]["embedding"]
+    rows = "\n".join(f"{name} = {json.dumps(value)}" for name, value in scoring.items())
+    training = after[after.index("[training]") : after.index("[scoring")]
+    before = before[: before.index("[statistics]")]
     path = tmp_path / "mini_report.toml"
-    path.write_text(text)
+    path.write_text(f"{before}{training}[scoring.embedding]\n{rows}\n")
     invoke(train, tiny_data, "--preset", path, "-o", tmp_path / "run", "--cache", tmp_path / "c")
     invoke(export, tmp_path / "run", "-o", tmp_path / "b.asd")
-    references = bundle.read(tmp_path / "b.asd").references
+    references = bundle.read(tmp_path / "b.asd").views["embedding"].references
     assert [(references.sections == s).sum() for s in ("00", "01")] == [5, 5]
     # The definition, by PyTorch: the mean over all ten of PairwiseDistance.
     contents = bundle.read(tmp_path / "b.asd")
-    golden = torch.from_numpy(contents.golden.embedding)
+    golden = torch.from_numpy(contents.golden.embeddings["embedding"])
     expected = torch.nn.PairwiseDistance()(
         golden.expand(10, -1), torch.from_numpy(references.embeddings)
     )
@@ -94,28 +96,37 @@ def test_the_report_s_references_are_five_a_section(
 def test_every_preset_exports_with_a_dynamic_batch(name: str) -> None:
     preset = presets.load(name)
     torch.manual_seed(0)
-    model = TripletCNN(preset.model, preset.front_end.shape).eval()
-    model.set_normalization(
-        np.random.default_rng(i).normal(-50, 9, (1, *preset.front_end.shape)) for i in range(3)
-    )
+    model = Network(preset).eval()
+    if model.learned is not None:
+        model.learned.set_normalization(
+            np.random.default_rng(i).normal(-50, 9, (1, *preset.front_end.shape)) for i in range(3)
+        )
     content = to_onnx(model, preset.front_end)
     proto = onnx.load_from_string(content)
     assert {p.key for p in proto.metadata_props} == {METADATA_KEY}
     assert __file__.split("tests")[0].encode() not in content, "no paths of this machine"
-    session = EmbeddingModel(content, preset.front_end)
+    session = EmbeddingModel(content, preset.front_end, preset.views)
     rng = np.random.default_rng(0)
     for batch in (1, 3):
         mel = rng.normal(-50, 9, (batch, *preset.front_end.shape)).astype(np.float32)
-        got, expected = session.embed(mel), model.embed(mel)
-        assert got.shape == expected.shape == (batch, preset.model.embedding_dim)
-        assert np.abs(got - expected).max() <= 1e-4 * np.abs(expected).max()
+        results = session.embed(mel), model.embed(mel)
+        assert set(results[0]) == set(results[1]) == set(preset.views)
+        for view in preset.views:
+            got, expected = (result[view] for result in results)
+            assert got.shape == expected.shape
+            assert len(got) == batch
+            assert np.abs(got - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
 def test_a_mismatch_is_an_error_and_nothing_is_written(
     tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed = EmbeddingModel.embed
-    monkeypatch.setattr(EmbeddingModel, "embed", lambda self, mel: embed(self, mel) * 1.0003)
+
+    def wrong(self: EmbeddingModel, mel: np.ndarray) -> dict[str, np.ndarray]:
+        return {view: x * 1.0003 for view, x in embed(self, mel).items()}
+
+    monkeypatch.setattr(EmbeddingModel, "embed", wrong)
     output = tmp_path / "out" / "b.asd"
     result = invoke(export, tiny_run, "-o", output, status=1)
     assert "differs by 3.0e-04" in result.stderr

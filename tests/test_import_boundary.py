@@ -16,7 +16,16 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "asd_edge": {"asd_edge", "numpy", "onnxruntime", "soundfile", "soxr", "click"},
     "asd_training": {
-        *("asd_edge", "asd_training", "numpy", "pandas", "pyarrow", "scipy", "sklearn"),
+        *(
+            "asd_edge",
+            "asd_training",
+            "numpy",
+            "pandas",
+            "pyarrow",
+            "pytorch_metric_learning",
+            "scipy",
+            "sklearn",
+        ),
         *("torch", "matplotlib", "rich", "click", "soundfile"),
     },
     "asd_export": {"asd_edge", "asd_training", "asd_export", "numpy", "torch", "onnx", "click"},
@@ -82,7 +91,7 @@ for arguments in (
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert len(lines) == 5
+    assert len(lines) == 6
 
 
 @pytest.mark.parametrize(

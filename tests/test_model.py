@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from asd_edge.errors import MissingFileError
+from asd_edge.model import VIEWS
 from asd_training import presets
 from asd_training.model import TripletCNN
+from asd_training.network import Network
 from asd_training.presets import Preset, PresetError
 
 
@@ -42,10 +44,16 @@ def test_the_report_network_is_the_report_s() -> None:
 def test_every_preset_survives_json_and_embeds(name: str) -> None:
     preset = presets.load(name)
     assert Preset.from_dict(preset.to_dict()) == preset
-    model = TripletCNN(preset.model, preset.front_end.shape).eval()
+    model = Network(preset).eval()
+    assert model.views == tuple(v for v in VIEWS if v in preset.views)
     with torch.inference_mode():
-        embedding = model(torch.zeros(1, *preset.front_end.shape))
-    assert embedding.shape == (1, preset.model.embedding_dim)
+        outputs = model(torch.zeros(1, *preset.front_end.shape))
+    expected = []
+    if preset.model is not None:
+        expected.append((1, preset.model.embedding_dim))
+    if preset.statistics is not None:
+        expected.append((1, preset.front_end.mel.n_mels * (1 + len(preset.statistics.lags))))
+    assert [tuple(x.shape) for x in outputs] == expected
 
 
 def test_the_edge_network_is_small() -> None:
@@ -93,11 +101,17 @@ def test_an_input_too_small_for_the_blocks() -> None:
     ("old", "new", "message"),
     [
         ("epochs = 3", "", "epochs"),
-        ("epochs = 3", "epochs = 0", "epochs is 0"),
+        ("epochs = 3", "epochs = 0", "epochs and holdout"),
         ("n_fft = 256", "n_fft = 255", "n_fft is 255"),
         ("sr = 8000", "sr = 8000\nfft = 3", "fft"),
         ('metric = "cosine"', 'metric = "l3"', "metric is 'l3'"),
-        ("k = 2", "k = 0", "k or references is 0"),
+        ("k = 2", "k = 0", "k is 0"),
+        ('references = "all"', 'references = "best-3"', "references is 'best-3'"),
+        ("[scoring.statistics]", "[scoring.energy]", "wants"),
+        ('mining = "all"', 'mining = "none"', "pseudo_classes need mining"),
+        ('"shift"]', '"shift"]\nmixup = 0.5', "mixup is for the loss adacos"),
+        ("holdout = 0.25", "holdout = 0.0", "above 0 to train"),
+        ("lags = [1, 2]", "lags = [2, 1]", "lags is"),
         ("kernel = [3, 3]", "kernel = [3]", "one a block"),
         ("[model]", "[network]", "unknown table"),
         ("[model]", "[model", "not TOML"),
@@ -115,7 +129,7 @@ def test_a_senseless_preset_is_refused(
 
 
 def test_unknown_presets() -> None:
-    with pytest.raises(PresetError, match="edge, report"):
+    with pytest.raises(PresetError, match="adacos, edge, report"):
         presets.load("best")
     with pytest.raises(MissingFileError):
         presets.load("none.toml")
