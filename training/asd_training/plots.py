@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 120
-_BLUE, _VERMILLION, _GREEN, _ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
-_INK, _GREY, _PALE = "#222222", "#888888", "#DDDDDD"
-_DOMAIN_STYLE = {"source": (_BLUE, "-"), "target": (_ORANGE, "--"), "": (_BLUE, "-")}
+BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+INK, GREY, PALE = "#222222", "#888888", "#DDDDDD"
+_DOMAIN_STYLE = {"source": (BLUE, "-"), "target": (ORANGE, "--"), "": (BLUE, "-")}
 _LABEL_STYLE = {
-    "normal": (_BLUE, "", "normal"),
-    "anomaly": (_VERMILLION, "///", "anomaly"),
-    "unknown": (_GREY, "", "unlabelled"),
+    "normal": (BLUE, "", "normal"),
+    "anomaly": (VERMILLION, "///", "anomaly"),
+    "unknown": (GREY, "", "unlabelled"),
 }
 
 
@@ -76,19 +76,19 @@ def roc_figure(scores: pd.DataFrame, year: int = 2021) -> Figure | None:
     figure, axes = _grid([(*key, "") for key in panels], panel_width=2.2, panel_height=2.6)
     shown: dict[str, Any] = {}
     for ax, ((machine, section), curves) in zip(axes, panels.items(), strict=True):
-        ax.plot([0, 1], [0, 1], color=_PALE, linewidth=1, zorder=1)
-        ax.axvspan(0, MAX_FPR, color=_PALE, alpha=0.45, linewidth=0, zorder=0)
+        ax.plot([0, 1], [0, 1], color=PALE, linewidth=1, zorder=1)
+        ax.axvspan(0, MAX_FPR, color=PALE, alpha=0.45, linewidth=0, zorder=0)
         title = [_title(machine, section)]
         for domain, judged in curves:
             positive = (judged["label"] == "anomaly").to_numpy()
             rates = roc_curve(positive, judged["score"])[:2]
-            colour, style = _DOMAIN_STYLE.get(domain, (_GREEN, ":"))
+            colour, style = _DOMAIN_STYLE.get(domain, (GREEN, ":"))
             (shown[domain or "ROC"],) = ax.plot(*rates, style, color=colour, linewidth=1.5)
             title.append(f"{domain} {_summary(judged, judged)}".lstrip())
         ax.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-        ax.set_title("\n".join(title), fontsize=8, color=_INK)
+        ax.set_title("\n".join(title), fontsize=8, color=INK)
     _label(figure, "false-positive rate (shaded: part of the pAUC)", "true-positive rate")
     _legend(figure, shown, "ROC curves")
     return figure
@@ -105,7 +105,10 @@ def histogram_plot(
 
 
 def histogram_figure(
-    scores: pd.DataFrame, thresholds: Mapping[Any, float] | None = None, year: int = 2021
+    scores: pd.DataFrame,
+    thresholds: Mapping[Any, float] | None = None,
+    year: int = 2021,
+    most_columns: int = 6,
 ) -> Figure:
     """Histograms of the scores, one panel a machine, section and domain.
 
@@ -114,6 +117,7 @@ def histogram_figure(
         thresholds: Section, or (machine, section), to the threshold drawn in its panels;
             sections that it does not name get none.
         year: Whose rules say which AUC is written above a panel.
+        most_columns: of panels.
 
     Raises:
         ParameterError: As `asd_training.metrics.check_scores`, or the table is empty.
@@ -128,7 +132,7 @@ def histogram_figure(
     lines = thresholds or {}
 
     keys = [(machine, section, domain) for machine, domain, section in (p.key for p in panels)]
-    figure, axes = _grid(keys, panel_width=2.5, panel_height=1.85)
+    figure, axes = _grid(keys, 2.5, 1.85, most_columns)
     shown: dict[str, Any] = {}
     for ax, ((machine, domain, section), group, judged, _) in zip(axes, panels, strict=True):
         threshold = lines.get((machine, section), lines.get(section))
@@ -147,12 +151,12 @@ def histogram_figure(
                     linewidth=1.1,
                 )
         if threshold is not None:
-            shown["threshold"] = ax.axvline(threshold, color=_INK, linewidth=1.3, linestyle="--")
+            shown["threshold"] = ax.axvline(threshold, color=INK, linewidth=1.3, linestyle="--")
         ax.margins(x=0.02)
         ax.locator_params(axis="x", nbins=4)
         ax.locator_params(axis="y", nbins=4, integer=True)
         title = f"{_title(machine, section, domain)}\n{_summary(group, judged)}"
-        ax.set_title(title, fontsize=8, color=_INK)
+        ax.set_title(title, fontsize=8, color=INK)
     _label(figure, "anomaly score", "clips")
     _legend(figure, shown, "Anomaly scores")
     return figure
@@ -171,11 +175,11 @@ def training_curves(history: pd.DataFrame, path: str | Path) -> None:
     """
     if absent := {"epoch", "train_loss"} - set(history.columns):
         raise ParameterError("columns of history", list(history.columns), f"also {sorted(absent)}")
-    figure = _figure(6.4, 3.8)
+    figure = new_figure(6.4, 3.8)
     ax = figure.add_subplot()
-    _style(ax)
+    style_axes(ax)
     epochs = history["epoch"].to_numpy()
-    curves = {"train_loss": ("training", _BLUE, "-"), "val_loss": ("validation", _VERMILLION, "--")}
+    curves = {"train_loss": ("training", BLUE, "-"), "val_loss": ("validation", VERMILLION, "--")}
     drawn = []
     for column, (name, colour, style) in curves.items():
         if column not in history.columns:
@@ -198,7 +202,7 @@ def training_curves(history: pd.DataFrame, path: str | Path) -> None:
                 "o",
                 markersize=8,
                 markerfacecolor="none",
-                markeredgecolor=_INK,
+                markeredgecolor=INK,
                 label=f"lowest, {losses[best]:.4g} at epoch {epochs[best]}",
             )
     if not drawn:
@@ -212,9 +216,9 @@ def training_curves(history: pd.DataFrame, path: str | Path) -> None:
     margin = 0.02 * (last - first) or 0.5
     ax.set_xlim(first - margin, last + margin)
     ax.locator_params(axis="x", integer=True, min_n_ticks=1)
-    ax.set_xlabel("epoch", fontsize=10, color=_INK)
-    ax.set_ylabel("loss", fontsize=10, color=_INK)
-    ax.set_title("Training", fontsize=11, color=_INK)
+    ax.set_xlabel("epoch", fontsize=10, color=INK)
+    ax.set_ylabel("loss", fontsize=10, color=INK)
+    ax.set_title("Training", fontsize=11, color=INK)
     ax.tick_params(labelsize=9)
     ax.legend(fontsize=9, frameon=False)
     save_png(figure, path)
@@ -244,35 +248,35 @@ def _title(machine: str, section: str, domain: str = "") -> str:
     return " ".join(filter(None, (machine, section, domain)))
 
 
-def _columns(keys: list[tuple[str, str, str]]) -> int:
-    """Columns of a grid somewhat wider than high, at most 6, that does not split a machine.
+def _columns(keys: list[tuple[str, str, str]], most: int) -> int:
+    """Columns of a grid somewhat wider than high, at most `most`, that does not split a machine.
 
     `keys` are (machine, section, domain), sorted. Where machines are too many panels for a
     row or of different numbers, sections are kept whole instead, if they can be.
     """
-    wanted = min(6, math.ceil(math.sqrt(1.6 * len(keys))))
+    wanted = min(most, math.ceil(math.sqrt(1.6 * len(keys))))
     for parts in (1, 2):
         sizes = set(Counter(key[:parts] for key in keys).values())
-        if len(sizes) == 1 and (size := sizes.pop()) <= 6:
+        if len(sizes) == 1 and (size := sizes.pop()) <= most:
             return min(len(keys), size * max(1, wanted // size))
     return min(len(keys), wanted)
 
 
 def _grid(
-    keys: list[tuple[str, str, str]], panel_width: float, panel_height: float
+    keys: list[tuple[str, str, str]], panel_width: float, panel_height: float, most_columns: int = 6
 ) -> tuple[Figure, list[Axes]]:
     """A figure with one panel a key, row by row; sizes in inches."""
-    columns = _columns(keys)
+    columns = _columns(keys, most_columns)
     rows = math.ceil(len(keys) / columns)
-    figure = _figure(max(panel_width * columns, 4.2) + 0.5, panel_height * rows + 1.1)
+    figure = new_figure(max(panel_width * columns, 4.2) + 0.5, panel_height * rows + 1.1)
     axes = [figure.add_subplot(rows, columns, index + 1) for index in range(len(keys))]
     for ax in axes:
-        _style(ax)
+        style_axes(ax)
         ax.tick_params(labelsize=7)
     return figure, axes
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -283,16 +287,16 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _style(ax: Axes) -> None:
+def style_axes(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(_GREY)
-    ax.tick_params(color=_GREY, labelcolor=_INK)
+    ax.spines[["left", "bottom"]].set_color(GREY)
+    ax.tick_params(color=GREY, labelcolor=INK)
     ax.set_axisbelow(True)
 
 
 def _label(figure: Figure, x: str, y: str) -> None:
-    figure.supxlabel(x, fontsize=9, color=_INK)
-    figure.supylabel(y, fontsize=9, color=_INK)
+    figure.supxlabel(x, fontsize=9, color=INK)
+    figure.supylabel(y, fontsize=9, color=INK)
 
 
 def _legend(figure: Figure, shown: Mapping[str, Any], title: str) -> None:
@@ -306,9 +310,9 @@ def _legend(figure: Figure, shown: Mapping[str, Any], title: str) -> None:
         fontsize=9,
         title_fontsize=10,
         frameon=False,
-        labelcolor=_INK,
+        labelcolor=INK,
     )
-    legend.get_title().set_color(_INK)
+    legend.get_title().set_color(INK)
 
 
 def save_png(figure: Figure, path: str | Path) -> None:
@@ -318,7 +322,7 @@ def save_png(figure: Figure, path: str | Path) -> None:
 
 
 def to_svg(figure: Figure) -> str:
-    """Give a figure as an `<svg>` element to stand in a page: no background, ink in the page's colour.
+    """Give a figure as an `<svg>` element for a page: no background, ink in the page's colour.
 
     The text stays text. Ids that the drawing does not refer to are left out, so that many
     figures fit into one page.
@@ -333,4 +337,4 @@ def to_svg(figure: Figure) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' id="[A-Za-z][\w.]*_\d+"', "", text)
-    return text.replace(_INK.lower(), "currentColor").replace(_PALE.lower(), _GREY)
+    return text.replace(INK.lower(), "currentColor").replace(PALE.lower(), GREY)
