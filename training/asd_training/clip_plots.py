@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
+_LEVELS = 24
 _KINDS = {
     "training": ("training clips (normal)", GREY, "o", 7),
     "normal": ("normal", BLUE, "o", 13),
@@ -83,8 +84,10 @@ def principal_components(
 
 def spectrogram(mel_db: NDArray[np.float32], front_end: FrontEnd, start_seconds: float) -> Figure:
     """Draw a mel spectrogram in dB [shape=(n_mels, n_frames)] over seconds and kHz."""
-    figure = new_figure(3.4, 1.9)
-    ax = figure.add_subplot()
+    from matplotlib import colormaps
+
+    figure = new_figure(3.4, 1.9, layout=None)
+    ax = figure.add_axes((0.14, 0.19, 0.84, 0.77))
     style_axes(ax)
     n_mels, n_frames = mel_db.shape
     seconds = n_frames * front_end.mel.hop_length / front_end.mel.sr
@@ -93,11 +96,12 @@ def spectrogram(mel_db: NDArray[np.float32], front_end: FrontEnd, start_seconds:
         mel_db,
         origin="lower",
         aspect="auto",
-        cmap="magma",
+        # Few levels and no interpolation keep the picture small: 63 of them may be in a page.
+        cmap=colormaps["magma"].resampled(_LEVELS),
         vmin=low,
         vmax=max(high, low + 1),
         extent=(start_seconds, start_seconds + seconds, -0.5, n_mels - 0.5),
-        interpolation="nearest",
+        interpolation="none",
     )
     centres = mel_filterbank(front_end.mel).argmax(axis=1) * front_end.mel.sr / front_end.mel.n_fft
     ticks: dict[float, str] = {}
@@ -107,7 +111,7 @@ def spectrogram(mel_db: NDArray[np.float32], front_end: FrontEnd, start_seconds:
         if not ticks or min(ticks) - band > 0.1 * n_mels:
             ticks[band] = f"{hz / 1000:g}"
     ax.set_yticks(list(ticks), list(ticks.values()))
-    ax.set_xlabel("s", fontsize=7, color=INK)
+    ax.set_xlabel("s", fontsize=7, color=INK, labelpad=1)
     ax.set_ylabel("kHz (mel)", fontsize=7, color=INK)
     ax.tick_params(labelsize=7)
     return figure

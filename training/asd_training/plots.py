@@ -2,7 +2,7 @@
 
 matplotlib is imported when a plot is made, and only its object interface is used: no pyplot,
 no global state, no display. Colours are those of Okabe and Ito, told apart by colour-blind
-readers; line styles and hatches say the same once more.
+readers; line styles and widths say the same once more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 DPI = 120
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 INK, GREY, PALE = "#222222", "#888888", "#DDDDDD"
+_PALE_IN_PAGE = "#a8a8a8"  # seen on light and on dark paper
 _DOMAIN_STYLE = {"source": (BLUE, "-"), "target": (ORANGE, "--"), "": (BLUE, "-")}
+# No hatches: browsers print them opaque.
 _LABEL_STYLE = {
-    "normal": (BLUE, "", "normal"),
-    "anomaly": (VERMILLION, "///", "anomaly"),
-    "unknown": (GREY, "", "unlabelled"),
+    "normal": (BLUE, 1.0, "normal"),
+    "anomaly": (VERMILLION, 2.0, "anomaly"),
+    "unknown": (GREY, 1.0, "unlabelled"),
 }
 
 
@@ -73,7 +75,7 @@ def roc_figure(scores: pd.DataFrame, year: int = 2021) -> Figure | None:
         return None
     panels = dict(sorted(panels.items()))
 
-    figure, axes = _grid([(*key, "") for key in panels], panel_width=2.2, panel_height=2.6)
+    figure, axes = _grid([(*key, "") for key in panels], panel_width=2.2, panel_height=2.45)
     shown: dict[str, Any] = {}
     for ax, ((machine, section), curves) in zip(axes, panels.items(), strict=True):
         ax.plot([0, 1], [0, 1], color=PALE, linewidth=1, zorder=1)
@@ -137,7 +139,7 @@ def histogram_figure(
     for ax, ((machine, domain, section), group, judged, _) in zip(axes, panels, strict=True):
         threshold = lines.get((machine, section), lines.get(section))
         edges = _bin_edges(group["score"].to_numpy(dtype=float), threshold)
-        for label, (colour, hatch, legend) in _LABEL_STYLE.items():
+        for label, (colour, width, legend) in _LABEL_STYLE.items():
             values = group.loc[group["label"] == label, "score"].to_numpy(dtype=float)
             if values.size:
                 counts, _ = np.histogram(values, edges)
@@ -147,8 +149,7 @@ def histogram_figure(
                     fill=True,
                     facecolor=(colour, 0.4),
                     edgecolor=colour,
-                    hatch=hatch,
-                    linewidth=1.1,
+                    linewidth=width,
                 )
         if threshold is not None:
             shown["threshold"] = ax.axvline(threshold, color=INK, linewidth=1.3, linestyle="--")
@@ -276,18 +277,26 @@ def _grid(
     return figure, axes
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> Figure:
+    """An empty figure, sizes in inches; `layout` is matplotlib's.
+
+    Raises:
+        OptionalDependencyError: matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise OptionalDependencyError("matplotlib", "train") from None
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
 def style_axes(ax: Axes) -> None:
+    """Two quiet axes instead of a frame."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
     ax.tick_params(color=GREY, labelcolor=INK)
@@ -337,4 +346,4 @@ def to_svg(figure: Figure) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' id="[A-Za-z][\w.]*_\d+"', "", text)
-    return text.replace(INK.lower(), "currentColor").replace(PALE.lower(), GREY)
+    return text.replace(INK.lower(), "currentColor").replace(PALE.lower(), _PALE_IN_PAGE)

@@ -123,7 +123,11 @@ def render(
         verdict=_verdict(results, [m for m in machines if m.machine in judged]),
         by_machine=[_machine_row(results, m, baselines) for m in machines if m.machine in judged],
         unjudged=[m.machine for m in machines if m.machine not in judged],
-        rows=[row for row in _records(results.rows) if row["machine"] in judged],
+        rows=[
+            row
+            for row in _records(results.rows.sort_values(["machine", "section", "domain"]))
+            if row["machine"] in judged
+        ],
         costs=_records(sums),
         baselines=_records(baselines.machines),
         overall=_records(baselines.overall),
@@ -140,13 +144,7 @@ def _verdict(results: Results, machines: Sequence[MachineReport]) -> dict[str, A
     mean = float(results.overall.loc[results.overall["mean"] == "arithmetic", "auc"].iloc[0])
     word, kind = next((word, kind) for limit, word, kind in _WORDS if mean < limit)
     ranked = results.rows.dropna(subset="auc").sort_values("auc")
-    scores = pd.concat([m.scores for m in machines])
-    decided = scores[scores["anomalous"].notna()] if "anomalous" in scores else scores.iloc[:0]
-    said = {
-        label: (int(part["anomalous"].sum()), len(part))
-        for label in ("anomaly", "normal")
-        if len(part := decided[decided["label"] == label])
-    }
+    said = _decisions(pd.concat([m.scores for m in machines]))
     rates = {m.promised_rate for m in machines}
     promised = rates.pop() if len(rates) == 1 else None
     surprising = False
@@ -163,6 +161,18 @@ def _verdict(results: Results, machines: Sequence[MachineReport]) -> dict[str, A
         "alarms": said.get("normal"),
         "promised": promised,
         "surprising": surprising,
+    }
+
+
+def _decisions(scores: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """How many were called anomalous, of how many, of the decided "anomaly" and "normal" clips."""
+    if "anomalous" not in scores:
+        return {}
+    decided = scores[scores["anomalous"].notna()]
+    return {
+        label: (int(part["anomalous"].sum()), len(part))
+        for label in ("anomaly", "normal")
+        if len(part := decided[decided["label"] == label])
     }
 
 
@@ -185,14 +195,15 @@ def _machine_row(results: Results, machine: MachineReport, baselines: Baselines)
         for domain in ("source", "target")
         if (rows["domain"] == domain).any()
     ]
-    counts = {label: int(rows[f"n_{label}"].sum()) for label in ("normal", "anomaly")}
+    said = _decisions(machine.scores)
     return {
         "machine": machine.machine,
+        "caught": said.get("anomaly"),
+        "alarms": said.get("normal"),
         "auc": auc,
         "pauc": pauc,
         "domains": domains,
         "published": published,
-        **counts,
     }
 
 
