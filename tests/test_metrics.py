@@ -390,3 +390,22 @@ def test_a_domain_without_anomalies_of_its_own() -> None:
     assert target["auc"].notna().all()
     assert target[["precision", "recall", "f1"]].isna().all(axis=None)
     assert metrics.evaluate(scores, year=2021).rows["auc"].isna().sum() == 4
+
+
+def test_error_of_an_auc_is_the_spread_of_repeated_draws() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([False, True], [30, 50])
+    areas = [metrics.auc(labels, rng.normal(labels * 1.0)) for _ in range(2000)]
+    expected = metrics.auc_error(float(np.mean(areas)), 30, 50)
+    assert np.std(areas) == pytest.approx(expected, rel=0.1)
+    assert metrics.auc_error(1.0, 30, 50) == 0
+
+
+def test_error_of_the_mean() -> None:
+    scores = years_table()
+    results = metrics.evaluate(scores, year=2021)
+    errors = results.rows.apply(
+        lambda r: metrics.auc_error(r["auc"], r["n_normal"], r["n_anomaly"]), axis=1
+    )
+    sections = errors.groupby([results.rows["machine"], results.rows["section"]]).sum()
+    assert metrics.mean_auc_error(scores, 2021) == pytest.approx(np.sqrt((sections**2).sum()) / 8)

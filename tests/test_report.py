@@ -88,6 +88,10 @@ def make(year: int = 2022, separation: float = 1.0, alarms: int = 1) -> tuple:
     return results, machines
 
 
+def make_scores(machines) -> pd.DataFrame:
+    return pd.concat([m.scores for m in machines])
+
+
 def render(results, machines, **about) -> str:
     defaults = {"subject": "a <model>", "data": "data", "rules": "rules", "every_seconds": 60.0}
     found = baselines.find(results)
@@ -123,6 +127,7 @@ def test_published_figures_stand_beside_ours() -> None:
     page = Page(render(results, machines))
     (source,) = [r for r in page.rows if r[1:3] == ["autoencoder, 2022 dev", "source"]]
     ours = results.rows.query("machine == 'fan' and domain == 'source'")["auc"]
+    assert f"± {1.96 * metrics.mean_auc_error(make_scores(machines), 2022):.3f}" in page.text
     difference = metrics.harmonic_mean(ours.to_numpy()[:, None])[0] - 0.7852
     assert source[3:6] == ["0.785", "0.574", f"{difference:+.3f}".replace("-", "−")]
     (machine,) = [r for r in page.rows if r[:2] == ["fan", "this one"]]

@@ -397,6 +397,34 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def auc_error(area: float, n_normal: int, n_anomaly: int) -> float:
+    """Standard error of an AUC, by Hanley and McNeil, Radiology 143 (1982), 29-36.
+
+    0 for a perfect AUC, which says that none was seen, not that none is there.
+    """
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area)
+    variance += (n_anomaly - 1) * (q1 - area**2) + (n_normal - 1) * (q2 - area**2)
+    return float(np.sqrt(max(variance, 0.0) / (n_normal * n_anomaly)))
+
+
+def mean_auc_error(scores: pd.DataFrame, year: int) -> float:
+    """Standard error of the arithmetic mean of the AUC of all groups.
+
+    Sections are independent; the domains of one are taken as fully correlated, for from 2022 on
+    they share their anomalies, which makes the error too large rather than too small.
+    """
+    by_section: dict[tuple[str, str], float] = {}
+    count = 0
+    for (machine, _, section), _, judged, _ in comparisons(scores, year):
+        n_anomaly = int((judged["label"] == "anomaly").sum())
+        if 0 < n_anomaly < len(judged):
+            error = auc_error(_measure(auc, judged), len(judged) - n_anomaly, n_anomaly)
+            by_section[machine, section] = by_section.get((machine, section), 0.0) + error
+            count += 1
+    return float(np.sqrt(sum(error**2 for error in by_section.values()))) / max(count, 1)
+
+
 def threshold_sweep(labels: ArrayLike, scores: ArrayLike, n: int = 100) -> Sweep:
     """The report's threshold: the best of `n` between the lowest and the highest score.
 

@@ -17,7 +17,13 @@ from asd_edge.frontend import FrontEnd
 from asd_training.baselines import Baselines
 from asd_training.costs import total
 from asd_training.inspection import EmbeddingSample, Example
-from asd_training.metrics import JOINT_YEAR, Results, arithmetic_mean, harmonic_mean
+from asd_training.metrics import (
+    JOINT_YEAR,
+    Results,
+    arithmetic_mean,
+    harmonic_mean,
+    mean_auc_error,
+)
 
 # A mean AUC below the first is called by the first word, and so on.
 _WORDS = (
@@ -144,7 +150,8 @@ def _verdict(results: Results, machines: Sequence[MachineReport]) -> dict[str, A
     mean = float(results.overall.loc[results.overall["mean"] == "arithmetic", "auc"].iloc[0])
     word, kind = next((word, kind) for limit, word, kind in _WORDS if mean < limit)
     ranked = results.rows.dropna(subset="auc").sort_values("auc")
-    said = _decisions(pd.concat([m.scores for m in machines]))
+    scores = pd.concat([m.scores for m in machines])
+    said = _decisions(scores)
     rates = {m.promised_rate for m in machines}
     promised = rates.pop() if len(rates) == 1 else None
     surprising = False
@@ -153,6 +160,7 @@ def _verdict(results: Results, machines: Sequence[MachineReport]) -> dict[str, A
         surprising = bool(test.pvalue < _SIGNIFICANT)
     return {
         "mean": mean,
+        "margin": 1.96 * mean_auc_error(scores, results.year),
         "word": word,
         "kind": kind,
         "weakest": _records(ranked)[0],
@@ -240,6 +248,8 @@ def _number(value: float, digits: int = 3) -> str:
 
 
 def _signed(value: float) -> str:
+    if abs(value) < 0.0005:
+        return "0.000"
     return f"{value:+.3f}".replace("-", "−") if value == value else "–"
 
 
