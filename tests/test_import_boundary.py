@@ -17,7 +17,7 @@ ALLOWED = {
     "asd_edge": {"asd_edge", "numpy", "onnxruntime", "soundfile", "soxr", "click"},
     "asd_training": {
         *("asd_edge", "asd_training", "numpy", "pandas", "pyarrow", "scipy", "sklearn"),
-        *("torch", "matplotlib", "rich", "click", "soundfile"),
+        *("torch", "matplotlib", "rich", "click", "soundfile", "jinja2"),
     },
     "asd_export": {"asd_edge", "asd_training", "asd_export", "numpy", "torch", "onnx", "click"},
 }
@@ -27,7 +27,7 @@ FOLDERS = {
     "asd_export": ROOT / "export" / "asd_export",
 }
 NOT_ON_THE_DEVICE = ("torch", "onnx", "onnxscript", "pandas", "sklearn", "matplotlib", "scipy")
-NOT_ON_THE_DEVICE += ("rich", "pyarrow", "librosa")
+NOT_ON_THE_DEVICE += ("rich", "pyarrow", "librosa", "jinja2")
 
 
 def absent(*packages: str) -> str:

@@ -87,7 +87,7 @@ def spectrogram(mel_db: NDArray[np.float32], front_end: FrontEnd, start_seconds:
     from matplotlib import colormaps
 
     figure = new_figure(3.4, 1.9, layout=None)
-    ax = figure.add_axes((0.14, 0.19, 0.84, 0.77))
+    ax = figure.add_axes((0.17, 0.19, 0.81, 0.77))
     style_axes(ax)
     n_mels, n_frames = mel_db.shape
     seconds = n_frames * front_end.mel.hop_length / front_end.mel.sr
@@ -112,6 +112,6 @@ def spectrogram(mel_db: NDArray[np.float32], front_end: FrontEnd, start_seconds:
             ticks[band] = f"{hz / 1000:g}"
     ax.set_yticks(list(ticks), list(ticks.values()))
     ax.set_xlabel("s", fontsize=7, color=INK, labelpad=1)
-    ax.set_ylabel("kHz (mel)", fontsize=7, color=INK)
+    ax.set_ylabel("kHz (mel)", fontsize=7, color=INK, labelpad=1)
     ax.tick_params(labelsize=7)
     return figure
