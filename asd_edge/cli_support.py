@@ -23,7 +23,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 # The base install is the runtime; the workstation's commands come with it and need more.
-_TRAIN = ("torch", "pandas", "pyarrow", "rich", "scipy", "sklearn", "matplotlib")
+_TRAIN = ("jinja2", "torch", "pandas", "pyarrow", "rich", "scipy", "sklearn", "matplotlib")
 _EXTRAS = dict.fromkeys(_TRAIN, "train") | dict.fromkeys(("onnx", "onnxscript"), "export")
 
 

@@ -16,17 +16,8 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "asd_edge": {"asd_edge", "numpy", "onnxruntime", "soundfile", "soxr", "click"},
     "asd_training": {
-        *(
-            "asd_edge",
-            "asd_training",
-            "numpy",
-            "pandas",
-            "pyarrow",
-            "pytorch_metric_learning",
-            "scipy",
-            "sklearn",
-        ),
-        *("torch", "matplotlib", "rich", "click", "soundfile"),
+        *("asd_edge", "asd_training", "numpy", "pandas", "pyarrow", "scipy", "sklearn"),
+        *("torch", "pytorch_metric_learning", "matplotlib", "rich", "click", "soundfile", "jinja2"),
     },
     "asd_export": {"asd_edge", "asd_training", "asd_export", "numpy", "torch", "onnx", "click"},
 }
@@ -36,7 +27,7 @@ FOLDERS = {
     "asd_export": ROOT / "export" / "asd_export",
 }
 NOT_ON_THE_DEVICE = ("torch", "onnx", "onnxscript", "pandas", "sklearn", "matplotlib", "scipy")
-NOT_ON_THE_DEVICE += ("rich", "pyarrow", "librosa")
+NOT_ON_THE_DEVICE += ("rich", "pyarrow", "librosa", "jinja2")
 
 
 def absent(*packages: str) -> str:

@@ -258,3 +258,154 @@ def test_threshold_sweep_agrees_with_brute_force(seed: int, n: int) -> None:
     sweep = metrics.threshold_sweep(labels, scores, n=n)
     assert sweep.auc == pytest.approx(max(areas), abs=1e-12)
     assert sweep.threshold == thresholds[np.flatnonzero(np.array(areas) > max(areas) - 1e-12)[0]]
+
+
+def years_table() -> pd.DataFrame:
+    """Two machines of two sections with 5 + 4 source and 3 + 2 target clips each."""
+    rng = np.random.default_rng(3)
+    counts = {
+        ("source", "normal"): 5,
+        ("source", "anomaly"): 4,
+        ("target", "normal"): 3,
+        ("target", "anomaly"): 2,
+    }
+    return pd.DataFrame(
+        [
+            {
+                "clip": f"{m}_{s}_{domain}_{label}_{i}",
+                "machine": m,
+                "section": s,
+                "domain": domain,
+                "label": label,
+                "score": rng.normal(0.8 * (label == "anomaly") + 0.3 * (domain == "target")),
+                "anomalous": bool(rng.integers(2)),
+            }
+            for m in ("fan", "pump")
+            for s in ("00", "01")
+            for (domain, label), n in counts.items()
+            for i in range(n)
+        ]
+    )
+
+
+def sklearn_auc(clips: pd.DataFrame, **how: float) -> float:
+    return roc_auc_score(clips["label"] == "anomaly", clips["score"], **how)
+
+
+@pytest.mark.parametrize("year", [2022, 2023, 2024, 2025])
+def test_rules_of_2022_and_later(year: int) -> None:
+    """AUC: a domain's normals against all anomalies of the section; pAUC: the section."""
+    scores = years_table()
+    results = metrics.evaluate(scores, year=year)
+    values = []
+    for _, row in results.rows.iterrows():
+        here = scores[(scores["machine"] == row["machine"]) & (scores["section"] == row["section"])]
+        anomalous = here["label"] == "anomaly"
+        in_domain = here["domain"] == row["domain"]
+        assert row["auc"] == pytest.approx(sklearn_auc(here[anomalous | in_domain]))
+        assert row["auc_all"] == pytest.approx(sklearn_auc(here))
+        assert row["pauc"] == pytest.approx(sklearn_auc(here, max_fpr=0.1))
+        own = here[in_domain]
+        assert row["recall"] == pytest.approx(
+            recall_score(own["label"] == "anomaly", own["anomalous"])
+        )
+        assert (row["n_normal"], row["n_anomaly"]) in ((5, 4), (3, 2))
+        values += [row["auc"]] + [row["pauc"]] * (row["domain"] == "source")
+    assert len(values) == 4 * 3
+    assert results.official_score == pytest.approx(scipy.stats.hmean(values))
+    within = metrics.evaluate(scores, year=2021).rows
+    assert (within["auc"] != results.rows["auc"]).any()
+
+
+def test_rules_of_2021_and_2020() -> None:
+    scores = years_table()
+    results = metrics.evaluate(scores, year=2021)
+    both = np.concatenate([results.rows["auc"], results.rows["pauc"]])
+    assert results.official_score == pytest.approx(scipy.stats.hmean(both))
+
+    results = metrics.evaluate(scores, year=2020)
+    assert list(results.rows["domain"]) == [""] * 4
+    means = []
+    for machine, part in scores.groupby("machine"):
+        aucs = [sklearn_auc(clips) for _, clips in part.groupby("section")]
+        paucs = [sklearn_auc(clips, max_fpr=0.1) for _, clips in part.groupby("section")]
+        means.append((np.mean(aucs) + np.mean(paucs)) / 2)
+        assert results.rows.loc[results.rows["machine"] == machine, "auc"].tolist() == (
+            pytest.approx(aucs)
+        )
+    assert results.official_score == pytest.approx(np.mean(means))
+    with pytest.raises(ParameterError, match="2020 to 2025"):
+        metrics.evaluate(scores, year=2019)
+
+
+# AUC (source), AUC (target) and pAUC of the 2023 and 2025 evaluation sets, and the official score,
+# as nttcslab/dcase2023_task2_evaluator and dcase2025_task2_evaluator print them for the
+# autoencoder baseline (MSE) in their READMEs.
+PUBLISHED = {
+    2023: (
+        [
+            [0.6667348190554078, 0.48287671232876717, 0.5091087658743451],
+            [0.706837186424004, 0.5516569200779727, 0.5846166760294185],
+            [0.69428983714698, 0.5604118104118104, 0.5491654428600755],
+            [0.7968000000000001, 0.561, 0.5368421052631579],
+            [0.77, 0.4716, 0.5178947368421053],
+            [0.7212000000000001, 0.6468, 0.5826315789473684],
+            [0.8816, 0.45320000000000005, 0.5947368421052631],
+        ],
+        0.5925469043549957,
+    ),
+    2025: (
+        [
+            [0.8102, 0.3436, 0.5421052631578948],
+            [0.8140000000000001, 0.4976, 0.5284210526315789],
+            [0.677, 0.36699999999999994, 0.55],
+            [0.5284, 0.6271999999999999, 0.5552631578947368],
+            [0.7198, 0.3956, 0.5205263157894737],
+            [0.7303999999999999, 0.4436, 0.5342105263157895],
+            [0.6686000000000001, 0.443, 0.5231578947368422],
+            [0.6486, 0.6592, 0.6210526315789474],
+        ],
+        0.5442827820713174,
+    ),
+}
+
+
+@pytest.mark.parametrize("year", sorted(PUBLISHED))
+def test_official_score_of_the_organisers(year: int) -> None:
+    machines, published = PUBLISHED[year]
+    rows = pd.DataFrame(
+        {"machine": str(i), "section": "00", "domain": domain, "auc": auc, "pauc": pauc}
+        for i, (source, target, pauc) in enumerate(machines)
+        for domain, auc in (("source", source), ("target", target))
+    )
+    assert metrics.official_score(rows, year) == pytest.approx(published, rel=1e-12)
+
+
+def test_a_domain_without_anomalies_of_its_own() -> None:
+    """From 2022 on it has an AUC, but no precision and recall."""
+    scores = years_table()
+    scores = scores[(scores["domain"] == "source") | (scores["label"] == "normal")]
+    results = metrics.evaluate(scores, year=2022)
+    target = results.rows[results.rows["domain"] == "target"]
+    assert target["auc"].notna().all()
+    assert target[["precision", "recall", "f1"]].isna().all(axis=None)
+    assert metrics.evaluate(scores, year=2021).rows["auc"].isna().sum() == 4
+
+
+def test_error_of_an_auc_is_the_spread_of_repeated_draws() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([False, True], [30, 50])
+    areas = [metrics.auc(labels, rng.normal(labels * 1.0)) for _ in range(2000)]
+    expected = metrics.auc_error(float(np.mean(areas)), 30, 50)
+    assert np.std(areas) == pytest.approx(expected, rel=0.1)
+    assert metrics.auc_error(1.0, 30, 50) == 0
+
+
+def test_error_of_the_mean() -> None:
+    scores = years_table()
+    results = metrics.evaluate(scores, year=2021)
+    errors = results.rows.apply(
+        lambda r: metrics.auc_error(r["auc"], r["n_normal"], r["n_anomaly"]), axis=1
+    )
+    sections = errors.groupby([results.rows["machine"], results.rows["section"]]).sum()
+    assert metrics.mean_auc_error(scores, 2021) == pytest.approx(np.sqrt((sections**2).sum()) / 8)

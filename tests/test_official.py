@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from asd_edge.errors import MissingFileError
+from asd_training.clips import find_clips
 from asd_training.errors import DatasetError
 from asd_training.metrics import evaluate
-from asd_training.official import read_score_folder, write_result_csv, write_score_folder
+from asd_training.official import (
+    read_score_folder,
+    write_result_csv,
+    write_score_folder,
+    year_of_clips,
+    year_of_score_folder,
+)
 
 SOURCE = "section_00_source_test"
 
@@ -228,3 +236,121 @@ def test_result_layout(folder: Path, tmp_path: Path) -> None:
         assert line[0] == f"{mean} mean over all machine types, sections, and domains"
         assert [float(field) for field in line[4:]] == [0.5, 0.5, 0.5]
     assert lines[9:] == [[]]
+
+
+def two_domains() -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            (f"section_00_{d}_test_{label}_{i:04d}.wav", "fan", "00", d, label, s + i, i == 1)
+            for d, s in (("source", 0.0), ("target", 0.5))
+            for label in ("normal", "anomaly")
+            for i in range(2)
+        ],
+        columns=["clip", "machine", "section", "domain", "label", "score", "anomalous"],
+    )
+
+
+def test_names_by_year(tmp_path: Path) -> None:
+    """One folder, evaluated by the rules of year after year: no file of another year stays."""
+    (tmp_path / "anomaly_score_pump_section_00_test.csv").write_text("a.wav,1\n")
+    for year, expected in {
+        2021: ["fan_section_00_source_test.csv", "fan_section_00_target_test.csv"],
+        2022: ["fan_section_00_test.csv"],
+        2025: ["fan_section_00_test.csv"],
+        2020: ["fan_id_00.csv"],
+    }.items():
+        write_score_folder(two_domains(), tmp_path, year)
+        for kind in ("anomaly_score_", "decision_result_"):
+            names = sorted(p.name for p in tmp_path.glob(f"{kind}fan*"))
+            without = year == 2020 and kind == "decision_result_"
+            assert names == ([] if without else [kind + name for name in expected])
+    assert (tmp_path / "anomaly_score_pump_section_00_test.csv").exists()
+    # Domains are told again by the names of the clips.
+    write_score_folder(two_domains(), tmp_path / "new", 2023)
+    again = read_score_folder(tmp_path / "new").astype({"anomalous": bool})
+    pd.testing.assert_frame_equal(again, two_domains())
+
+
+def test_year_of_a_data_set(tmp_path: Path) -> None:
+    for year, names in {
+        2020: ["fan/test/normal_id_00_00000000.wav"],
+        2021: ["fan/train/section_00_source_train_normal_0000_m.wav",
+               "fan/source_test/section_00_source_test_normal_0000.wav"],
+        2022: ["fan/test/section_00_source_test_normal_0000_m.wav"],
+    }.items():  # fmt: skip
+        root = tmp_path / str(year)
+        for name in names:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).touch()
+        assert year_of_clips(find_clips(root))[0] == year
+    for year in (2020, 2021, 2022):
+        write_score_folder(two_domains(), tmp_path / f"scores{year}", year)
+        assert year_of_score_folder(tmp_path / f"scores{year}")[0] == year
+
+
+# The autoencoder's results for one machine, README of nttcslab/dcase2025_task2_evaluator.
+PUBLISHED_2025 = """\
+AutoTrash
+section,AUC (all),AUC (source),AUC (target),pAUC,precision (source),precision (target),\
+recall (source),recall (target),F1 score (source),F1 score (target)
+00,0.5769000000000001,0.8102,0.3436,0.5421052631578948,0.5119047619047619,0.5,0.86,1.0,\
+0.6417910447761195,0.6666666666666666
+,,AUC,pAUC,precision,recall,F1 score
+arithmetic mean,,0.5769,0.5421052631578948,0.5059523809523809,0.9299999999999999,0.6542288557213931
+harmonic mean,,0.48255281677933787,0.5421052631578948,0.5058823529411764,0.9247311827956988,\
+0.6539923954372623
+source harmonic mean,,0.8102,0.5421052631578948,0.5119047619047619,0.86,0.6417910447761195
+target harmonic mean,,0.3436,0.5421052631578948,0.5,1.0,0.6666666666666666
+"""
+
+
+def test_result_of_2022_and_later(tmp_path: Path) -> None:
+    """The organisers' figures of one machine, laid out as they print them."""
+    results = evaluate(two_domains(), year=2025)
+    rows = pd.DataFrame(
+        {
+            "machine": "AutoTrash",
+            "section": "00",
+            "domain": ["source", "target"],
+            "auc_all": 0.5769000000000001,
+            "auc": [0.8102, 0.3436],
+            "pauc": 0.5421052631578948,
+            "precision": [0.5119047619047619, 0.5],
+            "recall": [0.86, 1.0],
+            "f1": [0.6417910447761195, 0.6666666666666666],
+        }
+    )
+    path = tmp_path / "result.csv"
+    write_result_csv(dataclasses.replace(results, rows=rows, official_score=0.5), path)
+    lines = list(csv.reader(path.read_text().splitlines()))
+    expected = list(csv.reader(PUBLISHED_2025.splitlines()))
+    for line, published in zip(lines, expected, strict=False):
+        assert len(line) == len(published)
+        for field, text in zip(line, published, strict=True):
+            try:
+                assert float(field) == pytest.approx(float(text), rel=1e-14)
+            except ValueError:
+                assert field == text
+    # One machine: the means over all are its own.
+    assert [line[2:] for line in lines[10:14]] == [line[2:] for line in lines[4:8]]
+    assert lines[10][0] == "arithmetic mean over all machine types, sections, and domains"
+    assert lines[12][0].startswith("source harmonic mean over all")
+    assert lines[15] == ["official score", "", "0.5"]
+
+
+def test_result_of_2022_without_a_domain(tmp_path: Path) -> None:
+    scores = two_domains().query("domain == 'source'")
+    write_result_csv(evaluate(scores, year=2022), tmp_path / "result.csv")
+    lines = list(csv.reader((tmp_path / "result.csv").read_text().splitlines()))
+    row = dict(zip(lines[1], lines[2], strict=True))
+    assert row["AUC (all)"] == row["AUC (source)"] == "0.5"
+    assert row["AUC (target)"] == row["recall (target)"] == ""
+
+
+def test_result_of_2020(tmp_path: Path) -> None:
+    write_result_csv(evaluate(two_domains(), year=2020), tmp_path / "result.csv")
+    lines = list(csv.reader((tmp_path / "result.csv").read_text().splitlines()))
+    assert lines[:2] == [["fan"], ["id", "AUC", "pAUC"]]
+    assert [line[0] for line in lines[2:4]] == ["00", "Average"]
+    assert lines[2][1:] == lines[3][1:]
+    assert lines[4:] == [[]]

@@ -1,8 +1,8 @@
-"""Scoring the test clips of a data set with a run or a bundle."""
+"""Scoring the test clips of a data set with runs or bundles, one machine after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from asd_edge import bundle
-from asd_edge.detector import Detector
+from asd_edge.detector import Decision, Detector
 from asd_edge.errors import AsdError, MissingFileError
 from asd_training import run, selection
 from asd_training.clips import Clip
@@ -23,6 +23,30 @@ class Subject:
 
     machine: str
     detector: Detector
+
+
+def find_subjects(path: Path) -> list[Path]:
+    """Find what to evaluate: `path` itself, or the runs and bundles right below it, by name.
+
+    Raises:
+        MissingFileError: no such folder.
+        RunError: neither a run nor a bundle, and none in it.
+    """
+    if not path.exists():
+        raise MissingFileError(path, "run or bundle")
+    if _is_subject(path):
+        return [path]
+    found = sorted(child for child in path.iterdir() if _is_subject(child)) if path.is_dir() else []
+    if not found:
+        raise RunError(
+            path,
+            f"is neither a run ({run.CONFIG}) nor a bundle ({bundle.MANIFEST}), and holds none",
+        )
+    return found
+
+
+def _is_subject(path: Path) -> bool:
+    return (path / bundle.MANIFEST).is_file() or (path / run.CONFIG).is_file()
 
 
 def load_subject(path: Path, device: str = "cpu") -> Subject:
@@ -53,18 +77,20 @@ def score_clips(
     """Score clips, each against its own section; one clip in memory at a time.
 
     Returns:
-        the table of `asd_training.metrics`, a row a clip, and what could not be scored.
+        the table of `asd_training.metrics`, a row a clip, with the columns `path` and `nearest`
+        (name of the nearest reference, "" where the detector gives none), and what
+        could not be scored.
     """
-    rows: list[dict[str, Any]] = []
     errors: list[AsdError] = []
-    for clip in clips:
-        try:
-            decision = detector.score(clip.path, section=clip.section)
-        except AsdError as error:
-            errors.append(error)
-        else:
-            rows.append(
-                {
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for clip in clips:
+            try:
+                decision = detector.score(clip.path, section=clip.section)
+            except AsdError as error:
+                errors.append(error)
+            else:
+                yield {
                     "clip": clip.path.name,
                     "machine": clip.machine,
                     "section": clip.section,
@@ -72,7 +98,14 @@ def score_clips(
                     "label": clip.label,
                     "score": decision.score,
                     "anomalous": decision.anomalous,
+                    "path": str(clip.path),
+                    "nearest": nearest_reference(decision),
                 }
-            )
-        advance()
-    return pd.DataFrame(rows), errors
+            advance()
+
+    return pd.DataFrame(list(rows())), errors
+
+
+def nearest_reference(decision: Decision) -> str:
+    """Name of the nearest reference where the detector says it, else ""."""
+    return str(getattr(decision, "nearest", "") or "")

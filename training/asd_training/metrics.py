@@ -10,13 +10,24 @@ All of it works on the table `scores`, a pandas DataFrame with one row a clip:
     score      anomaly score, finite; higher is more anomalous
     anomalous  the decision, bool; may be NA or absent where no decision was made
 
-One *group* is the clips of one machine, domain and section. The rules are those of
-DCASE 2021: every metric is computed within a group, and means run over groups.
+One *group* is the clips of one machine, domain and section. What is compared with what, and
+what the official score is, differs by the year of the challenge (its evaluators' code):
+
+    2020         no domains; AUC and pAUC of every machine id, averaged by machine type.
+                 Systems were ranked by their mean rank, which one system alone does not have;
+                 the mean over machine types of AUC and pAUC stands for the official score.
+    2021         every metric within a group; official score: the harmonic mean of the AUC
+                 and pAUC of all groups.
+    2022 - 2025  AUC: the normals of a domain against ALL anomalies of the section, because
+                 the domain is not told; pAUC over the section as a whole; precision, recall
+                 and F1 within the domain. Official score: the harmonic mean of the AUC of all
+                 groups and the pAUC of all sections.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +45,9 @@ METRICS = ("auc", "pauc", "precision", "recall", "f1")
 DECISION_METRICS = ("precision", "recall", "f1")
 GROUP = ("machine", "domain", "section")
 MEANS = ("arithmetic", "harmonic")
+YEARS = (2020, 2021, 2022, 2023, 2024, 2025)
+JOINT_YEAR = 2022
+"""From this year on, the anomalies of a section are shared by its domains."""
 
 _DOMAIN_ORDER = {"source": 0, "target": 1}
 _EPSILON = sys.float_info.epsilon
@@ -63,17 +77,22 @@ class Results:
     Attributes:
         rows: One row a group, in the order of the official `result.csv` (machines sorted, then
             source before target, then sections): machine, section, domain, n_normal, n_anomaly,
-            n_unknown, auc, pauc, precision, recall, f1.
+            n_unknown, auc, pauc, precision, recall, f1; from 2022 on also auc_all, that of the
+            whole section. There pauc, too, is the section's, the same in its domains.
         machine_means: Two rows a machine: machine, mean ("arithmetic" or "harmonic"), auc, ...,
             f1.
         overall: The same two means over all groups of all machines: mean, auc, ..., f1.
         missing: The groups that lack metrics, in the order of `rows`.
+        year: Whose rules; those of 2022 to 2025 are the same.
+        official_score: See the module.
     """
 
     rows: pd.DataFrame
     machine_means: pd.DataFrame
     overall: pd.DataFrame
     missing: tuple[Missing, ...]
+    year: int
+    official_score: float
 
 
 def _labels_and_scores(
@@ -196,8 +215,8 @@ def harmonic_mean(values: ArrayLike) -> NDArray[np.float64]:
     return 1.0 / arithmetic_mean(1.0 / np.maximum(np.asarray(values, dtype=float), _EPSILON))
 
 
-def evaluate(scores: pd.DataFrame, source: str | Path = "scores") -> Results:
-    """Metrics of every group, and their means by machine and over all.
+def evaluate(scores: pd.DataFrame, source: str | Path = "scores", year: int = 2021) -> Results:
+    """Metrics of every group, their means by machine and over all, and the official score.
 
     Clips whose label is "unknown" are left out. A group without both normal and anomalous
     clips has no metrics, one without all its decisions no precision, recall and F1: these
@@ -206,12 +225,15 @@ def evaluate(scores: pd.DataFrame, source: str | Path = "scores") -> Results:
     Args:
         scores: See the module.
         source: What the table was made of, for messages.
+        year: Of the challenge whose rules to follow, see the module.
 
     Raises:
         DatasetError: No clip is labelled, or no group has both normal and anomalous clips.
-        ParameterError: A column is absent, a label is none of the three, or a score is NaN or
-            infinite.
+        ParameterError: A column is absent, a label is none of the three, a score is NaN or
+            infinite, or the year is unknown.
     """
+    if year not in YEARS:
+        raise ParameterError("year", year, f"{YEARS[0]} to {YEARS[-1]}")
     check_scores(scores)
     known = scores["label"] != "unknown"
     if not known.any():
@@ -221,10 +243,11 @@ def evaluate(scores: pd.DataFrame, source: str | Path = "scores") -> Results:
             "normal or anomaly, such as section_00_source_test_anomaly_0000.wav",
         )
     rows, missing = [], []
-    for (machine, domain, section), group in groups(scores):
-        row, lacking = _evaluate_group(group)
-        rows.append({"machine": machine, "section": section, "domain": domain, **row})
-        missing += [Missing(machine, domain, section, *why) for why in lacking]
+    for compared in comparisons(scores, year):
+        row, lacking = _evaluate_group(compared, year)
+        names = dict(zip(GROUP, compared.key, strict=True))
+        rows.append({name: names[name] for name in ("machine", "section", "domain")} | row)
+        missing += [Missing(*compared.key, *why) for why in lacking]
     table = pd.DataFrame(rows)
     if table["auc"].isna().all():
         raise DatasetError(
@@ -242,7 +265,63 @@ def evaluate(scores: pd.DataFrame, source: str | Path = "scores") -> Results:
         machine_means=pd.concat(by_machine, ignore_index=True)[columns],
         overall=_means(table),
         missing=tuple(missing),
+        year=year,
+        official_score=official_score(table, year),
     )
+
+
+def official_score(rows: pd.DataFrame, year: int) -> float:
+    """The score of a year's challenge, from `Results.rows`; see the module.
+
+    Returns:
+        float in [0, 1], of the metrics that are there; NaN if there are none.
+    """
+    if year == 2020:
+        by_machine = rows.groupby("machine")[["auc", "pauc"]].mean()
+        return float(by_machine.mean().mean())
+    paucs = rows
+    if year >= JOINT_YEAR:
+        paucs = rows.drop_duplicates(["machine", "section"])
+    values = np.concatenate([rows["auc"].to_numpy(), paucs["pauc"].to_numpy()])
+    return float(harmonic_mean(values[:, None])[0])
+
+
+class Comparison(NamedTuple):
+    """The clips of one group and those that its AUC is about.
+
+    Attributes:
+        key: machine, domain, section.
+        group: its clips.
+        judged: the labelled clips that its AUC compares, those of `group` or, from 2022 on, its
+            normals and all anomalies of the section.
+        section: all labelled clips of the section.
+    """
+
+    key: tuple[str, str, str]
+    group: pd.DataFrame
+    judged: pd.DataFrame
+    section: pd.DataFrame
+
+
+def comparisons(scores: pd.DataFrame, year: int) -> list[Comparison]:
+    """What a year's rules compare, group by group, in the official order."""
+    if year == 2020:
+        scores = scores.assign(domain="")
+    labelled = scores[scores["label"] != "unknown"]
+    sections = {
+        (str(machine), str(section)): part
+        for (machine, section), part in labelled.groupby(["machine", "section"], sort=False)
+    }
+    found = []
+    for key, group in groups(scores):
+        section = sections.get((key[0], key[2]), labelled.iloc[:0])
+        judged = group[group["label"] != "unknown"]
+        if year >= JOINT_YEAR:
+            judged = pd.concat(
+                [group[group["label"] == "normal"], section[section["label"] == "anomaly"]]
+            )
+        found.append(Comparison(key, group, judged, section))
+    return found
 
 
 def check_scores(scores: pd.DataFrame) -> None:
@@ -274,26 +353,41 @@ def groups(scores: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFram
 
 
 def _evaluate_group(
-    group: pd.DataFrame,
+    compared: Comparison, year: int
 ) -> tuple[dict[str, float], list[tuple[tuple[str, ...], str]]]:
+    group, judged = compared.group, compared.judged
     labels = group["label"]
     row: dict[str, float] = {
         f"n_{label}": int((labels == label).sum()) for label in ("normal", "anomaly", "unknown")
     }
     row |= dict.fromkeys(METRICS, np.nan)
+    counts = (
+        f"has {row['n_normal']} normal, {row['n_anomaly']} anomalous, {row['n_unknown']} unlabelled"
+    )
+    if year >= JOINT_YEAR:
+        row["auc_all"] = np.nan
+    if judged["label"].nunique() < 2:
+        return row, [(METRICS, f"needs normal and anomalous clips; {counts}")]
+    row["auc"] = _measure(auc, judged)
+    if year >= JOINT_YEAR:
+        row["auc_all"] = _measure(auc, compared.section)
+        row["pauc"] = _measure(pauc, compared.section)
+    else:
+        row["pauc"] = _measure(pauc, judged)
     if not row["n_normal"] or not row["n_anomaly"]:
-        counts = f"{row['n_normal']} normal, {row['n_anomaly']} anomalous, "
-        reason = f"needs normal and anomalous clips; has {counts}{row['n_unknown']} unlabelled"
-        return row, [(METRICS, reason)]
+        return row, [(DECISION_METRICS, f"needs normal and anomalous clips; {counts}")]
     labelled = group.loc[labels != "unknown"]
-    y_true = (labelled["label"] == "anomaly").to_numpy()
-    row["auc"] = auc(y_true, labelled["score"])
-    row["pauc"] = pauc(y_true, labelled["score"])
     decided = "anomalous" in labelled.columns and not labelled["anomalous"].isna().any()
     if not decided:
         return row, [(DECISION_METRICS, "no decision for some or all of its clips")]
-    measured = precision_recall_f1(y_true, labelled["anomalous"].to_numpy(dtype=bool))
+    measured = precision_recall_f1(
+        (labelled["label"] == "anomaly").to_numpy(), labelled["anomalous"].to_numpy(dtype=bool)
+    )
     return row | dict(zip(DECISION_METRICS, measured, strict=True)), []
+
+
+def _measure(metric: Callable[..., float], clips: pd.DataFrame) -> float:
+    return metric((clips["label"] == "anomaly").to_numpy(), clips["score"])
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
@@ -301,6 +395,34 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame([arithmetic_mean(values), harmonic_mean(values)], columns=list(METRICS))
     table.insert(0, "mean", MEANS)
     return table
+
+
+def auc_error(area: float, n_normal: int, n_anomaly: int) -> float:
+    """Standard error of an AUC, by Hanley and McNeil, Radiology 143 (1982), 29-36.
+
+    0 for a perfect AUC, which says that none was seen, not that none is there.
+    """
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area)
+    variance += (n_anomaly - 1) * (q1 - area**2) + (n_normal - 1) * (q2 - area**2)
+    return float(np.sqrt(max(variance, 0.0) / (n_normal * n_anomaly)))
+
+
+def mean_auc_error(scores: pd.DataFrame, year: int) -> float:
+    """Standard error of the arithmetic mean of the AUC of all groups.
+
+    Sections are independent; the domains of one are taken as fully correlated, for from 2022 on
+    they share their anomalies, which makes the error too large rather than too small.
+    """
+    by_section: dict[tuple[str, str], float] = {}
+    count = 0
+    for (machine, _, section), _, judged, _ in comparisons(scores, year):
+        n_anomaly = int((judged["label"] == "anomaly").sum())
+        if 0 < n_anomaly < len(judged):
+            error = auc_error(_measure(auc, judged), len(judged) - n_anomaly, n_anomaly)
+            by_section[machine, section] = by_section.get((machine, section), 0.0) + error
+            count += 1
+    return float(np.sqrt(sum(error**2 for error in by_section.values()))) / max(count, 1)
 
 
 def threshold_sweep(labels: ArrayLike, scores: ArrayLike, n: int = 100) -> Sweep:
