@@ -12,6 +12,7 @@ import click
 
 from asd_edge.cli_support import AsdGroup
 from asd_edge.errors import AsdError
+from asd_edge.startup import quick_start
 
 if TYPE_CHECKING:
     from asd_edge.audio import Channel
@@ -101,18 +102,19 @@ def score(
     Clips that cannot be scored are named on stderr, the others are scored, and
     the exit status is 1.
     """
-    from asd_edge import audio
-    from asd_edge.detector import Detector
-
     if threshold is not None and false_alarm_rate is not None:
         raise click.UsageError("--threshold and --false-alarm-rate exclude each other.")
-    detector = Detector.load(
-        bundle,
-        provider=provider,
-        threads=threads,
-        false_alarm_rate=false_alarm_rate,
-        threshold=threshold,
-    )
+    with quick_start():
+        from asd_edge import audio
+        from asd_edge.detector import Detector
+
+        detector = Detector.load(
+            bundle,
+            provider=provider,
+            threads=threads,
+            false_alarm_rate=false_alarm_rate,
+            threshold=threshold,
+        )
     if section is not None and section not in detector.scorer.sections:
         known = ", ".join(detector.scorer.sections)
         raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")
