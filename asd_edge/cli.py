@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from asd_edge.audio import Channel
     from asd_edge.bundle import Bundle
     from asd_edge.detector import Decision, Detector
+    from asd_edge.model import EmbeddingModel
 
 
 class _ChannelType(click.ParamType[Any]):
@@ -39,7 +40,8 @@ _provider = click.option(
     "--provider",
     default="cpu",
     show_default=True,
-    help="Where the network runs: cpu, cuda, ... or auto (CUDA where it works, else CPU).",
+    help="Where the network runs: cpu, cuda, xnnpack, acl, ... or auto (CUDA where it starts, else "
+    "CPU).",
 )
 _threads = click.option(
     "--threads",
@@ -118,6 +120,7 @@ def score(
     if section is not None and section not in detector.scorer.sections:
         known = ", ".join(detector.scorer.sections)
         raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")
+    _say_provider(detector, provider)
     paths = audio.find(list(clips))
     show = _print_json if as_json else _Table(paths)
     failed = 0
@@ -133,6 +136,19 @@ def score(
     if failed:
         click.echo(f"{failed} of {len(paths)} clips could not be scored.", err=True)
         sys.exit(1)
+
+
+def _network(detector: Detector) -> EmbeddingModel:
+    from asd_edge.model import EmbeddingModel
+
+    assert isinstance(detector.model, EmbeddingModel)  # made from a bundle
+    return detector.model
+
+
+def _say_provider(detector: Detector, asked: str) -> None:
+    """Say on stderr what "auto" has taken; every other provider is the one that was asked for."""
+    if asked == "auto":
+        click.echo(f"Provider: {_network(detector).provider}", err=True)
 
 
 def _progress(paths: list[Path]) -> Any:
@@ -172,13 +188,15 @@ class _Table:
 @main.command()
 @_bundle_argument
 @_as_json
-def info(bundle: Path, as_json: bool) -> None:
-    """Say what a BUNDLE holds."""
+@_provider
+def info(bundle: Path, as_json: bool, provider: str) -> None:
+    """Say what a BUNDLE holds, and where its network would run."""
     from asd_edge.bundle import read
     from asd_edge.detector import Detector
 
     contents = read(bundle)
-    description = _describe(contents, Detector.from_bundle(contents, path=bundle))
+    detector = Detector.from_bundle(contents, path=bundle, provider=provider)
+    description = _describe(contents, detector)
     if as_json:
         click.echo(json.dumps(description))
         return
@@ -188,11 +206,12 @@ def info(bundle: Path, as_json: bool) -> None:
             for key, inner in value.items():
                 click.echo(f"  {key:16}{_plain(inner)}")
         else:
-            click.echo(f"{name:18}{value}")
+            click.echo(f"{name:18}{', '.join(map(str, value)) if name == 'providers' else value}")
 
 
 def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
     from asd_edge.features import instruction_set
+    from asd_edge.model import providers
 
     references = contents.references
     mel = dataclasses.asdict(contents.front_end.mel)
@@ -212,6 +231,8 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
         "embedding": int(references.embeddings.shape[1]),
         "model_bytes": len(contents.model),
         "instruction_set": instruction_set()[0],
+        "provider": _network(detector).provider,
+        "providers": providers(),
         "false_alarm_rate": contents.calibration.false_alarm_rate,
         "mel": mel,
         "scoring": dataclasses.asdict(contents.scoring),
@@ -244,6 +265,7 @@ def verify(bundle: Path, as_json: bool, provider: str, threads: int) -> None:
 
     contents = read(bundle)
     detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
+    _say_provider(detector, provider)
     checks = replay(detector, contents.golden)
     for check in checks:
         if as_json:
@@ -258,3 +280,69 @@ def verify(bundle: Path, as_json: bool, provider: str, threads: int) -> None:
             err=True,
         )
         sys.exit(1)
+
+
+@main.command()
+@_bundle_argument
+@click.argument("clip", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON Lines: each stage, then the rest."
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Times that the clip is scored.",
+)
+@_provider
+@_threads
+def bench(
+    bundle: Path, clip: Path | None, as_json: bool, repeat: int, provider: str, threads: int
+) -> None:
+    """Measure what scoring a CLIP with a BUNDLE costs on this device.
+
+    Times each stage apart and the whole, and a process of its own that scores the
+    clip. Without a CLIP, the one that the export stored is taken, at 10 s.
+    """
+    from contextlib import nullcontext
+
+    from asd_edge import bench as stopwatch
+    from asd_edge import device_info
+    from asd_edge.bundle import read
+    from asd_edge.detector import Detector
+
+    contents = read(bundle)
+    detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
+    _say_provider(detector, provider)
+    golden = stopwatch.golden_clip(contents.golden, contents.front_end.mel.sr)
+    section = contents.golden.section if clip is None else None
+    cold_runs = 5
+    with (
+        golden if clip is None else nullcontext(clip) as path,
+        click.progressbar(
+            length=repeat + cold_runs,
+            label="Measuring",
+            file=sys.stderr,
+            hidden=not sys.stderr.isatty(),
+        ) as bar,
+    ):
+        before = device_info.state()
+        timings = stopwatch.measure(detector, path, repeat, section, lambda: bar.update(1))
+        after = device_info.state()
+        options = ["--provider", _network(detector).provider, "--threads", str(threads)]
+        process = stopwatch.cold_start(bundle, path, options, cold_runs, lambda: bar.update(1))
+        seconds = stopwatch.seconds_of(path)
+    rest = stopwatch.summary(timings, process, seconds)
+    rest |= {"clip": str(clip) if clip else "golden", "repeat": repeat, "cold_starts": cold_runs}
+    rest |= stopwatch.setting(_network(detector), before, after)
+    if as_json:
+        for timing in timings:
+            click.echo(json.dumps(dataclasses.asdict(timing)))
+        click.echo(json.dumps(rest))
+    else:
+        for line in stopwatch.lines(timings, rest):
+            click.echo(line)
+    if rest["throttling"]:
+        reasons = ", ".join(rest["throttling"])
+        click.echo(f"Warning: the processor was slowed ({reasons}); cool it and repeat", err=True)

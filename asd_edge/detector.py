@@ -19,7 +19,7 @@ from asd_edge.naming import section_of
 from asd_edge.scoring import ClipScore, Scorer
 
 # Windows that go through the network at once: bounds the memory of an hour-long clip.
-_BATCH = 8
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -169,14 +169,15 @@ class Detector:
             MissingFileError, AudioError: see `audio.read`.
             ParameterError: an array without its rate, or with a wrong shape.
         """
+        channel = self.front_end.channel if channel is None else channel
+        y: audio.Samples
         if isinstance(clip, (str, Path)):
             name = str(clip)
-            y = self.read(clip, channel)
+            y = audio.read_pcm(clip, self.front_end.mel.sr, channel)
             section = section or section_of(clip)
         else:
             if sr is None:
                 raise ParameterError("sr", sr, "the rate of the samples in Hz")
-            channel = self.front_end.channel if channel is None else channel
             y = audio.from_array(clip, sr, self.front_end.mel.sr, channel, name)
         return self._decide(name, self.scorer.score(self.embed(y, name), section))
 
@@ -185,7 +186,7 @@ class Detector:
         channel = self.front_end.channel if channel is None else channel
         return audio.read(path, self.front_end.mel.sr, channel)
 
-    def embed(self, y: NDArray[np.float32], name: str | Path = "array") -> NDArray[np.float32]:
+    def embed(self, y: audio.Samples, name: str | Path = "array") -> NDArray[np.float32]:
         """Embed every window of a clip.
 
         Args:
@@ -206,9 +207,9 @@ class Detector:
         return np.concatenate(
             [
                 self.model.embed(
-                    np.stack([front_end.features(y, start) for start in starts[i : i + _BATCH]])
+                    np.stack([front_end.features(y, start) for start in starts[i : i + BATCH]])
                 )
-                for i in range(0, len(starts), _BATCH)
+                for i in range(0, len(starts), BATCH)
             ]
         )
 
