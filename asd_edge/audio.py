@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import stat
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -89,12 +91,16 @@ def decode(path: str | Path, sr: int) -> tuple[Samples, int]:
     import soundfile  # here, because scoring arrays does not need it
 
     path = Path(path)
-    if not path.exists():
-        raise MissingFileError(path)
-    if path.is_dir():
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(path) from error
+    except OSError as error:
+        raise AudioError(path, f"cannot be opened ({error.strerror or error})") from error
+    if stat.S_ISDIR(status.st_mode):
         raise AudioError(path, "is a folder, not a sound file")
     try:
-        size = path.stat().st_size
+        size = status.st_size
         if size == 0:
             raise AudioError(path, "is empty (0 bytes)")
         with soundfile.SoundFile(path) as file:
@@ -150,15 +156,16 @@ def prepare(samples: Any, rate: int, sr: int, channel: Channel, name: str | Path
     if y.shape[0] == 0 or y.size == 0:
         raise AudioError(name, "holds no samples")
     y = _mono(y, channel, name)
-    finite = np.isfinite(y)
-    if not finite.all():
-        bad = np.flatnonzero(~finite)
+    # NaN spreads to both; and unlike masks of the clip's length, two numbers need no memory.
+    low, high = y.min(), y.max()
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = np.flatnonzero(~np.isfinite(y))
         raise AudioError(
             name,
             f"has {len(bad)} samples that are NaN or infinite, the first at {bad[0] / rate:.3f} s",
         )
     # A dead input gives one value for ever, which is 0 or the offset of the converter.
-    if (y == y[0]).all():
+    if low == high:
         raise AudioError(name, f"is silent: all {len(y)} samples are {_as_float(y[:1])[0]:g}")
     if rate != sr:
         import soxr

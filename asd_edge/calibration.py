@@ -15,6 +15,7 @@ seen. Two rules, from one sorted list of n scores:
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,7 +132,7 @@ class Calibration:
     def p_value(self, section: str, score: float) -> float:
         """Conformal p-value of a score, from 1 / (n + 1) to 1."""
         scores = self.behind(section)
-        at_least = len(scores) - int(np.searchsorted(scores, score, side="left"))
+        at_least = len(scores) - bisect.bisect_left(scores, score)
         return (1 + at_least) / (len(scores) + 1)
 
     def to_dict(self) -> dict[str, Any]:

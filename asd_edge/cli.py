@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,8 +154,9 @@ def _say_provider(detector: Detector, asked: str) -> None:
 
 def _progress(paths: list[Path]) -> Any:
     """Progress bar on stderr; printed rows show progress themselves, so only beside a pipe."""
-    hidden = len(paths) < 2 or sys.stdout.isatty() or not sys.stderr.isatty()
-    return click.progressbar(paths, label="Scoring", file=sys.stderr, hidden=hidden)
+    if len(paths) < 2 or sys.stdout.isatty() or not sys.stderr.isatty():
+        return nullcontext(paths)
+    return click.progressbar(paths, label="Scoring", file=sys.stderr)
 
 
 def _print_json(decision: Decision) -> None:
@@ -305,8 +307,6 @@ def bench(
     Times each stage apart and the whole, and a process of its own that scores the
     clip. Without a CLIP, the one that the export stored is taken, at 10 s.
     """
-    from contextlib import nullcontext
-
     from asd_edge import bench as stopwatch
     from asd_edge import device_info
     from asd_edge.bundle import read

@@ -81,6 +81,7 @@ class Detector:
         self.calibration = calibration
         self._false_alarm_rate = false_alarm_rate
         self._threshold = threshold
+        self._thresholds: dict[str, Threshold] = {}
 
     @classmethod
     def load(
@@ -142,7 +143,10 @@ class Detector:
         """Threshold that decides for a section."""
         if self._threshold is not None:
             return Threshold(self._threshold, "given", 0)
-        return self.calibration.threshold(section, self._false_alarm_rate)
+        if section not in self._thresholds:  # a fit: as long as measuring the distances
+            found = self.calibration.threshold(section, self._false_alarm_rate)
+            self._thresholds[section] = found
+        return self._thresholds[section]
 
     def score(
         self,
@@ -204,6 +208,8 @@ class Detector:
                 f"at least {front_end.mel.n_fft / front_end.mel.sr:.3f} s are needed",
             )
         starts = front_end.starts(len(y))
+        if len(starts) == 1:  # without the copies that joining makes
+            return self.model.embed(front_end.features(y)[np.newaxis])
         return np.concatenate(
             [
                 self.model.embed(

@@ -1,0 +1,220 @@
+"""From a sound file to a decision: asd-edge beside what one would write instead.
+
+    python benchmarks/bench_pipeline.py
+    python benchmarks/bench_pipeline.py --bundle fan.asd --clip clip.wav --rounds 30
+
+All on one thread, warm, in turns of 20 ms or one call; a call before each turn does not count, so
+that none pays for the caches that its neighbour emptied. Without a bundle the network is the
+preset's with random weights, which cost what trained ones cost; the embeddings of the
+candidates that share a network must agree, or nothing is printed. `librosa + torch` with the
+preset's network needs its weights in PyTorch, so it is left out when a bundle is named.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # read on import
+
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import librosa
+import numpy as np
+import onnxruntime as ort
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from asd_edge import bundle as bundles
+from asd_edge.calibration import Calibration
+from asd_edge.detector import Detector
+from asd_edge.device_info import cpu_model
+from asd_edge.features import MelConfig, instruction_set
+from asd_edge.frontend import FrontEnd
+from asd_edge.model import EmbeddingModel
+from asd_edge.scoring import References, Scorer, ScoringConfig
+from asd_edge.verify import relative_error
+from asd_export.network import to_onnx
+from asd_training import presets
+from asd_training.model import TripletCNN
+
+Embed = Callable[[], NDArray[np.float32]]
+SECTION = "00"
+TURN_SECONDS = 0.02
+
+
+def librosa_mel(path: Path, config: MelConfig) -> NDArray[np.float32]:
+    """Load a clip and make its mel spectrogram as the documentation of librosa shows it."""
+    y, _ = librosa.load(path, sr=config.sr)
+    mel = librosa.feature.melspectrogram(
+        y=y,
+        sr=config.sr,
+        n_fft=config.n_fft,
+        hop_length=config.hop_length,
+        n_mels=config.n_mels,
+        fmin=config.fmin,
+        fmax=config.fmax,
+        power=config.power,
+        center=config.center,
+        pad_mode=config.pad_mode,
+    )
+    if config.log == "db":
+        to_db = librosa.power_to_db if config.power == 2 else librosa.amplitude_to_db
+        amin = {} if config.amin is None else {"amin": config.amin}
+        mel = to_db(mel, ref=1.0, top_db=None, **amin)
+    return mel.astype(np.float32)
+
+
+def network(name: str) -> tuple[TripletCNN, FrontEnd]:
+    """Give a preset's network with random weights."""
+    torch.manual_seed(0)
+    preset = presets.load(name)
+    model = TripletCNN(preset.model, preset.front_end.shape).eval()
+    if preset.model.normalize == "band":  # as after training: decibels have a mean far from 0
+        model.mean.fill_(-50.0)
+        model.std.fill_(10.0)
+    return model, preset.front_end
+
+
+def random_detector(model: bytes, front_end: FrontEnd, d: int) -> Detector:
+    """Put a network behind 200 references, half of them of one section."""
+    rng = np.random.default_rng(0)
+    references = References(
+        embeddings=rng.standard_normal((200, d)).astype(np.float32),
+        sections=np.repeat([SECTION, "01"], 100),
+        domains=np.full(200, "source"),
+        clips=np.array([f"{i:04d}.wav" for i in range(200)]),
+    )
+    calibration = Calibration({SECTION: tuple(rng.uniform(1, 2, 40))}, false_alarm_rate=0.05)
+    embedder = EmbeddingModel(model, front_end)
+    return Detector(front_end, embedder, Scorer(ScoringConfig(), references), calibration)
+
+
+def with_onnxruntime(path: Path, model: bytes, config: MelConfig) -> Embed:
+    """Embed a clip by librosa and onnxruntime with its default options but one thread."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def embed() -> NDArray[np.float32]:
+        embedding: NDArray[np.float32] = session.run(
+            None, {"mel": librosa_mel(path, config)[np.newaxis]}
+        )[0]
+        return embedding
+
+    return embed
+
+
+def with_torch(path: Path, model: TripletCNN, config: MelConfig) -> Embed:
+    """Embed a clip by librosa and PyTorch."""
+
+    def embed() -> NDArray[np.float32]:
+        mel = torch.from_numpy(librosa_mel(path, config)).unsqueeze(0)
+        with torch.inference_mode():
+            embedding: NDArray[np.float32] = model(mel).numpy()
+        return embedding
+
+    return embed
+
+
+def decide(embed: Embed, references: NDArray[np.float32], threshold: float) -> Callable[[], bool]:
+    """Decide by the distance to the nearest reference."""
+
+    def run() -> bool:
+        return bool(np.linalg.norm(references - embed(), axis=1).min() >= threshold)
+
+    return run
+
+
+def turn(run: Callable[[], object]) -> list[float]:
+    """Call for TURN_SECONDS, at least once; give the seconds of each call."""
+    seconds: list[float] = []
+    while sum(seconds) < TURN_SECONDS:
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def machine_clip(folder: str) -> Path:
+    """Write 10 s of a hum in noise: mono PCM16, 16 kHz."""
+    rng = np.random.default_rng(0)
+    t = np.arange(160_000) / 16_000
+    hum = sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20))
+    path = Path(folder) / f"section_{SECTION}_source_test_normal_0000.wav"
+    soundfile.write(path, 0.1 * hum + 0.02 * rng.standard_normal(t.size), 16_000, subtype="PCM_16")
+    return path
+
+
+@click.command()
+@click.option("--bundle", type=click.Path(path_type=Path), help="Default: the preset's network.")
+@click.option("--preset", default="edge", show_default=True)
+@click.option("--clip", type=click.Path(path_type=Path), help="Default: a hum in noise of 10 s.")
+@click.option("--rounds", default=20, show_default=True)
+def main(bundle: Path | None, preset: str, clip: Path | None, rounds: int) -> None:
+    """Measure the ways from a file to a decision beside each other."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        compare(bundle, preset, clip or machine_clip(folder), rounds)
+
+
+def compare(bundle: Path | None, preset: str, path: Path, rounds: int) -> None:
+    """Build the candidates, check them against each other, time them, print a table."""
+    embedders: dict[str, Embed] = {}
+    if bundle is None:
+        network_name = f"preset {preset}"
+        model, front_end = network(preset)
+        content = to_onnx(model, front_end)
+        detector = random_detector(content, front_end, model.linear.out_features)
+        embedders["librosa + onnxruntime"] = with_onnxruntime(path, content, front_end.mel)
+        embedders["librosa + torch"] = with_torch(path, model, front_end.mel)
+    else:
+        network_name = bundle.name
+        contents = bundles.read(bundle)
+        front_end, detector = contents.front_end, Detector.from_bundle(contents, path=bundle)
+        embedders["librosa + onnxruntime"] = with_onnxruntime(path, contents.model, front_end.mel)
+    own = detector.embed(detector.read(path))
+    for name, embed in embedders.items():
+        error = relative_error(embed(), own)
+        if not error < 1e-3:
+            raise click.ClickException(f"{name} and asd-edge disagree: relative error {error:.1e}")
+    big, big_front_end = network("report")
+    embedders["librosa + torch, the report's network"] = with_torch(path, big, big_front_end.mel)
+
+    references = detector.scorer.references.embeddings
+    candidates: dict[str, Callable[[], object]] = {"asd-edge": lambda: detector.score(path)}
+    for name, embed in embedders.items():
+        rows = references if "report" not in name else np.zeros((15, big.linear.out_features))
+        candidates[name] = decide(embed, rows.astype(np.float32), 1.0)
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, run in candidates.items():
+            run()
+            seconds[name] += turn(run)
+
+    info = soundfile.info(path)
+    versions = ", ".join(f"{n} {version(n)}" for n in ("onnxruntime", "librosa", "torch", "numpy"))
+    click.echo(
+        f"{cpu_model()} ({platform.machine()}, mel kernel {instruction_set()[0]}), Python "
+        f"{platform.python_version()}, {versions}\n"
+        f"{network_name}; clip of {info.duration:g} s, {info.subtype}, {info.samplerate} Hz, "
+        f"{info.channels} channel(s); one thread, {rounds} rounds\n\n"
+        "| file to decision | median ms | min ms | it / asd-edge (medians) |\n|---|---|---|---|"
+    )
+    base = statistics.median(seconds["asd-edge"])
+    for name, values in seconds.items():
+        median = statistics.median(values)
+        click.echo(
+            f"| {name} | {1e3 * median:.3f} | {1e3 * min(values):.3f} | {median / base:.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
