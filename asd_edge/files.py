@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,9 +44,6 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
     A folder that was at `target` is moved aside first and removed last: at no
     moment does `target` hold a mixture of old and new.
     """
-    import shutil  # here, because a device that only reads waits for neither
-    import tempfile
-
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
