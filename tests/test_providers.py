@@ -57,7 +57,7 @@ def test_the_cpu_by_either_name(contents: Bundle) -> None:
 
 
 def test_one_that_is_missing(contents: Bundle) -> None:
-    with pytest.raises(ProviderError, match="'xnnpack' is not in this .* build; it has: .*cpu"):
+    with pytest.raises(ProviderError, match=r"'xnnpack' is not in this .* build; it has: .*cpu"):
         EmbeddingModel(contents.model, contents.front_end, "xnnpack")
 
 
@@ -65,7 +65,7 @@ def test_azure_is_none(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> Non
     """It would run everything on the CPU."""
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["AzureExecutionProvider", CPU])
     assert model.providers() == ["cpu"]
-    with pytest.raises(ProviderError, match="it has: cpu$"):
+    with pytest.raises(ProviderError, match=r"it has: cpu$"):
         EmbeddingModel(contents.model, contents.front_end, "azure")
 
 
@@ -79,7 +79,7 @@ def test_cuda_where_it_starts(monkeypatch: pytest.MonkeyPatch, contents: Bundle)
 def test_cuda_left_out_in_silence(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
     session = Session(monkeypatch, [CUDA, CPU])
     session.left_out = {CUDA}
-    with pytest.raises(ProviderError, match="'cuda' .* fails .*library.*; it has: cpu$"):
+    with pytest.raises(ProviderError, match=r"'cuda' .* fails .*library.*; it has: cpu$"):
         EmbeddingModel(contents.model, contents.front_end, "cuda")
     assert EmbeddingModel(contents.model, contents.front_end, "auto").provider == "cpu"
 
