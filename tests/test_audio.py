@@ -66,6 +66,12 @@ def test_read_pcm_keeps_16_bits_that_need_nothing(
         audio.read_pcm(path, 8000, channels)
 
 
+def test_int16_is_resampled_as_floats_are() -> None:
+    pcm = np.round(noise(4000)[:, 0] * 32768).astype(np.int16)
+    expected = audio.from_array(pcm / np.float32(32768), 16000, 8000)
+    np.testing.assert_array_equal(audio.from_array(pcm, 16000, 8000), expected)
+
+
 def test_a_silent_16_bit_file_names_its_value_in_full_scale(tmp_path: Path) -> None:
     path = tmp_path / "clip.wav"
     soundfile.write(path, np.full(4000, 8192, np.int16), 8000, subtype="PCM_16")
