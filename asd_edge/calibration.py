@@ -60,7 +60,7 @@ class Gamma:
         0.999 the error is below 2.5 % for shape >= 1, 1 % for shape >= 3 and 0.3 % for
         shape >= 10; that of the fit to some tens of scores is larger.
         """
-        from statistics import NormalDist  # here: 5 ms, and few thresholds need it
+        from statistics import NormalDist  # here: 3 ms, and few thresholds need it
 
         variance = 1 / (9 * self.shape)
         root = 1 - variance + NormalDist().inv_cdf(q) * math.sqrt(variance)

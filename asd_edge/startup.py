@@ -1,4 +1,4 @@
-"""A quick start of `asd-edge` as a process: of a second on a Pi, most is imports."""
+"""A quick start of `asd-edge`: most of a process that scores one clip is imports."""
 
 from __future__ import annotations
 
