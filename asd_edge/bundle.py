@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,19 +218,30 @@ def _views(scoring: dict[str, Any], arrays: dict[str, Any]) -> dict[str, View]:
         weights = rule.pop("weights")
         prefix = f"{name}/"
         own = {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
-        own["whitening"] = own["whitening"].astype(np.float32)
+        own["whitening"] = _unpacked(own["whitening"])
         views[name] = View(ScoringConfig(**rule), References(**own), weights)
     return views
 
 
 def _stored(key: str, value: NDArray[Any]) -> NDArray[Any]:
-    # `whitening` rounds its matrix to float16, so this loses nothing and halves the file.
-    return value.astype(np.float16) if key == "whitening" else value
+    # A whitening is a lower triangle of values that float16 holds, so this loses nothing.
+    if key == "whitening":
+        return value[np.tril_indices(len(value))].astype(np.float16)
+    return value
+
+
+def _unpacked(triangle: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Read what `_stored` makes of a whitening: the rows of the triangle one after the other."""
+    d = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+    matrix = np.zeros((d, d), np.float32)
+    matrix[np.tril_indices(d)] = triangle
+    return matrix
 
 
 def _npz(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    # Samples and embeddings hardly shrink, and inflating them would be a third of the reading.
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 

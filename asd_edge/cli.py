@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,13 @@ import click
 
 from asd_edge.cli_support import AsdGroup
 from asd_edge.errors import AsdError
+from asd_edge.startup import quick_start
 
 if TYPE_CHECKING:
     from asd_edge.audio import Channel
     from asd_edge.bundle import Bundle
     from asd_edge.detector import Decision, Detector
+    from asd_edge.model import EmbeddingModel
 
 
 class _ChannelType(click.ParamType[Any]):
@@ -38,7 +41,8 @@ _provider = click.option(
     "--provider",
     default="cpu",
     show_default=True,
-    help="Where the network runs: cpu, cuda, ... or auto (CUDA where it works, else CPU).",
+    help="Where the network runs: cpu, cuda, xnnpack, acl, ... or auto (CUDA where it starts, else "
+    "CPU).",
 )
 _threads = click.option(
     "--threads",
@@ -101,21 +105,23 @@ def score(
     Clips that cannot be scored are named on stderr, the others are scored, and
     the exit status is 1.
     """
-    from asd_edge import audio
-    from asd_edge.detector import Detector
-
     if threshold is not None and false_alarm_rate is not None:
         raise click.UsageError("--threshold and --false-alarm-rate exclude each other.")
-    detector = Detector.load(
-        bundle,
-        provider=provider,
-        threads=threads,
-        false_alarm_rate=false_alarm_rate,
-        threshold=threshold,
-    )
+    with quick_start():
+        from asd_edge import audio
+        from asd_edge.detector import Detector
+
+        detector = Detector.load(
+            bundle,
+            provider=provider,
+            threads=threads,
+            false_alarm_rate=false_alarm_rate,
+            threshold=threshold,
+        )
     if section is not None and section not in detector.scorer.sections:
         known = ", ".join(detector.scorer.sections)
         raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")
+    _say_provider(detector, provider)
     paths = audio.find(list(clips))
     show = _print_json if as_json else _Table(paths)
     failed = 0
@@ -133,10 +139,24 @@ def score(
         sys.exit(1)
 
 
+def _network(detector: Detector) -> EmbeddingModel:
+    from asd_edge.model import EmbeddingModel
+
+    assert isinstance(detector.model, EmbeddingModel)  # made from a bundle
+    return detector.model
+
+
+def _say_provider(detector: Detector, asked: str) -> None:
+    """Say on stderr what "auto" has taken; every other provider is the one that was asked for."""
+    if asked == "auto":
+        click.echo(f"Provider: {_network(detector).provider}", err=True)
+
+
 def _progress(paths: list[Path]) -> Any:
     """Progress bar on stderr; printed rows show progress themselves, so only beside a pipe."""
-    hidden = len(paths) < 2 or sys.stdout.isatty() or not sys.stderr.isatty()
-    return click.progressbar(paths, label="Scoring", file=sys.stderr, hidden=hidden)
+    if len(paths) < 2 or sys.stdout.isatty() or not sys.stderr.isatty():
+        return nullcontext(paths)
+    return click.progressbar(paths, label="Scoring", file=sys.stderr)
 
 
 def _print_json(decision: Decision) -> None:
@@ -170,13 +190,15 @@ class _Table:
 @main.command()
 @_bundle_argument
 @_as_json
-def info(bundle: Path, as_json: bool) -> None:
-    """Say what a BUNDLE holds."""
+@_provider
+def info(bundle: Path, as_json: bool, provider: str) -> None:
+    """Say what a BUNDLE holds, and where its network would run."""
     from asd_edge.bundle import read
     from asd_edge.detector import Detector
 
     contents = read(bundle)
-    description = _describe(contents, Detector.from_bundle(contents, path=bundle))
+    detector = Detector.from_bundle(contents, path=bundle, provider=provider)
+    description = _describe(contents, detector)
     if as_json:
         click.echo(json.dumps(description))
         return
@@ -186,11 +208,12 @@ def info(bundle: Path, as_json: bool) -> None:
             for key, inner in value.items():
                 click.echo(f"  {key:16}{_plain(inner)}")
         else:
-            click.echo(f"{name:18}{value}")
+            click.echo(f"{name:18}{', '.join(map(str, value)) if name == 'providers' else value}")
 
 
 def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
     from asd_edge.features import instruction_set
+    from asd_edge.model import providers
 
     mel = dataclasses.asdict(contents.front_end.mel)
     sections = {}
@@ -211,6 +234,8 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
         "input": list(contents.front_end.shape),
         "model_bytes": len(contents.model),
         "instruction_set": instruction_set()[0],
+        "provider": _network(detector).provider,
+        "providers": providers(),
         "false_alarm_rate": contents.calibration.false_alarm_rate,
         "mel": mel,
         "views": {
@@ -249,6 +274,7 @@ def verify(bundle: Path, as_json: bool, provider: str, threads: int) -> None:
 
     contents = read(bundle)
     detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
+    _say_provider(detector, provider)
     checks = replay(detector, contents.golden)
     for check in checks:
         if as_json:
@@ -263,3 +289,67 @@ def verify(bundle: Path, as_json: bool, provider: str, threads: int) -> None:
             err=True,
         )
         sys.exit(1)
+
+
+@main.command()
+@_bundle_argument
+@click.argument("clip", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON Lines: each stage, then the rest."
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Times that the clip is scored.",
+)
+@_provider
+@_threads
+def bench(
+    bundle: Path, clip: Path | None, as_json: bool, repeat: int, provider: str, threads: int
+) -> None:
+    """Measure what scoring a CLIP with a BUNDLE costs on this device.
+
+    Times each stage apart and the whole, and a process of its own that scores the
+    clip. Without a CLIP, the one that the export stored is taken, at 10 s.
+    """
+    from asd_edge import bench as stopwatch
+    from asd_edge import device_info
+    from asd_edge.bundle import read
+    from asd_edge.detector import Detector
+
+    contents = read(bundle)
+    detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
+    _say_provider(detector, provider)
+    golden = stopwatch.golden_clip(contents.golden, contents.front_end.mel.sr)
+    section = contents.golden.section if clip is None else None
+    cold_runs = 5
+    with (
+        golden if clip is None else nullcontext(clip) as path,
+        click.progressbar(
+            length=repeat + cold_runs,
+            label="Measuring",
+            file=sys.stderr,
+            hidden=not sys.stderr.isatty(),
+        ) as bar,
+    ):
+        before = device_info.state()
+        timings = stopwatch.measure(detector, path, repeat, section, lambda: bar.update(1))
+        after = device_info.state()
+        options = ["--provider", _network(detector).provider, "--threads", str(threads)]
+        process = stopwatch.cold_start(bundle, path, options, cold_runs, lambda: bar.update(1))
+        seconds = stopwatch.seconds_of(path)
+    rest = stopwatch.summary(timings, process, seconds)
+    rest |= {"clip": str(clip) if clip else "golden", "repeat": repeat, "cold_starts": cold_runs}
+    rest |= stopwatch.setting(_network(detector), before, after)
+    if as_json:
+        for timing in timings:
+            click.echo(json.dumps(dataclasses.asdict(timing)))
+        click.echo(json.dumps(rest))
+    else:
+        for line in stopwatch.lines(timings, rest):
+            click.echo(line)
+    if rest["throttling"]:
+        reasons = ", ".join(rest["throttling"])
+        click.echo(f"Warning: the processor was slowed ({reasons}); cool it and repeat", err=True)

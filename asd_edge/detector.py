@@ -19,7 +19,7 @@ from asd_edge.naming import section_of
 from asd_edge.scoring import ClipScore, Scorer
 
 # Windows that go through the network at once: bounds the memory of an hour-long clip.
-_BATCH = 8
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Detector:
         self.calibration = calibration
         self._false_alarm_rate = false_alarm_rate
         self._threshold = threshold
+        self._thresholds: dict[str, Threshold] = {}
 
     @classmethod
     def load(
@@ -145,7 +146,10 @@ class Detector:
         """Threshold that decides for a section."""
         if self._threshold is not None:
             return Threshold(self._threshold, "given", 0)
-        return self.calibration.threshold(section, self._false_alarm_rate)
+        if section not in self._thresholds:  # a fit: as long as measuring the distances
+            found = self.calibration.threshold(section, self._false_alarm_rate)
+            self._thresholds[section] = found
+        return self._thresholds[section]
 
     def score(
         self,
@@ -172,14 +176,15 @@ class Detector:
             MissingFileError, AudioError: see `audio.read`.
             ParameterError: an array without its rate, or with a wrong shape.
         """
+        channel = self.front_end.channel if channel is None else channel
+        y: audio.Samples
         if isinstance(clip, (str, Path)):
             name = str(clip)
-            y = self.read(clip, channel)
+            y = audio.read_pcm(clip, self.front_end.mel.sr, channel)
             section = section or section_of(clip)
         else:
             if sr is None:
                 raise ParameterError("sr", sr, "the rate of the samples in Hz")
-            channel = self.front_end.channel if channel is None else channel
             y = audio.from_array(clip, sr, self.front_end.mel.sr, channel, name)
         return self._decide(name, self.scorer.score(self.embed(y, name), section))
 
@@ -188,9 +193,7 @@ class Detector:
         channel = self.front_end.channel if channel is None else channel
         return audio.read(path, self.front_end.mel.sr, channel)
 
-    def embed(
-        self, y: NDArray[np.float32], name: str | Path = "array"
-    ) -> dict[str, NDArray[np.float32]]:
+    def embed(self, y: audio.Samples, name: str | Path = "array") -> dict[str, NDArray[np.float32]]:
         """Embed every window of a clip.
 
         Args:
@@ -208,11 +211,13 @@ class Detector:
                 f"at least {front_end.mel.n_fft / front_end.mel.sr:.3f} s are needed",
             )
         starts = front_end.starts(len(y))
+        if len(starts) == 1:  # without the copies that joining makes
+            return self.model.embed(front_end.features(y)[np.newaxis])
         batches = [
             self.model.embed(
-                np.stack([front_end.features(y, start) for start in starts[i : i + _BATCH]])
+                np.stack([front_end.features(y, start) for start in starts[i : i + BATCH]])
             )
-            for i in range(0, len(starts), _BATCH)
+            for i in range(0, len(starts), BATCH)
         ]
         return {view: np.concatenate([batch[view] for batch in batches]) for view in batches[0]}
 

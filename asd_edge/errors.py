@@ -44,12 +44,17 @@ class BundleError(AsdError, ValueError):
 
 
 class ProviderError(AsdError, ValueError):
-    """An execution provider that this onnxruntime build does not have."""
+    """An execution provider that this onnxruntime build does not have, or that fails.
 
-    def __init__(self, name: str, available: Iterable[str]) -> None:
-        super().__init__(
-            f"provider {name!r} is not in this onnxruntime build; it has: {', '.join(available)}"
-        )
+    Args:
+        name: what the user asked for.
+        available: short names of the others that the build has.
+        reason: what is wrong with it, if not that it is missing.
+    """
+
+    def __init__(self, name: str, available: Iterable[str], reason: str | None = None) -> None:
+        reason = reason or "is not in this onnxruntime build"
+        super().__init__(f"provider {name!r} {reason}; it has: {', '.join(available)}")
 
 
 class OptionalDependencyError(AsdError, ImportError):

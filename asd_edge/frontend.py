@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio import Channel
+from asd_edge.audio import Channel, Samples
 from asd_edge.errors import AudioError, ParameterError
 from asd_edge.features import MelConfig, MelSpectrogram
 
@@ -83,7 +83,7 @@ class FrontEnd:
         count = 1 + int(np.ceil(rest / step))
         return [round(i * rest / (count - 1)) for i in range(count)]
 
-    def features(self, y: NDArray[np.float32], start: int = 0) -> NDArray[np.float32]:
+    def features(self, y: Samples, start: int = 0) -> NDArray[np.float32]:
         """Mel spectrogram of the window of `y` that begins at `start`.
 
         A clip shorter than the window is repeated until it is full: unlike
@@ -109,7 +109,7 @@ class FrontEnd:
             y = np.resize(y, self.n_samples)
         return self._spectrogram(y[start : start + self.n_samples])
 
-    def all_features(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+    def all_features(self, y: Samples) -> NDArray[np.float32]:
         """Features of every window of a clip [shape=(n_windows, n_mels, n_frames)]."""
         return np.stack([self.features(y, start) for start in self.starts(len(y))])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +18,32 @@ INPUT = "mel"  # [shape=(batch, n_mels, n_frames)]
 # Its outputs, each [shape=(batch, d)]: what the network learned, `asd_training.statistics`.
 VIEWS = ("embedding", "statistics")
 METADATA_KEY = "asd_edge.front_end"
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class EmbeddingModel:
     """An ONNX model from mel spectrograms to embeddings.
+
+    Attributes:
+        provider: short name of the provider that runs the network, such as "cpu".
+        threads: threads that it may use.
 
     Args:
         model: the ONNX file's content.
         front_end: what the model was trained behind; the model's metadata and
             input shape must say the same.
         views: outputs that are wanted; the model has just these.
-        provider: "cpu", "cuda", ..., an onnxruntime name such as
-            "CUDAExecutionProvider", or "auto" for CUDA where it works and else CPU.
-        threads: threads inside an operator, at least 1.
+        provider: "cpu", "cuda", "xnnpack", "acl", ..., an onnxruntime name such as
+            "CUDAExecutionProvider", or "auto" for CUDA where it starts and else CPU.
+        threads: threads inside an operator, at least 1. One is the default: the networks
+            meant for a device take well under a millisecond, and a second thread costs
+            more to wake than it saves (figures in benchmarks/RESULTS.md).
         path: what messages call the model.
 
     Raises:
         BundleError: not an ONNX model, or one for another front end.
         ProviderError: a provider that is not there or does not start.
+        ParameterError: no thread.
     """
 
     def __init__(
@@ -45,24 +55,12 @@ class EmbeddingModel:
         threads: int = 1,
         path: str | Path = "model",
     ) -> None:
-        import onnxruntime as ort  # here, because `--help` and argument errors do not need it
-
         if threads < 1:
             raise ParameterError("threads", threads, "at least 1")
-        available = ort.get_available_providers()
-        names = _provider_names(provider, available)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # its failures are raised; its chatter is not for users
-        try:
-            self._session = ort.InferenceSession(model, options, providers=names)
-        except Exception as error:  # onnxruntime's own classes share no public base
-            raise BundleError(path, "model.onnx", f"cannot be loaded ({_line(error)})") from error
-        if self._session.get_providers()[0] != names[0] and provider != "auto":
-            # onnxruntime falls back in silence when a provider's libraries do not load.
-            raise ProviderError(provider, [name for name in available if name != names[0]])
+        self._session = _open(model, provider, threads, path)
         self._views = list(views)
+        self.provider = _short(self._session.get_providers()[0])
+        self.threads = threads
         self._check(front_end, path)
 
     def _check(self, front_end: FrontEnd, path: str | Path) -> None:
@@ -88,19 +86,86 @@ class EmbeddingModel:
 
         Returns:
             view -> [shape=(batch, d)]
+
+        Raises:
+            ProviderError: the provider fails, as when its memory is full.
         """
-        outputs = self._session.run(self._views, {INPUT: mel})
+        try:
+            outputs = self._session.run(self._views, {INPUT: mel})
+        except Exception as error:  # onnxruntime's own classes share no public base
+            others = [name for name in providers() if name != self.provider]
+            raise ProviderError(self.provider, others, f"failed ({_line(error)})") from error
         return dict(zip(self._views, outputs, strict=True))
 
 
-def _provider_names(provider: str, available: list[str]) -> list[str]:
+def providers() -> list[str]:
+    """Short names of the providers that this onnxruntime build has, such as ["cuda", "cpu"].
+
+    Being listed does not mean that one starts: its libraries may be missing.
+    """
+    return [_short(name) for name in _available()]
+
+
+def _available() -> list[str]:
+    import onnxruntime as ort  # here, because `--help` and argument errors do not need it
+
+    # Azure sends work to a server and has no operator of its own: all would run on the CPU.
+    return [name for name in ort.get_available_providers() if name != "AzureExecutionProvider"]
+
+
+def _short(name: str) -> str:
+    return name.removesuffix("ExecutionProvider").lower()
+
+
+def _open(model: bytes, provider: str, threads: int, path: str | Path) -> Any:
+    """Open a session on the provider that was asked for, and on no other."""
+    available = _available()
     if provider == "auto":
-        return [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+        if _CUDA in available:
+            with contextlib.suppress(ProviderError):
+                return _open(model, _CUDA, threads, path)
+        provider = _CPU
     for name in available:
-        if provider.lower() in (name.lower(), name.lower().removesuffix("executionprovider")):
-            # The CPU runs the operators that the chosen provider lacks.
-            return list(dict.fromkeys([name, "CPUExecutionProvider"]))
-    raise ProviderError(provider, [name.removesuffix("ExecutionProvider") for name in available])
+        if provider.lower() in (name.lower(), _short(name)):
+            break
+    else:
+        raise ProviderError(provider, map(_short, available))
+    try:
+        session = _start(model, name, threads)
+        if session.get_providers()[0] == name:
+            return session
+        # Some providers whose libraries do not load are left out in silence.
+        reason = "a library that it needs does not load"
+    except Exception as error:  # onnxruntime's own classes share no public base
+        if name == _CPU:
+            raise BundleError(path, "model.onnx", f"cannot be loaded ({_line(error)})") from error
+        _open(model, _CPU, threads, path)  # is it the model? Then this says so.
+        reason = _line(error)
+    others = [_short(other) for other in available if other != name]
+    raise ProviderError(provider, others, f"is in this onnxruntime build but fails ({reason})")
+
+
+def _start(model: bytes, name: str, threads: int) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # its failures are raised; its chatter is not for users
+    # Threads that spin between clips take a core from the rest of the device for nothing
+    # (38 ms of processor time after each clip, measured; the network needs 0.4).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    own: dict[str, str] = {}
+    if name == "XnnpackExecutionProvider":
+        # It has threads of its own; onnxruntime's documentation asks for one outside.
+        own["intra_op_num_threads"] = str(threads)
+        threads = 1
+    options.intra_op_num_threads = threads
+    if name != _CPU:
+        ort.set_default_logger_severity(4)  # loading a provider logs outside of the session
+    # The CPU runs the operators that the chosen provider lacks.
+    names = [(name, own)] + ([] if name == _CPU else [(_CPU, {})])
+    # With fallback, a failure would print on stdout and go on with the CPU.
+    return ort.InferenceSession(model, options, providers=names, enable_fallback=0)
 
 
 def _line(error: Exception) -> str:

@@ -42,17 +42,18 @@ class ClipName:
     supplement: bool = False
 
 
-_ID_NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<section>\d+)_\d+")
-_SECTION_NAME = re.compile(
+# Texts, compiled by `re` when first used: most clips need one of them, and compiling is slow.
+_ID_NAME = r"(?:(?P<label>normal|anomaly)_)?id_(?P<section>\d+)_\d+"
+_SECTION_NAME = (
     r"section_(?P<section>\d+)_(?:(?P<domain>source|target)_)?(?:(?P<split>train|test)_)?"
     r"(?:(?P<label>normal|anomaly)_)?\d+(?:_(?P<attributes>.*))?"
 )
 # The words and their order differ between the supplements of one year, so all are allowed.
-_SUPPLEMENT_NAME = re.compile(
+_SUPPLEMENT_NAME = (
     r"section_(?P<section>\d+)_(?P<words>(?:(?:source|target|normal|supplement|supplemental|"
     r"supplementary|noise|machine|clean)_)+)\d+(?:_(?P<attributes>.*))?"
 )
-_SECTION_FOLDER = re.compile(r"(?:id|section)_(\d+)")
+_SECTION_FOLDER = r"(?:id|section)_(\d+)"
 
 
 def is_audio_name(name: str) -> bool:
@@ -65,12 +66,12 @@ def parse_clip_name(name: str) -> ClipName | None:
     path = Path(name)
     # Only a known suffix is cut: attributes may hold a dot of their own.
     stem = path.stem if path.suffix.lower() in AUDIO_SUFFIXES else path.name
-    if match := _ID_NAME.fullmatch(stem):
+    if match := re.fullmatch(_ID_NAME, stem):
         return ClipName(section=match["section"], label=match["label"] or "")
-    if match := _SECTION_NAME.fullmatch(stem):
+    if match := re.fullmatch(_SECTION_NAME, stem):
         section, domain, split, label, attributes = (text or "" for text in match.groups())
         return ClipName(section, domain, split, label, attributes)
-    if match := _SUPPLEMENT_NAME.fullmatch(stem):
+    if match := re.fullmatch(_SUPPLEMENT_NAME, stem):
         words = match["words"].split("_")
         domain = next((word for word in words if word in ("source", "target")), "")
         return ClipName(match["section"], domain, "", "", match["attributes"] or "", True)
@@ -79,7 +80,7 @@ def parse_clip_name(name: str) -> ClipName | None:
 
 def section_of_folder(name: str) -> str | None:
     """Give "00" for a folder `id_00` (MIMII) or `section_00`; None for any other name."""
-    match = _SECTION_FOLDER.fullmatch(name.lower())
+    match = re.fullmatch(_SECTION_FOLDER, name.lower())
     return match[1] if match else None
 
 

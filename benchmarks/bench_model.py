@@ -25,11 +25,11 @@ from torch import nn
 from asd_edge.model import EmbeddingModel
 from asd_export.network import to_onnx
 from asd_training import presets
-from asd_training.model import TripletCNN
+from asd_training.network import Network
 from asd_training.presets import Preset
 
 
-def multiply_adds(model: TripletCNN) -> int:
+def multiply_adds(model: Network) -> int:
     """Multiply-adds of convolutions and linear layers for one window."""
     total = 0
 
@@ -59,11 +59,11 @@ class Contestant:
         torch.manual_seed(0)
         self.name = preset.name
         self.front_end = preset.front_end
-        model = TripletCNN(preset.model, preset.front_end.shape)
+        model = Network(preset)
         self.multiply_adds = multiply_adds(model)
         content = to_onnx(model, preset.front_end)
         self.bytes = len(content)
-        self.session = EmbeddingModel(content, preset.front_end, threads=threads)
+        self.session = EmbeddingModel(content, preset.front_end, model.views, threads=threads)
         rng = np.random.default_rng(0)
         self.samples = rng.standard_normal(preset.front_end.n_samples).astype(np.float32)
         self.mel_ms: list[float] = []

@@ -40,6 +40,46 @@ def test_formats(tmp_path: Path, suffix: str, subtype: str, tolerance: float) ->
     np.testing.assert_allclose(read, y[:, 0], rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    ("channels", "rate", "subtype", "kept"),
+    [
+        (1, 8000, "PCM_16", True),
+        (1, 8000, "PCM_24", False),
+        (1, 8000, "FLOAT", False),
+        (1, 16000, "PCM_16", False),  # resampled
+        (2, 8000, "PCM_16", False),  # mixed
+    ],
+)
+def test_read_pcm_keeps_16_bits_that_need_nothing(
+    tmp_path: Path, channels: int, rate: int, subtype: str, kept: bool
+) -> None:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, noise(4000, channels), rate, subtype=subtype)
+    y, pcm = audio.read(path, 8000), audio.read_pcm(path, 8000)
+    assert y.dtype == np.float32
+    assert pcm.dtype == (np.int16 if kept else np.float32)
+    np.testing.assert_array_equal(pcm / np.float32(32768) if kept else pcm, y)
+    expected, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    if rate == 8000:
+        np.testing.assert_array_equal(y, expected.mean(axis=1, dtype=np.float32))
+    with pytest.raises(AudioError, match=f"has {channels} channel"):
+        audio.read_pcm(path, 8000, channels)
+
+
+def test_int16_is_resampled_as_floats_are() -> None:
+    pcm = np.round(noise(4000)[:, 0] * 32768).astype(np.int16)
+    expected = audio.from_array(pcm / np.float32(32768), 16000, 8000)
+    np.testing.assert_array_equal(audio.from_array(pcm, 16000, 8000), expected)
+
+
+def test_a_silent_16_bit_file_names_its_value_in_full_scale(tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.full(4000, 8192, np.int16), 8000, subtype="PCM_16")
+    for read in (audio.read, audio.read_pcm):
+        with pytest.raises(AudioError, match=r"all 4000 samples are 0\.25$"):
+            read(path, 8000)
+
+
 @pytest.mark.parametrize("suffix", ["ogg", "mp3"])
 def test_lossy_formats(tmp_path: Path, suffix: str) -> None:
     t = np.arange(44100) / 44100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -125,3 +126,40 @@ print(sorted(heavy & set(sys.modules)))
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"
+
+
+def test_score_loads_only_what_it_needs(tiny_bundle: Path, tiny_data: Path) -> None:
+    """A process that scores one clip is mostly imports; none of these has a part in it."""
+    clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
+    program = f"""
+import gc, os, sys
+from asd_edge.cli import main
+main(["score", {str(clip)!r}, "--bundle", {str(tiny_bundle)!r}], standalone_mode=False)
+idle = {{"soxr", "click._termui_impl", "importlib.metadata",
+        "numpy.testing", "numpy.random", "numpy.ma", "numpy.fft", "onnx", "asd_edge.verify",
+        "asd_edge.bench", "asd_edge.device_info", "unittest", "asyncio", "multiprocessing"}}
+print(sorted(idle & set(sys.modules)), gc.isenabled(), gc.get_freeze_count() > 10_000,
+      os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=env
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[] True True 1"
+
+
+def test_a_process_of_somebody_else_is_left_alone(tiny_bundle: Path, tiny_data: Path) -> None:
+    clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
+    program = f"""
+import gc, os, numpy
+from asd_edge.cli import main
+main(["score", {str(clip)!r}, "--bundle", {str(tiny_bundle)!r}], standalone_mode=False)
+print(gc.isenabled(), gc.get_freeze_count(), os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=env
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "True 0 None"

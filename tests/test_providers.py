@@ -1,0 +1,138 @@
+"""The provider that was asked for runs the network, or an error says what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from conftest import invoke
+
+from asd_edge import model
+from asd_edge.bundle import Bundle, read
+from asd_edge.cli import main
+from asd_edge.errors import BundleError, ParameterError, ProviderError
+from asd_edge.model import EmbeddingModel
+
+CPU, CUDA, XNNPACK = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Xnnpack"))
+
+
+class Session:
+    """An onnxruntime with more providers than this one: what it was asked for, and its answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, listed: list[str]) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.fails: dict[str, Exception] = {}
+        self.left_out: set[str] = set()
+        real = ort.InferenceSession
+        monkeypatch.setattr(ort, "get_available_providers", lambda: listed)
+        monkeypatch.setattr(ort, "set_default_logger_severity", lambda level: None)
+
+        def start(content: bytes, options: Any, *, providers: Any, enable_fallback: int) -> Any:
+            names = [name for name, _ in providers]
+            self.calls.append({"names": names, "own": providers[0][1], "options": options})
+            assert enable_fallback == 0
+            if names[0] in self.fails:
+                raise self.fails[names[0]]
+            session = real(content, options, providers=[CPU])
+            if names[0] not in self.left_out:
+                monkeypatch.setattr(session, "get_providers", lambda: names)
+            return session
+
+        monkeypatch.setattr(ort, "InferenceSession", start)
+
+
+@pytest.fixture
+def contents(tiny_bundle: Path) -> Bundle:
+    return read(tiny_bundle)
+
+
+def test_the_cpu_by_either_name(contents: Bundle) -> None:
+    for name in ("cpu", "CPU", "CPUExecutionProvider", "auto"):
+        network = EmbeddingModel(contents.model, contents.front_end, contents.views, name)
+        assert network.provider == "cpu"
+
+
+def test_one_that_is_missing(contents: Bundle) -> None:
+    with pytest.raises(ProviderError, match=r"'xnnpack' is not in this .* build; it has: .*cpu"):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "xnnpack")
+
+
+def test_azure_is_none(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    """It would run everything on the CPU."""
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["AzureExecutionProvider", CPU])
+    assert model.providers() == ["cpu"]
+    with pytest.raises(ProviderError, match=r"it has: cpu$"):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "azure")
+
+
+def test_cuda_where_it_starts(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    session = Session(monkeypatch, [CUDA, CPU])
+    for name in ("cuda", "auto"):
+        assert EmbeddingModel(contents.model, contents.front_end, contents.views, name).provider == "cuda"
+    assert [call["names"] for call in session.calls] == [[CUDA, CPU], [CUDA, CPU]]
+
+
+def test_cuda_left_out_in_silence(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    session = Session(monkeypatch, [CUDA, CPU])
+    session.left_out = {CUDA}
+    with pytest.raises(ProviderError, match=r"'cuda' .* fails .*library.*; it has: cpu$"):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
+    assert EmbeddingModel(contents.model, contents.front_end, contents.views, "auto").provider == "cpu"
+
+
+def test_cuda_that_raises(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    session = Session(monkeypatch, [CUDA, CPU])
+    session.fails = {CUDA: RuntimeError("CUDA failure 100:\n no device")}
+    with pytest.raises(ProviderError, match=r"fails \(CUDA failure 100: no device\); it has: cpu"):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
+    assert EmbeddingModel(contents.model, contents.front_end, contents.views, "auto").provider == "cpu"
+
+
+def test_a_damaged_model_is_not_the_provider_s_fault(
+    monkeypatch: pytest.MonkeyPatch, contents: Bundle
+) -> None:
+    Session(monkeypatch, [CUDA, CPU])
+    for name in ("cuda", "auto", "cpu"):
+        with pytest.raises(BundleError, match=r"model.onnx cannot be loaded"):
+            EmbeddingModel(b"no model", contents.front_end, contents.views, name)
+
+
+def test_a_provider_that_fails_while_it_runs(contents: Bundle) -> None:
+    network = EmbeddingModel(contents.model, contents.front_end, contents.views)
+    with pytest.raises(ProviderError, match="provider 'cpu' failed"):
+        network.embed(np.zeros((1, 2, 3), np.float32))
+
+
+def test_threads_and_spinning(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    session = Session(monkeypatch, [XNNPACK, CPU])
+    EmbeddingModel(contents.model, contents.front_end, contents.views, "cpu", threads=2)
+    network = EmbeddingModel(contents.model, contents.front_end, contents.views, "xnnpack", threads=3)
+    assert (network.provider, network.threads) == ("xnnpack", 3)
+    cpu, xnnpack = session.calls
+    assert cpu["options"].intra_op_num_threads == 2
+    assert cpu["own"] == {}
+    # XNNPACK has its own threads; onnxruntime's beside them would only be in the way.
+    assert xnnpack["options"].intra_op_num_threads == 1
+    assert xnnpack["own"] == {"intra_op_num_threads": "3"}
+    for call in session.calls:
+        key = "session.intra_op.allow_spinning"
+        assert call["options"].get_session_config_entry(key) == "0"
+    with pytest.raises(ParameterError):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, threads=0)
+
+
+def test_auto_says_what_it_took(tiny_bundle: Path, tiny_data: Path) -> None:
+    clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
+    score = ["score", clip, "--bundle", tiny_bundle, "--json"]
+    assert invoke(main, *score, "--provider", "auto").stderr == "Provider: cpu\n"
+    assert invoke(main, *score).stderr == ""
+    assert invoke(main, "verify", tiny_bundle, "--provider", "auto").stderr == "Provider: cpu\n"
+    info = json.loads(invoke(main, "info", tiny_bundle, "--provider", "auto", "--json").stdout)
+    assert info["provider"] == "cpu"
+    assert "cpu" in info["providers"]
+    text = invoke(main, "info", tiny_bundle).stdout
+    assert "providers         " + ", ".join(info["providers"]) in text
