@@ -72,7 +72,10 @@ def test_azure_is_none(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> Non
 def test_cuda_where_it_starts(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
     session = Session(monkeypatch, [CUDA, CPU])
     for name in ("cuda", "auto"):
-        assert EmbeddingModel(contents.model, contents.front_end, contents.views, name).provider == "cuda"
+        assert (
+            EmbeddingModel(contents.model, contents.front_end, contents.views, name).provider
+            == "cuda"
+        )
     assert [call["names"] for call in session.calls] == [[CUDA, CPU], [CUDA, CPU]]
 
 
@@ -81,7 +84,9 @@ def test_cuda_left_out_in_silence(monkeypatch: pytest.MonkeyPatch, contents: Bun
     session.left_out = {CUDA}
     with pytest.raises(ProviderError, match=r"'cuda' .* fails .*library.*; it has: cpu$"):
         EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
-    assert EmbeddingModel(contents.model, contents.front_end, contents.views, "auto").provider == "cpu"
+    assert (
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "auto").provider == "cpu"
+    )
 
 
 def test_cuda_that_raises(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
@@ -89,7 +94,9 @@ def test_cuda_that_raises(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> 
     session.fails = {CUDA: RuntimeError("CUDA failure 100:\n no device")}
     with pytest.raises(ProviderError, match=r"fails \(CUDA failure 100: no device\); it has: cpu"):
         EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
-    assert EmbeddingModel(contents.model, contents.front_end, contents.views, "auto").provider == "cpu"
+    assert (
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "auto").provider == "cpu"
+    )
 
 
 def test_a_damaged_model_is_not_the_provider_s_fault(
@@ -110,7 +117,9 @@ def test_a_provider_that_fails_while_it_runs(contents: Bundle) -> None:
 def test_threads_and_spinning(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
     session = Session(monkeypatch, [XNNPACK, CPU])
     EmbeddingModel(contents.model, contents.front_end, contents.views, "cpu", threads=2)
-    network = EmbeddingModel(contents.model, contents.front_end, contents.views, "xnnpack", threads=3)
+    network = EmbeddingModel(
+        contents.model, contents.front_end, contents.views, "xnnpack", threads=3
+    )
     assert (network.provider, network.threads) == ("xnnpack", 3)
     cpu, xnnpack = session.calls
     assert cpu["options"].intra_op_num_threads == 2

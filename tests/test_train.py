@@ -15,6 +15,7 @@ from conftest import invoke, write_tone
 from asd_edge.errors import AsdError
 from asd_training import presets, run
 from asd_training.cli_train import main
+from asd_training.train import learning_rate
 
 
 def train(data: Path, preset: Path, folder: Path, *more: object, status: int = 0) -> str:
@@ -43,13 +44,40 @@ def test_the_run_folder(tiny_run: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(views["embedding"], axis=1), 1, rtol=1e-5)
 
 
-def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
-    tmp_path: Path, tiny_data: Path, tiny_preset: Path
+DRAWN = """[loss]
+mining = "none"
+margin = 0.5
+[augment]
+mask_frames = 8
+"""
+ADACOS = """[loss]
+name = "adacos"
+subclusters = 3
+trainable = true
+classes = "attributes"
+[augment]
+pseudo_classes = ["statistics_exchange", "feature_exchange", "shift"]
+mixup = 0.5
+"""
+
+
+def with_loss(tiny_preset: Path, path: Path, loss: str) -> Path:
+    """Write the tiny preset with another loss and a constant rate."""
+    text = tiny_preset.read_text().replace("one_cycle", "constant")
+    start, end = text.index("[loss]"), text.index("[training]")
+    path.write_text(text[:start] + loss + text[end:])
+    return path
+
+
+@pytest.mark.parametrize("loss", [DRAWN, ADACOS], ids=["drawn", "adacos"])
+def test_a_run_of_more_epochs_ends_bit_for_bit_as_one_that_had_them_from_the_start(
+    tmp_path: Path, tiny_data: Path, tiny_preset: Path, loss: str
 ) -> None:
+    preset = with_loss(tiny_preset, tmp_path / "tiny.toml", loss)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(tiny_data, tiny_preset, whole, "--epochs", 4)
-    train(tiny_data, tiny_preset, parts, "--epochs", 2)
-    train(tiny_data, tiny_preset, parts, "--epochs", 4, "--resume")
+    train(tiny_data, preset, whole, "--epochs", 4)
+    train(tiny_data, preset, parts, "--epochs", 2)
+    train(tiny_data, preset, parts, "--epochs", 4, "--resume")
     a, b = run.read_checkpoint(whole), run.read_checkpoint(parts)
     assert a["model"].keys() == b["model"].keys()
     for name in a["model"]:
@@ -145,12 +173,15 @@ def test_damaged_runs(tmp_path: Path, tiny_run: Path) -> None:
         run.read_config(folder)
 
 
-def test_one_section_is_refused_before_anything_is_computed(
+def test_one_section_is_enough_with_pseudo_classes_and_refused_without(
     tmp_path: Path, tiny_preset: Path
 ) -> None:
-    for i in range(4):
+    for i in range(6):
         write_tone(tmp_path / f"fan/train/section_00_source_train_normal_{i:04d}.wav", 200, i)
-    output = train(tmp_path, tiny_preset, tmp_path / "run", status=1)
+    preset = with_loss(tiny_preset, tmp_path / "tiny.toml", ADACOS)
+    assert "6 clips of fan" in train(tmp_path, preset, tmp_path / "one", "--epochs", 1)
+    preset = with_loss(tiny_preset, tmp_path / "tiny.toml", DRAWN)
+    output = train(tmp_path, preset, tmp_path / "run", status=1)
     assert "one section '00'" in output
     assert "record a second machine" in output
     assert len(output.strip().splitlines()) == 1
@@ -174,6 +205,55 @@ def test_what_asd_train_says_of_bad_input(
     assert str(broken) in output
     assert "is empty" in output
     assert not folder.exists()
+
+
+def test_all_machines_at_once(tmp_path: Path, tiny_data: Path, tiny_preset: Path) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
+    shutil.copytree(data / "hummer", data / "buzzer")
+    runs = tmp_path / "runs"
+    output = train(data, tiny_preset, runs, "--machine", "all", "--epochs", 1)
+    assert [line.split(":")[0] for line in output.splitlines()] == [
+        str(runs / "buzzer"),
+        str(runs / "hummer"),
+    ]
+    assert run.read_config(runs / "buzzer").machine == "buzzer"
+
+
+def test_a_preset_without_a_network_trains_nothing(tmp_path: Path, tiny_data: Path) -> None:
+    folder = tmp_path / "run"
+    text = "[front_end]\nclip_seconds = 1.0\n[front_end.mel]\nsr = 8000\nn_fft = 256\n"
+    text += "hop_length = 128\nn_mels = 32\n[statistics]\nlags = [1]\n"
+    text += "[training]\nepochs = 0\nholdout = 0.0\n"
+    text += '[scoring.statistics]\nmetric = "whitened"\n'
+    preset = tmp_path / "plain.toml"
+    preset.write_text(text)
+    assert "24 clips of hummer" in train(tiny_data, preset, folder)
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        [run.CONFIG, run.CHECKPOINT, run.EMBEDDINGS]
+    )
+    assert not run.read_embeddings(folder).held_out.any()
+    output = train(tiny_data, preset, tmp_path / "other", "--epochs", 3, status=2)
+    assert "trains no network" in output
+
+
+def test_one_cycle_rises_to_the_peak_and_falls_to_nothing() -> None:
+    settings = presets.TrainingConfig(10, 0.2, lr=0.01, schedule="one_cycle")
+    rates = [learning_rate(settings, step, 101) for step in range(101)]
+    reference = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        reference, 0.01, total_steps=101, cycle_momentum=False, final_div_factor=1e9
+    )
+    expected = []
+    for _ in range(101):
+        expected.append(schedule.get_last_lr()[0])
+        reference.step()
+        if len(expected) < 101:
+            schedule.step()
+    # PyTorch's peak lies one step before 30 % of the steps.
+    np.testing.assert_allclose(rates, expected, atol=0.01 * 0.1)
+    assert max(rates) == pytest.approx(0.01)
+    assert rates[0] == pytest.approx(0.01 / 25)
+    assert rates[-1] == pytest.approx(0, abs=1e-12)
 
 
 def test_the_presets_fit_their_file_names() -> None:

@@ -165,8 +165,8 @@ class TrainingConfig:
         schedule: "constant", or "one_cycle": up over the first third, down to 0.
         weight_decay: of AdamW.
         holdout: share of each section's and domain's normal clips, rounded up, that
-            training and references never see and the threshold comes from. 0, only
-            where nothing is learned: all are references, and cross-fitting calibrates.
+            training never sees and the threshold comes from. 0, only where nothing is
+            learned: cross-fitting calibrates.
     """
 
     epochs: int

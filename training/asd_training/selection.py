@@ -31,6 +31,10 @@ def scorer_and_calibration(
 ) -> tuple[Scorer, Calibration]:
     """Make of a run's embeddings what scores clips.
 
+    Held-out clips are scored against references of the others, which gives weights and
+    calibration. Then they become references too: the network has not learned from them,
+    and clips are too dear to waste. So thresholds are a little high, not low.
+
     Raises:
         RunError: too few normal clips for a threshold.
     """
@@ -38,8 +42,8 @@ def scorer_and_calibration(
     normals, held_out = embeddings.normals, embeddings.held_out
     try:
         if config.preset.training.holdout > 0:
-            scorer = build(rules, normals.take(~held_out))
-            scorer, calibration = finish(rules, scorer, measure(scorer, normals.take(held_out)))
+            unseen = measure(build(rules, normals.take(~held_out)), normals.take(held_out))
+            scorer, calibration = finish(rules, build(rules, normals), unseen)
         else:
             scorer, calibration = cross_fit(rules, normals)
     except ParameterError as error:
