@@ -9,7 +9,7 @@
     use(stream.finish())
 
 Relative error against exact arithmetic is below 1e-5 for whatever lies above -100 dB of
-the clip's peak; silence gives exact zeros. Formulas: `csrc/melspec.h`, `csrc/melspec.c`.
+the clip's peak; silence gives exact zeros. Formulas: `csrc/melspec.h`, `csrc/mel_filters.c`.
 """
 
 from __future__ import annotations

@@ -71,4 +71,10 @@ struct kernel {
     tile_function *compute_f32, *compute_f64;
 };
 
+/* The widest kernel that this machine has, or the one of that name; NULL where there is none. */
+const kernel *kernel_find(const char *name);
+
+/* The i-th kernel that this machine has, widest first; NULL at the end. */
+const kernel *kernel_available(size_t i);
+
 #endif

@@ -6,7 +6,7 @@
  *
  * y are the samples, continued beyond both ends by zeros or by reflection; pad = n_fft/2 with
  * center, else 0. w is the periodic Hann window w[j] = 1/2 - 1/2 cos(2 pi j / n_fft).
- * F are Slaney's triangles on Slaney's mel scale, of equal area (see melspec.c).
+ * F are Slaney's triangles on Slaney's mel scale, of equal area (mel_filters.c).
  *
  * Samples are float or int16, results float. Where n_fft is a power of two, all between is float
  * too, for frames whose bands that keeps exact enough, and double for the others; for other n_fft

@@ -1,4 +1,4 @@
-/* Building a tile_plan (kernel.h), and choosing a kernel. */
+/* Building a tile_plan (kernel.h). */
 #ifndef ASD_TILE_PLAN_H
 #define ASD_TILE_PLAN_H
 
@@ -20,11 +20,5 @@ tile_plan *tile_plan_create(const tile_spec *spec); /* NULL where memory is shor
 void tile_plan_free(tile_plan *plan); /* NULL is allowed */
 
 size_t tile_work_size(const tile_plan *plan); /* bytes of work for any kernel */
-
-/* The widest kernel that this machine has, or the one of that name; NULL where there is none. */
-const kernel *kernel_find(const char *name);
-
-/* The i-th kernel that this machine has, widest first; NULL at the end. */
-const kernel *kernel_available(size_t i);
 
 #endif
