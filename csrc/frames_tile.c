@@ -52,6 +52,25 @@ static void collect(const melspec_plan *plan, const clip *clip, const size_t *t,
         source->row[n_rows] = source->row[0];
 }
 
+/* What the tile after frame t, of `count` frames, will need; out is where its last one goes. */
+static ahead look_ahead(const melspec_plan *plan, const clip *clip, size_t t, size_t count,
+                        const float *out, size_t out_stride)
+{
+    const size_t n = plan->tile->n, hop = (size_t)plan->config.hop_length;
+    const size_t size = clip_sample_size(clip), end = clip->n_samples + clip->pad;
+    const size_t first = t * hop + n; /* padded; the first sample that frame t does not see */
+    if (count == 0 || hop > n || first < clip->pad || first >= end)
+        return (ahead){0};
+    const size_t samples = end - first < count * hop ? end - first : count * hop;
+    return (ahead){
+        .samples = (uintptr_t)clip->y + (first - clip->pad) * size,
+        .n_lines = samples * size / CACHE_LINE,
+        .out = (uintptr_t)out,
+        .n_outs = plan->tile->n_mels,
+        .out_stride = out_stride * sizeof *out,
+    };
+}
+
 static void scatter(const melspec_plan *plan, const float *columns, size_t width, const size_t *at,
                     size_t count, float *out, size_t out_stride)
 {
@@ -71,6 +90,7 @@ static void compute_double(const melspec_plan *plan, const clip *clip, size_t fi
     for (size_t l = 0; l < count; l++)
         t[l] = first + at[l];
     collect(plan, clip, t, count, w, &source);
+    source.next = (ahead){0};
     kernel->compute_f64(plan->tile, &source, w->columns, kernel->lanes_f64, w->work);
     scatter(plan, w->columns, kernel->lanes_f64, at, count, out, out_stride);
 }
@@ -93,6 +113,9 @@ void frames_tile(const melspec_plan *plan, const clip *clip, size_t first, size_
         }
         tile_source source;
         collect(plan, clip, t, lanes, &w, &source);
+        const size_t left = count - done - lanes, next = left < width ? left : width;
+        source.next = look_ahead(plan, clip, t[lanes - 1], next, out + (done + lanes + next - 1),
+                                 out_stride);
         unsigned doubts;
         if (lanes == width) {
             doubts = kernel->compute_f32(plan->tile, &source, out + done, out_stride, w.work);

