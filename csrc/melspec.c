@@ -115,7 +115,7 @@ void melspec_plan_free(melspec_plan *plan)
 
 /* ---- sizes ---- */
 
-static size_t unpadded_frames(const melspec_config *c, size_t n_samples)
+size_t unpadded_frames(const melspec_config *c, size_t n_samples)
 {
     const size_t n_fft = (size_t)c->n_fft;
     return n_samples < n_fft ? 0 : 1 + (n_samples - n_fft) / (size_t)c->hop_length;

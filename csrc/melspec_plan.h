@@ -1,6 +1,7 @@
 /* What the files behind melspec.h share: the plan, a clip, and who does what.
  *
  *     melspec.c       plans, sizes, calls
+ *     stream.c        samples in pieces
  *     mel_filters.c   Slaney's mel scale and triangles
  *     clip.c          where a frame's samples lie, padding
  *     frames_tile.c   n_fft a power of two: tiles of frames for a kernel (kernel.h)
@@ -29,6 +30,11 @@ struct melspec_plan {
     mel_filter *filters;
     double *weights;
 };
+
+/* ---- melspec.c ---- */
+
+/* Frames of samples whose padding is there. */
+size_t unpadded_frames(const melspec_config *c, size_t n_samples);
 
 /* ---- mel_filters.c ---- */
 

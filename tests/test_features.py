@@ -453,13 +453,31 @@ def test_stream_gives_a_frame_as_soon_as_its_samples_are_there() -> None:
     assert stream.finish().shape == (4, 2)
 
 
-def test_stream_keeps_no_more_than_it_needs() -> None:
-    stream = MelSpectrogram(MelConfig(n_fft=64, hop_length=16, pad_mode="reflect")).stream()
-    for _ in range(50):
-        stream.push(noise(1000))
-    held = [v for v in vars(stream).values() if isinstance(v, np.ndarray)]
-    owned = sum((v if v.base is None else v.base).size for v in held)
-    assert owned <= 64 + 2 * 33 + 64
+@pytest.mark.parametrize("hop_length", [16, 3000])
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_pieces_longer_than_the_stream_holds(hop_length: int, pad_mode: str, dtype: type) -> None:
+    mel = MelSpectrogram(MelConfig(n_fft=64, hop_length=hop_length, n_mels=4, pad_mode=pad_mode))
+    y = noise(200_000) if dtype is np.float32 else (1e4 * noise(200_000)).astype(np.int16)
+    np.testing.assert_array_equal(in_pieces(mel, y, [70_001, 1, 100_000]), mel(y))
+
+
+def test_stream_refuses_two_threads_at_once() -> None:
+    stream = MelSpectrogram(MelConfig(n_fft=64, hop_length=1, n_mels=4)).stream()
+    y, barrier = noise(400_000), threading.Barrier(4)
+
+    def work(_: int) -> str:
+        barrier.wait(timeout=30)
+        try:
+            stream.push(y)
+        except ParameterError as e:
+            return str(e)
+        return ""
+
+    with ThreadPoolExecutor(4) as pool:
+        refused = [message for message in pool.map(work, range(4)) if message]
+    assert all("another thread" in message for message in refused)
+    assert len(refused) < 4
 
 
 def test_finished_stream_refuses() -> None:
