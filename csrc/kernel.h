@@ -35,12 +35,10 @@ typedef struct {
     size_t column_at;                /* w(m)^(p i), p-major, i = 1 .. A-1 */
     size_t unfold_at;                /* exp(-2 pi i k / n), k = i + A q, by i = 0 .. A/2, then q */
 
-    /* Bins lie A + 1 apart from k to k + A, the one between always zero: without these holes
-     * every A-th bin would compete for the same few cache sets. */
-    size_t n_slots;                  /* of bins 0 .. m and holes */
     size_t n_mels;
-    const size_t *segment;           /* segment s holds slots segment[s] .. segment[s+1] - 1 */
-    size_t weights_at;               /* a slot's weight in band s and in band s - 1 */
+    const size_t *segment;           /* segment s holds bins segment[s] .. segment[s+1] - 1 */
+    const uint32_t *bin_at;          /* where bin k = i + A q lies: row i, place q; in vectors */
+    size_t weights_at;               /* a bin's weight in band s and in band s - 1 */
     size_t trust_at;                 /* a band's (scale, offset), see tile_compute */
     int power, db;
     double image;                    /* see `doubts` in tile.h */

@@ -89,8 +89,7 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
     const size_t pitch = (2 * plan->B + 1) * W;
     float *block = work;
     REAL *y = (REAL *)(void *)(block + TILE_BLOCK);
-    REAL *bins = y + plan->A * pitch;
-    REAL *scratch = bins + plan->n_slots * W;
+    REAL *scratch = y + plan->A * pitch;
     REAL *mel = scratch + 8 * plan->B * W;
     ahead next = source->next;
     next.lines_a_step = (next.n_lines + n_steps(plan) - 1) / n_steps(plan);
@@ -100,11 +99,9 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
     case 8: columns(8, plan, source, &next, y, pitch, block); break;
     default: columns(16, plan, source, &next, y, pitch, block);
     }
-    for (size_t q = 0; q < plan->B; q++) /* the holes */
-        *(vec *)(void *)(bins + (plan->A + q * (plan->A + 1)) * W) = V_SPLAT(0);
-    const level level = plan->power == 1 ? rows(1, plan, &next, y, pitch, bins, scratch)
-                                         : rows(2, plan, &next, y, pitch, bins, scratch);
-    bands(plan, bins, mel);
+    const level level = plan->power == 1 ? rows(1, plan, &next, y, pitch, scratch)
+                                         : rows(2, plan, &next, y, pitch, scratch);
+    bands(plan, y, mel);
     finish(plan, mel, out, out_stride);
 #if REAL_BITS == 32
     return doubts(plan, source, mel, level);

@@ -138,13 +138,12 @@ INLINE void unfold_pair(int power, cplx a, cplx b, const REAL *w, REAL *low, REA
 
 /* Rows i and A - i, both before their last pass. */
 INLINE void unfold_rows(int power, const tile_plan *plan, size_t i, const REAL *u, const REAL *v,
-                        REAL *bins, level *level)
+                        REAL *low, REAL *high, level *level)
 {
-    const size_t s = plan->B / 4, step = (plan->A + 1) * W; /* from q to q + 1 */
-    const size_t apart = s * step;                          /* from j to j + 1 */
+    const size_t s = plan->B / 4, apart = s * W; /* from j to j + 1 */
     const REAL *w = PLAN_TABLE(plan) + plan->unfold_at + 2 * plan->B * i;
-    REAL *low = bins + i * W, *high = bins + (plan->A - i) * W + (s - 1) * step;
-    for (size_t q = 0; q < s; q++, low += step, high -= step, w += 2) {
+    high += (s - 1) * W;
+    for (size_t q = 0; q < s; q++, low += W, high -= W, w += 2) {
         cplx a[4], b[4];
         last_pass(u + q * 2 * W, s, a);
         last_pass(v + (s - 1 - q) * 2 * W, s, b);
@@ -159,7 +158,7 @@ INLINE void unfold_rows(int power, const tile_plan *plan, size_t i, const REAL *
 INLINE void unfold_own(int power, const tile_plan *plan, size_t i, const REAL *u, REAL *z,
                        REAL *bins, level *level)
 {
-    const size_t B = plan->B, s = B / 4, step = (plan->A + 1) * W;
+    const size_t B = plan->B, s = B / 4;
     const REAL *w = PLAN_TABLE(plan) + plan->unfold_at + 2 * B * i;
     for (size_t q = 0; q < s; q++) {
         cplx a[4];
@@ -173,33 +172,32 @@ INLINE void unfold_own(int power, const tile_plan *plan, size_t i, const REAL *u
         const vec l = sum * sum, h = difference * difference;
         add_level(level, l + h);
         store_bin(power, bins, l);
-        store_bin(power, bins + B * step, h);
+        store_bin(power, bins + B * W, h);
         for (size_t q = 1; q <= B / 2; q++)
             unfold_pair(power, load(z + q * 2 * W), load(z + (B - q) * 2 * W), w + 2 * q,
-                        bins + q * step, bins + (B - q) * step, level);
+                        bins + q * W, bins + (B - q) * W, level);
     } else {
-        bins += i * W;
         for (size_t q = 0; q < B / 2; q++)
             unfold_pair(power, load(z + q * 2 * W), load(z + (B - 1 - q) * 2 * W), w + 2 * q,
-                        bins + q * step, bins + (B - 1 - q) * step, level);
+                        bins + q * W, bins + (B - 1 - q) * W, level);
     }
 }
 
-/* From y to the bins. scratch: room for four rows. */
-INLINE level rows(int power, const tile_plan *plan, ahead *ahead, const REAL *y, size_t pitch,
-                REAL *bins, REAL *scratch)
+/* From y to the bins, which take the place of their rows. scratch: room for four rows. */
+INLINE level rows(int power, const tile_plan *plan, ahead *ahead, REAL *y, size_t pitch,
+                REAL *scratch)
 {
     const size_t row = plan->B * 2 * W, A = plan->A;
     REAL *a = scratch, *b = a + row, *c = b + row, *d = c + row;
     level level = {V_SPLAT(0), V_SPLAT(0)};
     const REAL *u = row_passes(plan, ahead, y, a, b);
-    unfold_own(power, plan, 0, u, c, bins, &level);
+    unfold_own(power, plan, 0, u, c, y, &level);
     for (size_t i = 1; i < A / 2; i++) {
         u = row_passes(plan, ahead, y + i * pitch, a, b);
         const REAL *v = row_passes(plan, ahead, y + (A - i) * pitch, c, d);
-        unfold_rows(power, plan, i, u, v, bins, &level);
+        unfold_rows(power, plan, i, u, v, y + i * pitch, y + (A - i) * pitch, &level);
     }
     u = row_passes(plan, ahead, y + A / 2 * pitch, a, b);
-    unfold_own(power, plan, A / 2, u, c, bins, &level);
+    unfold_own(power, plan, A / 2, u, c, y + A / 2 * pitch, &level);
     return level;
 }

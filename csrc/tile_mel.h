@@ -9,9 +9,8 @@ INLINE void bands(const tile_plan *plan, const REAL *bins, REAL *mel)
     vec rising = V_SPLAT(0);
     for (size_t s = 0; s <= plan->n_mels; s++) {
         vec rise = V_SPLAT(0), fall = rising;
-        const REAL *end = bins + plan->segment[s + 1] * W;
-        for (const REAL *bin = bins + plan->segment[s] * W; bin < end; bin += W, w += 2) {
-            const vec v = *(const vec *)(const void *)bin;
+        for (size_t k = plan->segment[s]; k < plan->segment[s + 1]; k++, w += 2) {
+            const vec v = *(const vec *)(const void *)(bins + plan->bin_at[k] * W);
             rise = V_FMA(V_SPLAT(w[0]), v, rise);
             fall = V_FMA(V_SPLAT(w[1]), v, fall);
         }

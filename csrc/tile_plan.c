@@ -33,8 +33,6 @@ static double image_scale(size_t m)
     return ratio * ratio * (double)m;
 }
 
-static size_t slot(const tile_plan *plan, size_t bin) { return bin + bin / plan->A; }
-
 static void choose_shape(tile_plan *plan, size_t n)
 {
     const size_t m = n / 2;
@@ -44,7 +42,6 @@ static void choose_shape(tile_plan *plan, size_t n)
     plan->B = m / plan->A;
     for (size_t rest = plan->B / 4; rest > 1; rest /= plan->radix[plan->n_passes++])
         plan->radix[plan->n_passes] = rest == 2 ? 2 : rest == 4 || rest == 16 ? 4 : 8;
-    plan->n_slots = slot(plan, m) + 1;
 }
 
 /* Offsets of the parts of the table; gives its length. */
@@ -56,7 +53,7 @@ static size_t lay_out(tile_plan *plan)
     for (size_t t = 0; t < plan->n_passes; t++, N /= plan->radix[t - 1])
         plan->row_at[t] = at, at += 2 * (N / plan->radix[t]) * (plan->radix[t] - 1);
     plan->unfold_at = at, at += 2 * plan->B * (plan->A / 2 + 1);
-    plan->weights_at = at, at += 2 * plan->n_slots;
+    plan->weights_at = at, at += 2 * (plan->m + 1);
     plan->trust_at = at, at += 2 * plan->n_mels;
     return at;
 }
@@ -91,10 +88,9 @@ static void fill_bands(tile_plan *plan, const tile_spec *spec, size_t *segment, 
     double *trust = table + plan->trust_at;
     double *max = trust, *squares = trust + 1; /* of each band, first gathered in place */
     for (size_t s = 0; s <= spec->n_mels; s++) {
-        segment[s] = slot(plan, spec->first[s]);
+        segment[s] = spec->first[s];
         for (size_t k = spec->first[s]; k < spec->first[s + 1]; k++) {
-            /* The pairs are read in a row: skip the holes' only between the segments' ends. */
-            double *w = table + plan->weights_at + 2 * (slot(plan, k) - segment[0]);
+            double *w = table + plan->weights_at + 2 * (k - segment[0]);
             for (size_t flank = 0; flank < 2; flank++) {
                 const size_t band = s - flank;
                 if (band >= spec->n_mels) /* s = 0 falls in none, s = n_mels rises in none */
@@ -105,7 +101,7 @@ static void fill_bands(tile_plan *plan, const tile_spec *spec, size_t *segment, 
             }
         }
     }
-    segment[spec->n_mels + 1] = slot(plan, spec->first[spec->n_mels + 1]);
+    segment[spec->n_mels + 1] = spec->first[spec->n_mels + 1];
     for (size_t band = 0; band < spec->n_mels; band++, trust += 2) {
         const int empty = !(trust[0] > 0.0);
         trust[0] = empty ? 0.0 : trust_scale(spec->power, plan->m, trust[0], trust[1]);
@@ -130,15 +126,20 @@ tile_plan *tile_plan_create(const tile_spec *spec)
     double *table = calloc(length, sizeof *table);
     float *rounded = malloc(length * sizeof *rounded);
     size_t *segment = malloc((spec->n_mels + 2) * sizeof *segment);
+    uint32_t *bin_at = malloc((plan->m + 1) * sizeof *bin_at);
     plan->table_f64 = table;
     plan->table_f32 = rounded;
     plan->segment = segment;
-    if (table == NULL || rounded == NULL || segment == NULL) {
+    plan->bin_at = bin_at;
+    if (table == NULL || rounded == NULL || segment == NULL || bin_at == NULL) {
         tile_plan_free(plan);
         return NULL;
     }
     fill_twiddles(plan, spec->window, table);
     fill_bands(plan, spec, segment, table);
+    for (size_t k = 0; k < plan->m; k++)
+        bin_at[k] = (uint32_t)(k % plan->A * (2 * plan->B + 1) + k / plan->A);
+    bin_at[plan->m] = (uint32_t)plan->B;
     for (size_t i = 0; i < length; i++)
         rounded[i] = (float)table[i];
     return plan;
@@ -150,6 +151,7 @@ void tile_plan_free(tile_plan *plan)
         free((void *)plan->table_f64);
         free((void *)plan->table_f32);
         free((void *)plan->segment);
+        free((void *)plan->bin_at);
         free(plan);
     }
 }
@@ -157,6 +159,6 @@ void tile_plan_free(tile_plan *plan)
 /* The largest vector is of 64 bytes, in float and in double. The order is tile_compute's. */
 size_t tile_work_size(const tile_plan *plan)
 {
-    const size_t vectors = plan->A * (2 * plan->B + 1) + plan->n_slots + 8 * plan->B + plan->n_mels;
+    const size_t vectors = plan->A * (2 * plan->B + 1) + 8 * plan->B + plan->n_mels;
     return TILE_BLOCK * sizeof(float) + 64 * vectors;
 }
