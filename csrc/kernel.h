@@ -1,13 +1,13 @@
 /* Kernels: the same tile of mel frames computed with different instruction sets.
  *
  * A kernel computes W frames side by side, a frame a vector lane, from samples to mel bands
- * (tile.h). kernel_avx512.c, kernel_avx2.c, ... give tile.h their vectors; melspec.c picks one
- * of them at run time and feeds it tiles. Each has two functions, of one source: in float, and
+ * (tile.h). kernel_avx512.c, kernel_avx2.c, ... give tile.h their vectors; kernel.c picks one
+ * of them at run time and frames_tile.c feeds it tiles. Each has two functions, of one source: in float, and
  * in double for the frames whose float result is not known to be good enough (see tile_plan).
  *
- * All that a kernel reads is a tile_plan, the same for every instruction set. A frame's bits
- * depend on its samples alone. Kernels with fused multiply-add give the same bits as each
- * other, whatever their width, so a wide one may leave its rest to a narrower one.
+ * All that a kernel reads is a tile_plan, fit for every instruction set. A frame's bits
+ * depend on its samples alone. With one plan, kernels with fused multiply-add give the same bits as
+ * each other, whatever their width, so a wide one may leave its rest to a narrower one.
  */
 #ifndef ASD_KERNEL_H
 #define ASD_KERNEL_H

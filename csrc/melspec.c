@@ -42,6 +42,7 @@ static melspec_status build_transform(melspec_plan *plan)
     }
     const tile_spec spec = {
         .n = n,
+        .lanes = plan->kernel->lanes_f32,
         .window = plan->window,
         .n_mels = n_mels,
         .first = first,

@@ -6,6 +6,7 @@
 
 typedef struct {
     size_t n;             /* n_fft, a power of two >= 64 */
+    size_t lanes;         /* of float, of the widest kernel that is to run it */
     const double *window; /* n */
     size_t n_mels;
     const size_t *first;  /* segment s holds bins first[s] .. first[s+1] - 1, s = 0 .. n_mels */
