@@ -86,10 +86,15 @@ static void close_head(melspec_stream *s)
     s->is_head_open = 0;
 }
 
-/* Computes what is complete, drops what no later frame sees, gives the number of frames. */
-static size_t advance(melspec_stream *s, float *out, size_t out_stride, void *workspace)
+/* Computes what is complete, drops what no later frame sees, gives the number of frames. With more
+ * to come at once, only whole tiles: a rest costs as much as one. */
+static size_t advance(melspec_stream *s, int is_more, float *out, size_t out_stride,
+                      void *workspace)
 {
-    const size_t count = complete(s, s->n), keep = s->plan->pad + 1;
+    const size_t keep = s->plan->pad + 1;
+    size_t count = complete(s, s->n);
+    if (is_more && count > TILE_MAX_LANES)
+        count -= count % TILE_MAX_LANES;
     if (count > 0)
         melspec_frames(s->plan, s->buffer + s->next, MELSPEC_FLOAT, s->n - s->next, count, out,
                        out_stride, workspace);
@@ -121,7 +126,7 @@ melspec_status melspec_stream_push(melspec_stream *s, const void *y, melspec_for
         if (s->is_head_open && s->n > s->plan->pad)
             close_head(s);
         if (!s->is_head_open)
-            out += advance(s, out, out_stride, workspace);
+            out += advance(s, n > 0, out, out_stride, workspace);
     }
     return MELSPEC_OK;
 }
@@ -137,6 +142,6 @@ melspec_status melspec_stream_finish(melspec_stream *s, float *out, size_t out_s
     for (size_t j = 0; j < pad; j++)
         s->buffer[end + j] = is_reflecting(&s->plan->config) ? s->buffer[end - 2 - j] : 0.0f;
     s->n += pad;
-    advance(s, out, out_stride, workspace);
+    advance(s, 0, out, out_stride, workspace);
     return MELSPEC_OK;
 }
