@@ -9,7 +9,7 @@
     use(stream.finish())
 
 Relative error against exact arithmetic is below 1e-5 for whatever lies above -100 dB of
-the clip's peak; silence gives exact zeros. Formulas: `csrc/melspec.h`, `csrc/melspec.c`.
+the clip's peak; silence gives exact zeros. Formulas: `csrc/melspec.h`, `csrc/mel_filters.c`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asd_edge._melspec import MAX_N_FFT, MAX_N_MELS, MIN_N_FFT, Plan, instruction_sets
+from asd_edge._melspec import (
+    MAX_N_FFT,
+    MAX_N_MELS,
+    MIN_N_FFT,
+    Plan,
+    Stream,
+    instruction_sets,
+)
 from asd_edge.errors import ParameterError
 
 _INT32_MAX = 2**31 - 1
@@ -189,14 +196,6 @@ def _as_samples(y: ArrayLike) -> Samples:
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
-def _join(a: Samples, b: Samples) -> Samples:
-    """Concatenate; int16 beside float32 is scaled to full scale 1.0 as the kernel would."""
-    if a.dtype != b.dtype:
-        a, b = (x if x.dtype == np.float32 else x * np.float32(1 / 32768) for x in (a, b))
-    joined: Samples = np.concatenate((a, b))
-    return joined
-
-
 class MelSpectrogram:
     """Mel spectrograms of one configuration.
 
@@ -247,25 +246,15 @@ class MelSpectrogram:
 class MelStream:
     """The mel spectrogram of a clip whose samples come in pieces of any length.
 
-    Made by `MelSpectrogram.stream`. It keeps the samples that later frames need, at most
-    2 * `n_fft` of them, and serves one thread.
+    Made by `MelSpectrogram.stream`. Its memory is fixed: two frames, or one and 32 hops where that
+    is more. It serves one thread at a time.
     """
 
     def __init__(self, config: MelConfig, plan: Plan) -> None:
         self._config = config
-        self._plan = plan
-        self._pad = config.n_fft // 2 if config.center else 0
-        self._reflect = config.center and config.pad_mode == "reflect"
+        self._stream = Stream(plan)
         self._n_samples = 0
         self._finished = False
-        # Padded samples from the next frame's first on; while _skip > 0 that frame begins
-        # _skip samples after the last one known (hop_length > n_fft).
-        self._pending: Samples = np.zeros(0 if self._reflect else self._pad, dtype=np.int16)
-        self._skip = 0
-        # With reflection: the first samples until the mirror image in front of them is
-        # complete, and always the last ones, for the image behind.
-        self._head_is_open = self._reflect
-        self._tail: Samples = np.empty(0, dtype=np.int16)
 
     def push(self, y: ArrayLike) -> NDArray[np.float32]:
         """Take the next samples; give the frames that are complete with them.
@@ -283,18 +272,9 @@ class MelStream:
         samples = _as_samples(y)
         if self._finished:
             raise ParameterError("stream", "finished", "a new stream for the next clip")
+        frames = self._stream.push(samples)
         self._n_samples += samples.size
-        if self._reflect:
-            self._tail = _join(self._tail, samples[-self._pad - 1 :])[-self._pad - 1 :]
-        if self._head_is_open:
-            samples = _join(self._pending, samples)
-            self._pending = samples[:0]
-            if samples.size <= self._pad:
-                self._pending = samples
-                return self._plan.frames(samples, 0)
-            self._head_is_open = False
-            samples = np.concatenate((samples[self._pad : 0 : -1], samples))
-        return self._advance(samples)
+        return frames
 
     def finish(self) -> NDArray[np.float32]:
         """End the clip; give the frames that reach into the padding behind it.
@@ -310,21 +290,7 @@ class MelStream:
             raise ParameterError("stream", "finished", "a new stream for the next clip")
         self._finished = True
         self._config.n_frames(self._n_samples)  # says why a clip is too short
-        if self._reflect:
-            return self._advance(self._tail[-2::-1])
-        return self._advance(np.zeros(self._pad, dtype=self._pending.dtype))
-
-    def _advance(self, samples: Samples) -> NDArray[np.float32]:
-        dropped = min(self._skip, samples.size)
-        self._skip -= dropped
-        pending = _join(self._pending, samples[dropped:])
-        hop_length, n_fft = self._config.hop_length, self._config.n_fft
-        n_frames = 0 if pending.size < n_fft else 1 + (pending.size - n_fft) // hop_length
-        frames = self._plan.frames(pending, n_frames)
-        done = n_frames * hop_length
-        self._skip += max(0, done - pending.size)
-        self._pending = pending[done:].copy()  # a view would keep all of `pending`
-        return frames
+        return self._stream.finish()
 
 
 @lru_cache(maxsize=32)

@@ -1,20 +1,22 @@
 /* Kernels: the same tile of mel frames computed with different instruction sets.
  *
  * A kernel computes W frames side by side, a frame a vector lane, from samples to mel bands
- * (tile.h). kernel_avx512.c, kernel_avx2.c, ... give tile.h their vectors; melspec.c picks one
- * of them at run time and feeds it tiles. Each has two functions, of one source: in float, and
+ * (tile.h). kernel_avx512.c, kernel_avx2.c, ... give tile.h their vectors; kernel.c picks one
+ * of them at run time and frames_tile.c feeds it tiles. Each has two functions, of one source: in float, and
  * in double for the frames whose float result is not known to be good enough (see tile_plan).
  *
- * All that a kernel reads is a tile_plan, the same for every instruction set. A frame's bits
- * depend on its samples alone. Kernels with fused multiply-add give the same bits as each
- * other, whatever their width, so a wide one may leave its rest to a narrower one.
+ * All that a kernel reads is a tile_plan, fit for every instruction set. A frame's bits
+ * depend on its samples alone. With one plan, kernels with fused multiply-add give the same bits as
+ * each other, whatever their width, so a wide one may leave its rest to a narrower one.
  */
 #ifndef ASD_KERNEL_H
 #define ASD_KERNEL_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
+    CACHE_LINE = 64, /* bytes */
     TILE_MAX_LANES = 16,
     TILE_MAX_COLUMNS = 16,                              /* radix of the first pass */
     TILE_MAX_ROWS = TILE_MAX_LANES + TILE_MAX_COLUMNS,  /* of samples, see tile_source */
@@ -33,12 +35,10 @@ typedef struct {
     size_t column_at;                /* w(m)^(p i), p-major, i = 1 .. A-1 */
     size_t unfold_at;                /* exp(-2 pi i k / n), k = i + A q, by i = 0 .. A/2, then q */
 
-    /* Bins lie A + 1 apart from k to k + A, the one between always zero: without these holes
-     * every A-th bin would compete for the same few cache sets. */
-    size_t n_slots;                  /* of bins 0 .. m and holes */
     size_t n_mels;
-    const size_t *segment;           /* segment s holds slots segment[s] .. segment[s+1] - 1 */
-    size_t weights_at;               /* a slot's weight in band s and in band s - 1 */
+    const size_t *segment;           /* segment s holds bins segment[s] .. segment[s+1] - 1 */
+    const uint32_t *bin_at;          /* where bin k = i + A q lies: row i, place q; in vectors */
+    size_t weights_at;               /* a bin's weight in band s and in band s - 1 */
     size_t trust_at;                 /* a band's (scale, offset), see tile_compute */
     int power, db;
     double image;                    /* see `doubts` in tile.h */
@@ -48,6 +48,16 @@ typedef struct {
     const double *table_f64;
 } tile_plan;
 
+/* What the next tile will need, to be fetched from memory while this one is computed: cache lines of
+ * samples, and the line in which each band's row of out goes on, out_stride bytes apart. It costs
+ * 2 %, and saves 20 % where samples come from memory. Addresses are numbers, since the last step
+ * may count on beyond the end. */
+typedef struct {
+    uintptr_t samples, out;
+    size_t n_lines, n_outs, out_stride;
+    size_t lines_a_step, outs_a_step; /* the kernel's own */
+} ahead;
+
 /* Where a tile's samples are. Lane l, sample j is row[l][j]. With columns_apart = c < A, frames
  * overlap by a multiple of n / A: row[l + q][j] == row[l][j + q c n / A] for l + q up to
  * W - 1 + A/c - 1, and samples are transposed once for all frames that share them. */
@@ -55,6 +65,7 @@ typedef struct {
     const void *row[TILE_MAX_ROWS];
     int is_pcm16;         /* int16, to be scaled by 2^-15, instead of float */
     size_t columns_apart; /* A: nothing is shared */
+    ahead next;
 } tile_source;
 
 /* Computes W frames, out[band * W + lane]. Returns the lanes, as bits, whose frames are to be
@@ -70,5 +81,11 @@ struct kernel {
     size_t lanes_f32, lanes_f64;
     tile_function *compute_f32, *compute_f64;
 };
+
+/* The widest kernel that this machine has, or the one of that name; NULL where there is none. */
+const kernel *kernel_find(const char *name);
+
+/* The i-th kernel that this machine has, widest first; NULL at the end. */
+const kernel *kernel_available(size_t i);
 
 #endif

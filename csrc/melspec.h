@@ -6,7 +6,7 @@
  *
  * y are the samples, continued beyond both ends by zeros or by reflection; pad = n_fft/2 with
  * center, else 0. w is the periodic Hann window w[j] = 1/2 - 1/2 cos(2 pi j / n_fft).
- * F are Slaney's triangles on Slaney's mel scale, of equal area (see melspec.c).
+ * F are Slaney's triangles on Slaney's mel scale, of equal area (mel_filters.c).
  *
  * Samples are float or int16, results float. Where n_fft is a power of two, all between is float
  * too, for frames whose bands that keeps exact enough, and double for the others; for other n_fft
@@ -87,10 +87,33 @@ melspec_status melspec_compute(const melspec_plan *plan, const void *y, melspec_
                                size_t n_samples, size_t first, size_t count, float *out,
                                size_t out_stride, void *workspace);
 
-/* The same for samples whose padding, if any, is already there: frame t starts at y[t hop].
- * For streams, which hold a piece of the clip at a time. */
+/* The same for samples whose padding, if any, is already there: frame t starts at y[t hop]. */
 melspec_status melspec_frames(const melspec_plan *plan, const void *y, melspec_format format,
                               size_t n_samples, size_t count, float *out, size_t out_stride,
                               void *workspace);
+
+/* ---- streams: the same frames, bit for bit, from samples that come in pieces ---- */
+
+/* It refers to the plan and serves one thread at a time. Its memory is fixed: a frame, and 32 hops
+ * or a frame, whichever is more, but no more than 65536 samples or a frame. */
+typedef struct melspec_stream melspec_stream;
+
+/* On MELSPEC_OK *stream is to be freed with melspec_stream_free, else it is NULL. */
+melspec_status melspec_stream_create(const melspec_plan *plan, melspec_stream **stream);
+
+void melspec_stream_free(melspec_stream *stream); /* NULL is allowed */
+
+/* Frames that n more samples complete, and those that the padding behind the clip completes. */
+size_t melspec_stream_n_frames(const melspec_stream *stream, size_t n);
+size_t melspec_stream_n_rest(const melspec_stream *stream);
+
+/* Takes n samples and computes the frames that are complete with them, as melspec_compute. */
+melspec_status melspec_stream_push(melspec_stream *stream, const void *y, melspec_format format,
+                                   size_t n, float *out, size_t out_stride, void *workspace);
+
+/* Ends the clip and computes its last frames. After it the stream can only be freed.
+ * MELSPEC_TOO_SHORT as melspec_n_frames says. */
+melspec_status melspec_stream_finish(melspec_stream *stream, float *out, size_t out_stride,
+                                     void *workspace);
 
 #endif

@@ -1,4 +1,4 @@
-/* Building a tile_plan (kernel.h), and choosing a kernel. */
+/* Building a tile_plan (kernel.h). */
 #ifndef ASD_TILE_PLAN_H
 #define ASD_TILE_PLAN_H
 
@@ -6,6 +6,7 @@
 
 typedef struct {
     size_t n;             /* n_fft, a power of two >= 64 */
+    size_t lanes;         /* of float, of the widest kernel that is to run it */
     const double *window; /* n */
     size_t n_mels;
     const size_t *first;  /* segment s holds bins first[s] .. first[s+1] - 1, s = 0 .. n_mels */
@@ -20,11 +21,5 @@ tile_plan *tile_plan_create(const tile_spec *spec); /* NULL where memory is shor
 void tile_plan_free(tile_plan *plan); /* NULL is allowed */
 
 size_t tile_work_size(const tile_plan *plan); /* bytes of work for any kernel */
-
-/* The widest kernel that this machine has, or the one of that name; NULL where there is none. */
-const kernel *kernel_find(const char *name);
-
-/* The i-th kernel that this machine has, widest first; NULL at the end. */
-const kernel *kernel_available(size_t i);
 
 #endif

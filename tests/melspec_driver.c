@@ -120,6 +120,62 @@ static void check_compute(const melspec_config *config, const char *set, size_t 
     melspec_plan_free(plan);
 }
 
+/* In pieces of 0, 1, .. samples, float and int16 in turn, the clip gives the frames of the whole. */
+static void check_stream(const melspec_config *config, const char *set, size_t n_samples)
+{
+    melspec_plan *plan;
+    melspec_stream *stream;
+    if (melspec_plan_create(config, set, &plan) != MELSPEC_OK ||
+        melspec_stream_create(plan, &stream) != MELSPEC_OK)
+        fail("melspec_stream_create", config->n_fft, config->n_mels);
+    const size_t frames = melspec_n_frames(plan, n_samples), mels = (size_t)config->n_mels;
+    float *y = malloc(n_samples ? n_samples * sizeof *y : 1);
+    float *whole = malloc(frames ? mels * frames * sizeof *whole : 1);
+    void *work = malloc(melspec_workspace_size(plan));
+    if (y == NULL || whole == NULL || work == NULL)
+        fail("no memory", config->n_fft, (long)n_samples);
+    for (size_t i = 0; i < n_samples; i++)
+        y[i] = (float)(int)(20000 * noise()) / 32768;
+    melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, 0, frames, whole, frames, work);
+    size_t done = 0;
+    for (size_t at = 0, size = 0;; at += size, size = 3 * size + 1) {
+        const int is_end = at == n_samples;
+        size = size < n_samples - at ? size : n_samples - at;
+        const size_t count =
+            is_end ? melspec_stream_n_rest(stream) : melspec_stream_n_frames(stream, size);
+        float *out = malloc(count ? mels * count * sizeof *out : 1);
+        int16_t *pcm = malloc(size ? size * sizeof *pcm : 1);
+        if (out == NULL || pcm == NULL)
+            fail("no memory", (long)size, (long)count);
+        for (size_t i = 0; i < size; i++)
+            pcm[i] = (int16_t)(y[at + i] * 32768);
+        if (count > 0 && melspec_stream_push(stream, y + at, MELSPEC_FLOAT, size, out, count - 1,
+                                             work) != MELSPEC_BAD_RANGE && !is_end)
+            fail("more frames than there is room for", (long)at, (long)count);
+        const melspec_status status =
+            is_end ? melspec_stream_finish(stream, out, count, work)
+            : size % 2 ? melspec_stream_push(stream, pcm, MELSPEC_PCM16, size, out, count, work)
+                       : melspec_stream_push(stream, y + at, MELSPEC_FLOAT, size, out, count, work);
+        if (status != (is_end && frames == 0 ? MELSPEC_TOO_SHORT : MELSPEC_OK))
+            fail("melspec_stream", (long)at, (long)size);
+        if (done + count > frames)
+            fail("more frames in pieces than in the whole", (long)at, (long)size);
+        for (size_t m = 0; m < mels; m++)
+            for (size_t t = 0; t < count; t++)
+                if (memcmp(&out[m * count + t], &whole[m * frames + done + t], sizeof *out) != 0)
+                    fail("pieces differ from the whole", config->n_fft, (long)(done + t));
+        done += count;
+        free(out), free(pcm);
+        if (is_end)
+            break;
+    }
+    if (done != frames)
+        fail("fewer frames in pieces than in the whole", (long)done, (long)frames);
+    free(y), free(whole), free(work);
+    melspec_stream_free(stream);
+    melspec_plan_free(plan);
+}
+
 static void check_refused(melspec_config config)
 {
     melspec_plan *plan = (melspec_plan *)&config;
@@ -138,6 +194,7 @@ int main(void)
         fail("rfft_plan_create of a bad size", 0, 65);
     rfft_plan_free(NULL);
     melspec_plan_free(NULL);
+    melspec_stream_free(NULL);
 
     const int n_ffts[] = {64, 74, 100, 128, 512};
     const int hops[] = {1, 37, 64, 301};
@@ -162,10 +219,12 @@ int main(void)
                         };
                         /* Enough frames for a wide tile and a rest, but for hops of 1. */
                         check_compute(&config, set, h ? n * (size_t)hops[h] / 8 : n);
+                        check_stream(&config, set, h ? n * (size_t)hops[h] / 8 : n);
                     }
 
     const melspec_config good = {16000, 64, 1, 8, 0, 8000, 2, MELSPEC_LOG_NONE, 1e-10, 1, 0};
     check_compute(&good, NULL, 100);
+    check_stream(&good, NULL, 5000); /* more than it holds */
     melspec_plan *none;
     if (melspec_plan_create(&good, "mmx", &none) != MELSPEC_NO_INSTRUCTION_SET || none != NULL)
         fail("an instruction set that is none", 0, 0);

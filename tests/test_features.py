@@ -2,11 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pickle
-import shutil
-import subprocess
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -30,7 +26,6 @@ from asd_edge.features import (
     melspectrogram,
 )
 
-ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden" / "mel.npz"
 
 SIZES = [64, 100, 128, 400, 480, 512, 882, 1000, 1022, 1024, 2 * 509, 2048, 8192]
@@ -51,11 +46,6 @@ def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     features._cached.cache_clear()
     yield request.param
     features._cached.cache_clear()
-
-
-def only_once(instructions: str) -> None:
-    if instructions != instruction_set()[1][0]:
-        pytest.skip("does not depend on the instruction set")
 
 
 def noise(n: int, seed: int = 0, scale: float = 0.1) -> np.ndarray:
@@ -394,15 +384,17 @@ def test_instruction_set(instructions: str, monkeypatch: pytest.MonkeyPatch) -> 
         MelSpectrogram()
 
 
-def test_fused_paths_agree_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not {"avx512", "avx2"} <= set(instruction_set()[1]):
-        pytest.skip("one fused path at most")
-    y = np.concatenate([noise(16_000), tone(64, 1.0)]).astype(np.float32)
-    results = []
-    for name in ("avx512", "avx2"):
-        monkeypatch.setenv("ASD_EDGE_SIMD", name)
-        results.append(MelSpectrogram(MelConfig(log="db"))(y))
-    np.testing.assert_array_equal(*results)
+@pytest.mark.parametrize("n_fft", [256, 1024, 2048])
+def test_few_frames_equal_many_to_the_bit(n_fft: int) -> None:
+    # Few frames may run in a narrower kernel; half of these run in double, too.
+    y = np.concatenate([noise(40 * n_fft), tone(64, 1.0)]).astype(np.float32)
+    mel = MelSpectrogram(MelConfig(n_fft=n_fft, hop_length=n_fft // 2, center=False, log="db"))
+    whole = mel(y)
+    for count in range(1, 18):
+        for first in (0, 30, whole.shape[1] - count):
+            start = first * n_fft // 2
+            part = mel(y[start : start + (count + 1) * n_fft // 2])
+            np.testing.assert_array_equal(part, whole[:, first : first + count])
 
 
 # ---- whole == chunked ----
@@ -453,13 +445,31 @@ def test_stream_gives_a_frame_as_soon_as_its_samples_are_there() -> None:
     assert stream.finish().shape == (4, 2)
 
 
-def test_stream_keeps_no_more_than_it_needs() -> None:
-    stream = MelSpectrogram(MelConfig(n_fft=64, hop_length=16, pad_mode="reflect")).stream()
-    for _ in range(50):
-        stream.push(noise(1000))
-    held = [v for v in vars(stream).values() if isinstance(v, np.ndarray)]
-    owned = sum((v if v.base is None else v.base).size for v in held)
-    assert owned <= 64 + 2 * 33 + 64
+@pytest.mark.parametrize("hop_length", [16, 3000])
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_pieces_longer_than_the_stream_holds(hop_length: int, pad_mode: str, dtype: type) -> None:
+    mel = MelSpectrogram(MelConfig(n_fft=64, hop_length=hop_length, n_mels=4, pad_mode=pad_mode))
+    y = noise(200_000) if dtype is np.float32 else (1e4 * noise(200_000)).astype(np.int16)
+    np.testing.assert_array_equal(in_pieces(mel, y, [70_001, 1, 100_000]), mel(y))
+
+
+def test_stream_refuses_two_threads_at_once() -> None:
+    stream = MelSpectrogram(MelConfig(n_fft=64, hop_length=1, n_mels=4)).stream()
+    y, barrier = noise(400_000), threading.Barrier(4)
+
+    def work(_: int) -> str:
+        barrier.wait(timeout=30)
+        try:
+            stream.push(y)
+        except ParameterError as e:
+            return str(e)
+        return ""
+
+    with ThreadPoolExecutor(4) as pool:
+        refused = [message for message in pool.map(work, range(4)) if message]
+    assert all("another thread" in message for message in refused)
+    assert len(refused) < 4
 
 
 def test_finished_stream_refuses() -> None:
@@ -600,65 +610,3 @@ def test_spectrogram_travels_to_worker_processes() -> None:
     copy = pickle.loads(pickle.dumps(mel))
     assert copy.config == mel.config
     np.testing.assert_array_equal(copy(noise(3000)), mel(noise(3000)))
-
-
-# ---- the C core ----
-
-# One of each: cc is often gcc by another name.
-COMPILERS = sorted(
-    {
-        Path(found).resolve(): name
-        for name in (os.environ.get("CC", "cc"), "gcc", "clang")
-        if (found := shutil.which(name))
-    }.values()
-)
-SOURCES = sorted(str(path) for path in (ROOT / "csrc").glob("*.c"))
-
-
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
-
-
-@pytest.mark.skipif(not COMPILERS, reason="no C compiler")
-@pytest.mark.parametrize("compiler", COMPILERS)
-def test_c_core_compiles_without_warnings_or_python(
-    compiler: str, instructions: str, tmp_path: Path
-) -> None:
-    only_once(instructions)
-    assert len(SOURCES) >= 8
-    flags = ["-std=c11", "-pedantic", "-O3", "-Wall", "-Wextra", "-Werror"]
-    for source in SOURCES:
-        result = run(compiler, *flags, "-c", source, "-o", tmp_path / "core.o")
-        assert result.returncode == 0, result.stderr
-        depends = run(compiler, "-std=c11", "-M", source).stdout
-        assert any(header in depends for header in ("melspec.h", "rfft.h", "kernel.h"))
-        assert "Python.h" not in depends
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the sanitizers' flags are those of gcc")
-@pytest.mark.skipif(not COMPILERS, reason="no C compiler")
-@pytest.mark.parametrize(  # clang alone where it is there: gcc takes a minute for it
-    "compiler", [name for name in COMPILERS if "clang" in name] or COMPILERS
-)
-def test_c_core_under_sanitizers(compiler: str, instructions: str, tmp_path: Path) -> None:
-    only_once(instructions)  # the driver takes them all
-    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O0"]
-    trivial = tmp_path / "trivial.c"
-    trivial.write_text("int main(void) { return 0; }\n")
-    built = run(compiler, *sanitize, trivial, "-o", tmp_path / "trivial")
-    if built.returncode != 0 or run(tmp_path / "trivial").returncode != 0:
-        pytest.skip(f"{compiler} has no working address and undefined-behaviour sanitizers")
-    program = tmp_path / "driver"
-    driver = Path(__file__).parent / "melspec_driver.c"
-    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}"]
-    objects = [tmp_path / f"{number}.o" for number in range(1 + len(SOURCES))]
-    jobs = zip([str(driver), *SOURCES], objects, strict=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the kernels take seconds each
-        for built in pool.map(
-            lambda job: run(compiler, *flags, *sanitize, "-c", job[0], "-o", job[1]), jobs
-        ):
-            assert built.returncode == 0, built.stderr
-    built = run(compiler, *sanitize, *objects, "-lm", "-o", program)
-    assert built.returncode == 0, built.stderr
-    result = run(program)
-    assert result.returncode == 0, result.stderr

@@ -1,0 +1,110 @@
+/* From |X|^2 to mel bands, and whether they can be trusted. A part of tile.h. */
+
+/* ---- bands ---- */
+
+/* mel[band][W] from the bins. */
+INLINE void bands(const tile_plan *plan, const REAL *bins, REAL *mel)
+{
+    const REAL *w = PLAN_TABLE(plan) + plan->weights_at;
+    vec rising = V_SPLAT(0);
+    for (size_t s = 0; s <= plan->n_mels; s++) {
+        vec rise = V_SPLAT(0), fall = rising;
+        for (size_t k = plan->segment[s]; k < plan->segment[s + 1]; k++, w += 2) {
+            const vec v = *(const vec *)(const void *)(bins + plan->bin_at[k] * W);
+            rise = V_FMA(V_SPLAT(w[0]), v, rise);
+            fall = V_FMA(V_SPLAT(w[1]), v, fall);
+        }
+        if (s > 0)
+            *(vec *)(void *)(mel + (s - 1) * W) = fall;
+        rising = rise;
+    }
+}
+
+/* ln x for normal x; NaN where x is not finite. With x = 2^e (1 + f), sqrt(1/2) <= 1 + f <
+ * sqrt(2), ln x = e ln 2 + f - f^2 / 2 + f^3 P(f); P by Moshier (Cephes, logf), relative error
+ * of P's part below 1e-7, of the whole below 2e-7 or 2e-7 absolute, whichever is more. */
+INLINE vec ln(vec x)
+{
+    const INT one_up = (INT)1 << MANTISSA_BITS; /* of the exponent */
+    const ints e = (bits_of(x) - (INT)SQRT_HALF_BITS) >> MANTISSA_BITS;
+    const vec f = real_of(bits_of(x) - e * one_up) - V_SPLAT(1);
+    vec p = V_SPLAT((REAL)7.0376836292e-2);
+    p = V_FMA(p, f, V_SPLAT((REAL)-1.1514610310e-1));
+    p = V_FMA(p, f, V_SPLAT((REAL)1.1676998740e-1));
+    p = V_FMA(p, f, V_SPLAT((REAL)-1.2420140846e-1));
+    p = V_FMA(p, f, V_SPLAT((REAL)1.4249322787e-1));
+    p = V_FMA(p, f, V_SPLAT((REAL)-1.6668057665e-1));
+    p = V_FMA(p, f, V_SPLAT((REAL)2.0000714765e-1));
+    p = V_FMA(p, f, V_SPLAT((REAL)-2.4999993993e-1));
+    p = V_FMA(p, f, V_SPLAT((REAL)3.3333331174e-1));
+    p = V_FMA(p, f, V_SPLAT((REAL)-0.5));
+    p = V_FMA(p * f, f, f);
+    return V_FMA(V_FROM_INT(e), V_SPLAT((REAL)0.69314718055994530942), p) + (x - x);
+}
+
+#if REAL_BITS == 32
+/* Lanes whose result may be further than the contract allows from the exact one.
+ *
+ * Rounding leaves two errors in a bin, and neither knows of the bin's own size: noise, spread
+ * evenly over all bins, and images of loud bins in others, the mirrored one above all. A band is
+ * trusted where it is large enough beside what makes them,
+ *
+ *     scale mel + offset >= sum of |X|^2 + image max |X|^2      (amplitude: left side squared)
+ *
+ * with scale and image from the law in tile_plan.c. Bands more than 110 dB below the
+ * frame's loudest are out of the contract, which ends at 100 dB. Energies near the ends of float's range are not
+ * trusted, nor is one of zero if the samples are not: squares may have left the range. */
+static unsigned doubts(const tile_plan *plan, const tile_source *source, const float *mel,
+                       level level)
+{
+    const vec energy = V_FMA(V_SPLAT((float)plan->image), level.loudest, level.energy);
+    const float *trust = plan->table_f32 + plan->trust_at;
+    const float floor = plan->power == 1 ? 3.16e-6f : 1e-11f;
+    static const char zeros[128]; /* n >= 64: divides the size of every frame */
+    float sum[W], least[W];
+    vec lowest = V_SPLAT(INFINITY);
+    for (size_t m = 0; m < plan->n_mels; m++) {
+        const vec v = *(const vec *)(const void *)(mel + m * W);
+        lowest = V_MIN(lowest, V_FMA(v, V_SPLAT(trust[2 * m]), V_SPLAT(trust[2 * m + 1])));
+    }
+    if (plan->power == 1)
+        lowest = lowest * lowest;
+    memcpy(sum, &energy, sizeof sum);
+    memcpy(least, &lowest, sizeof least);
+    unsigned result = 0;
+    for (size_t l = 0; l < W; l++) {
+        int doubt = 0;
+        if (sum[l] == 0.0f) {
+            const size_t size = source->is_pcm16 ? sizeof(int16_t) : sizeof(float);
+            const char *row = source->row[l];
+            for (size_t i = 0; i < plan->n * size && !doubt; i += sizeof zeros)
+                doubt = memcmp(row + i, zeros, sizeof zeros) != 0;
+        } else if (!(sum[l] > 1e-22f && sum[l] < 1e34f)) {
+            doubt = 1;
+        } else if (!(least[l] >= sum[l])) {
+            float peak = 0.0f;
+            for (size_t m = 0; m < plan->n_mels; m++)
+                peak = mel[m * W + l] > peak ? mel[m * W + l] : peak;
+            for (size_t m = 0; m < plan->n_mels && !doubt; m++) {
+                const float v = mel[m * W + l];
+                float bound = v * trust[2 * m] + trust[2 * m + 1];
+                if (plan->power == 1)
+                    bound *= bound;
+                doubt = !(bound >= sum[l]) && !(v < floor * peak);
+            }
+        }
+        result |= (unsigned)(doubt != 0) << l;
+    }
+    return result;
+}
+#endif
+
+INLINE void finish(const tile_plan *plan, const REAL *mel, float *out, size_t out_stride)
+{
+    const vec amin = V_SPLAT((REAL)plan->amin), scale = V_SPLAT((REAL)plan->db_scale);
+    const vec floor = V_SPLAT((REAL)plan->db_floor);
+    for (size_t m = 0; m < plan->n_mels; m++, mel += W, out += out_stride) {
+        const vec v = *(const vec *)(const void *)mel;
+        V_OUT(out, plan->db ? choose(below(v, amin), floor, ln(v) * scale) : v);
+    }
+}
