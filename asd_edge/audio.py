@@ -66,6 +66,17 @@ def read(path: str | Path, sr: int, channel: Channel = "mean") -> NDArray[np.flo
         MissingFileError: no such file.
         AudioError: not a sound file, damaged, empty, silent, or without that channel.
     """
+    samples, rate = load(path)
+    return from_array(samples, rate, sr, channel, name=path)
+
+
+def load(path: str | Path) -> tuple[NDArray[np.float32], int]:
+    """Read a sound file as it is: samples [shape=(n, channels)] and their rate in Hz.
+
+    Raises:
+        MissingFileError: no such file.
+        AudioError: not a sound file, damaged or empty.
+    """
     import soundfile  # here, because scoring arrays does not need it
 
     path = Path(path)
@@ -88,7 +99,7 @@ def read(path: str | Path, sr: int, channel: Channel = "mean") -> NDArray[np.flo
     # The length that an MP3 header gives is an estimate.
     if len(samples) < frames and container != "MP3":
         raise AudioError(path, f"is truncated: {len(samples)} of {frames} samples could be read")
-    return from_array(samples, rate, sr, channel, name=path)
+    return samples, rate
 
 
 def from_array(
