@@ -50,7 +50,7 @@ def run(
     detector = Detector.from_bundle(contents, path=add or source or default_bundle.BUILT_IN)
     found = list(dict.fromkeys(audio.find(list(paths))))
     names = Counter(path.name for path in found)
-    clips: list[Clip] = []
+    clips: list[Clip | Suspect] = []
     failed = 0
     with click.progressbar(found, label="Listening", file=sys.stderr, hidden=_quiet(found)) as bar:
         for path in bar:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -60,8 +60,10 @@ _CLIPPED_SHARE = 1e-4
 _LEVEL_DB = 10.0
 # Below the noise of any microphone and converter: cable off, input muted.
 _SILENCE_DBFS = -85.0
-# Chance that a set in which every clip belongs has one that is called an outlier.
-_OUTLIER_RATE = 0.01
+# Chance that a set in which every clip belongs has one that is called an outlier, if the scores'
+# logarithms are normal. Their tails are longer: it was 1 in 10 sets of real recordings, and at
+# 0.01 more than 2.
+_OUTLIER_RATE = 0.001
 # Scores of a few clips can lie so close together that the next one stands out by nothing.
 _OUTLIER_TIMES = 1.25
 
@@ -129,12 +131,22 @@ def hear(
     *,
     name: str | None = None,
     channel: audio.Channel | None = None,
-) -> Iterator[Clip]:
+) -> Iterator[Clip | Suspect]:
     """Read a sound file and embed it.
 
     A recording of two windows or more is cut into pieces of one window each, which are
-    clips of their own; what is left at its end is not used. A piece without any sound
-    (one value throughout) is left out.
+    clips of their own; what is left at its end is not used.
+
+    Args:
+        detector: of the bundle whose model is used.
+        path: the file.
+        section: the clips'.
+        name: what the clips are called; by default the file's name.
+        channel: "mean" or the number of a channel; by default the bundle's.
+
+    Yields:
+        the clips. Of a piece without any sound (one value throughout), which cannot be
+        scored either, a suspect.
 
     Raises:
         MissingFileError, AudioError: see `audio.read`; or too short.
@@ -154,6 +166,7 @@ def hear(
         seconds = start / front_end.mel.sr
         title = piece_name(name, seconds) if count >= 2 else name
         if (piece == piece[0]).all():
+            yield Suspect(title, "silence", "is silent; left out")
             continue
         span = slice(round(seconds * rate), round((start + len(piece)) / front_end.mel.sr * rate))
         # A second is repeated to fill the window, so it is not a reference, even of itself.
@@ -172,7 +185,7 @@ def hear(
 
 def enroll(
     source: Bundle,
-    clips: Sequence[Clip],
+    heard: Iterable[Clip | Suspect],
     *,
     machine: str,
     add: bool = False,
@@ -185,7 +198,7 @@ def enroll(
     Args:
         source: bundle whose front end, model and rules are taken. A view that is whitened
             gets the whitening of these clips.
-        clips: embedded by `hear` with a detector of that bundle.
+        heard: what `hear` gave with a detector of that bundle.
         machine: what the bundle calls the machine.
         add: keep the clips of `source`, which must have been made by enrolment.
         false_alarm_rate: that the bundle decides at; by default 0.01, or with `add`
@@ -201,19 +214,20 @@ def enroll(
         false_alarm_rate = source.calibration.false_alarm_rate if add else DEFAULT_FALSE_ALARM_RATE
     check_rate(false_alarm_rate)
     old = enrolled_clips(source) if add else []
-    suspects, new = _doubles(old, clips)
+    silent = [clip for clip in heard if isinstance(clip, Suspect)]
+    doubles, new = _doubles(old, [clip for clip in heard if isinstance(clip, Clip)])
     known = {clip.name for clip in old}
     new = [dataclasses.replace(c, name=_free(c.name, known)) for c in new]
     rules = {name: ViewRule(v.config, weight=v.weight) for name, v in source.views.items()}
     _check_number([*old, *new])
     fit = partial(_fit, rules, false_alarm_rate=false_alarm_rate, advance=advance)
     scorer, calibration, unseen = fit([*old, *new])
-    suspects += _by_sound(source, old, new)
-    suspects += _outliers(scorer, unseen, {clip.name for clip in new})
-    left_out = {suspect.clip for suspect in suspects if suspect.kind == "double"}
-    named = {suspect.clip for suspect in suspects} - left_out
+    doubtful = _by_sound(source, old, new)
+    doubtful += _outliers(scorer, unseen, {clip.name for clip in new})
+    left_out = [suspect.clip for suspect in (*silent, *doubles)]
+    named = {suspect.clip for suspect in doubtful}
     if drop_suspects and named:
-        left_out |= named
+        left_out += sorted(named)
         new = [clip for clip in new if clip.name not in named]
         _check_number([*old, *new], f" besides the {len(named)} suspects")
         scorer, calibration, _ = fit([*old, *new])
@@ -232,7 +246,11 @@ def enroll(
         draft, golden=record(Detector.from_bundle(draft), samples, section)
     )
     return Enrollment(
-        bundle, len(every), sum(clip.seconds for clip in every), suspects, sorted(left_out)
+        bundle,
+        clips=len(every),
+        seconds=sum(clip.seconds for clip in every),
+        suspects=[*silent, *doubles, *doubtful],
+        left_out=left_out,
     )
 
 
