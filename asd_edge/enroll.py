@@ -156,7 +156,6 @@ def hear(
     name = path.name if name is None else name
     samples, rate = audio.load(path)
     heard = samples if channel == "mean" else samples[:, channel : channel + 1]
-    full: NDArray[np.bool_] = np.any(np.abs(heard) >= _FULL_SCALE, axis=1)
     y = audio.from_array(samples, rate, front_end.mel.sr, channel, path)
     length = front_end.n_samples
     count = len(y) // length
@@ -177,7 +176,7 @@ def hear(
             embeddings=detector.embed(piece, path),
             seconds=len(piece) / front_end.mel.sr,
             rate=rate,
-            clipped=float(full[span].mean()),
+            clipped=float(np.any(np.abs(heard[span]) >= _FULL_SCALE, axis=1).mean()),
             level_db=10 * float(np.log10(np.square(piece, dtype=np.float64).mean())),
             excerpt=np.clip(np.round(piece[:n] * 32768), -32768, 32767).astype(np.int16),
         )
@@ -255,7 +254,7 @@ def enroll(
 
 
 def enrolled_clips(bundle: Bundle) -> list[Clip]:
-    """Give the clips that a bundle was enrolled from.
+    """Give the clips that a bundle was enrolled from, each with the median level of all.
 
     Raises:
         EnrollmentError: it was not made by enrolment: its references are not all its clips.
@@ -278,10 +277,10 @@ def enrolled_clips(bundle: Bundle) -> list[Clip]:
                     view: v.references.embeddings[v.references.clips == name]
                     for view, v in bundle.views.items()
                 },
-                seconds=facts["clips"][name]["seconds"],
+                seconds=facts["seconds"] / facts["clips"],
                 rate=0,
                 clipped=0.0,
-                level_db=facts["clips"][name]["level_db"],
+                level_db=facts["median_level_db"],
                 excerpt=np.empty(0, np.int16),
             )
         )
@@ -458,14 +457,9 @@ def _provenance(source: Bundle, clips: Sequence[Clip], add: bool) -> dict[str, A
         "enrolled_on": platform.machine(),
         "versions": {name: version(name) for name in ("asd-edge", "numpy", "onnxruntime")},
         ENROLLED: {
+            "clips": len(clips),
             "seconds": round(sum(clip.seconds for clip in clips), 3),
-            "clips": {
-                clip.name: {
-                    "seconds": round(clip.seconds, 3),
-                    "level_db": round(clip.level_db, 2),
-                }
-                for clip in clips
-            },
+            "median_level_db": round(float(np.median([clip.level_db for clip in clips])), 2),
         },
     }
 
