@@ -35,7 +35,7 @@ def find(given: Path | None = None) -> Found:
         return Found(Path(named), VARIABLE)
     own = data_folder() / "default.asd"
     if own.exists():
-        return Found(own, "default")
+        return Found(own, "the default in your data folder")
     return Found(BUILT_IN, "built in")
 
 

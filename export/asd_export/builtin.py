@@ -8,16 +8,13 @@ synthetic machines. Same files each time on one machine, with one numpy and one 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import soundfile
+from numpy.typing import NDArray
 
 from asd_edge import default_bundle
 from asd_edge.bundle import Bundle, Golden
 from asd_edge.detector import Detector
 from asd_edge.enroll import FOLDS
-from asd_edge.files import atomic_path
 from asd_edge.frontend import FrontEnd
 from asd_edge.model import EmbeddingModel
 from asd_edge.reference_set import Normals, ViewRule, cross_fit
@@ -28,6 +25,7 @@ from asd_training.network import Network
 from asd_training.progress import bar
 from asd_training.selection import source_centres
 from asd_training.synth import MACHINES, SAMPLE_RATE
+from asd_training.synth.dataset import write_clip
 from asd_training.synth.scene import ClipSpec, render
 
 PRESET = "statistics"
@@ -44,13 +42,13 @@ def model() -> tuple[bytes, FrontEnd]:
     return to_onnx(Network(preset), preset.front_end), preset.front_end
 
 
-def train_clip(machine: str, index: int) -> np.ndarray:
+def train_clip(machine: str, index: int) -> NDArray[np.int16]:
     """Render one normal clip of a machine that the bundle knows: int16 [shape=(n,)]."""
     spec = ClipSpec(machine, 0, "source", "train", "normal", index)
     return render(spec, SECONDS, SEED)
 
 
-def example(label: str) -> np.ndarray:
+def example(label: str) -> NDArray[np.int16]:
     """Render an example, "normal" or "anomaly": int16 [shape=(n,)]."""
     machine, index = EXAMPLE
     return render(ClipSpec(machine, 0, "source", "test", label, index), SECONDS, SEED)
@@ -111,8 +109,7 @@ def main() -> None:
     bundle().write(default_bundle.BUILT_IN)
     folder = default_bundle.BUILT_IN.parents[2] / "examples"
     for name, label in (("normal.flac", "normal"), ("faulty.flac", "anomaly")):
-        with atomic_path(Path(folder, name)) as temporary:
-            soundfile.write(temporary, example(label), SAMPLE_RATE, subtype="PCM_16")
+        write_clip(folder / name, example(label))
 
 
 if __name__ == "__main__":
