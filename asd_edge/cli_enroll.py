@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asd_edge.errors import AsdError
+from asd_edge.naming import section_of
 
 if TYPE_CHECKING:
     from asd_edge.audio import Channel
@@ -46,9 +47,10 @@ def run(
     contents = bundle.read(add or source or default_bundle.BUILT_IN)
     if add is not None:
         enroll.enrolled_clips(contents)  # refuses other bundles before any work
-        section = section or _only_section(contents, add)
     detector = Detector.from_bundle(contents, path=add or source or default_bundle.BUILT_IN)
     found = list(dict.fromkeys(audio.find(list(paths))))
+    sections = [section] * len(found) if section else _sections(found, contents if add else None)
+    section_by_path = dict(zip(found, sections, strict=True))
     names = Counter(path.name for path in found)
     clips: list[Clip | Suspect] = []
     failed = 0
@@ -58,21 +60,26 @@ def run(
                 clips += enroll.hear(
                     detector,
                     path,
-                    section or enroll.section_for(path),
+                    section_by_path[path],
                     name=path.name if names[path.name] == 1 else str(path),
                     channel=channel,
                 )
             except AsdError as error:
                 failed += 1
                 click.echo(f"Error: {error}", err=True)
-    done = enroll.enroll(
-        contents,
-        clips,
-        machine=machine or (contents.machine if add else output.stem),
-        add=add is not None,
-        false_alarm_rate=false_alarm_rate,
-        drop_suspects=drop_suspects,
-    )
+    folds = enroll.FOLDS * (2 if drop_suspects else 1)
+    with click.progressbar(
+        length=folds, label="Calibrating", file=sys.stderr, hidden=_quiet(found)
+    ) as bar:
+        done = enroll.enroll(
+            contents,
+            clips,
+            machine=machine or (contents.machine if add else output.stem),
+            add=add is not None,
+            false_alarm_rate=false_alarm_rate,
+            drop_suspects=drop_suspects,
+            advance=lambda: bar.update(1),
+        )
     done.bundle.write(output)
     for line in _warnings(done):
         click.echo(line, err=True)
@@ -84,13 +91,20 @@ def run(
 
 
 def _quiet(found: list[Path]) -> bool:
-    return len(found) < 2 or not sys.stderr.isatty()
+    """Whether progress is not worth showing, or nobody is there to see it."""
+    return not found or not sys.stderr.isatty()
 
 
-def _only_section(contents: Bundle, path: Path) -> str | None:
-    """A clip of no named section belongs to the only one that the bundle has."""
-    sections = sorted(contents.calibration.scores)
-    return sections[0] if len(sections) == 1 else None
+def _sections(found: list[Path], contents: Bundle | None) -> list[str]:
+    """Section of each file: what its name says; else the only one of the bundle added to, or 00."""
+    known = sorted(contents.calibration.scores) if contents else ["00"]
+    named = [section_of(path) for path in found]
+    if None in named and len(known) > 1:
+        raise click.UsageError(
+            f"the bundle has the sections {', '.join(known)}; name one of them, or a new one, "
+            "with --section."
+        )
+    return [section or known[0] for section in named]
 
 
 def _warnings(done: Enrollment) -> Iterable[str]:

@@ -173,6 +173,9 @@ def test_sections(normal: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     invoke(main, "enroll", *fast, "--add", out, "--section", "fast")
     row = rows(invoke(main, "score", new, "--bundle", out, "--json").stdout)[0]
     assert (row["section"], row["anomalous"]) == ("fast", False)
+    # Which of the two is not guessed.
+    result = invoke(main, "enroll", new, "--add", out, status=2)
+    assert "fast, slow" in result.stderr
     # DCASE names tell the section themselves.
     named = tmp_path / "named"
     for i, path in enumerate(fast):
@@ -180,6 +183,10 @@ def test_sections(normal: Path, tiny_bundle: Path, tmp_path: Path) -> None:
         shutil.copy(path, named / f"section_0{i % 2}_source_train_normal_{i:04d}.wav")
     invoke(main, "enroll", named, "-o", tmp_path / "two.asd", "--from", tiny_bundle)
     assert sorted(bundle.read(tmp_path / "two.asd").calibration.scores) == ["00", "01"]
+    one = tmp_path / "one.asd"
+    invoke(main, "enroll", normal, "-o", one, "--from", tiny_bundle, "--section", "slow")
+    invoke(main, "enroll", named, "--add", one)
+    assert sorted(bundle.read(one).calibration.scores) == ["00", "01", "slow"]
 
 
 def test_clips_that_do_not_belong_are_named(
