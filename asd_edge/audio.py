@@ -81,12 +81,20 @@ def read_pcm(path: str | Path, sr: int, channel: Channel = "mean") -> Samples:
     return prepare(*decode(path, sr), sr, channel, path)
 
 
-def decode(path: str | Path, sr: int) -> tuple[Samples, int]:
+def decode(path: str | Path, sr: int | None = None) -> tuple[Samples, int]:
     """Give what is in a sound file and its rate; the first half of `read_pcm`.
+
+    Args:
+        path: the file.
+        sr: rate in Hz at which mono 16-bit PCM is left as it is; None for never.
 
     Returns:
         samples [shape=(n, channels)], int16 if they are mono 16-bit PCM at `sr`, else float32.
         rate in Hz.
+
+    Raises:
+        MissingFileError: no such file.
+        AudioError: not a sound file, damaged or empty.
     """
     import soundfile  # here, because scoring arrays does not need it
 

@@ -103,7 +103,11 @@ class Bundle:
         parts: dict[str, Any] = {
             "front_end": self.front_end.to_dict(),
             "scoring": {
-                name: {**dataclasses.asdict(view.config), "weights": dict(view.weights)}
+                name: {
+                    **dataclasses.asdict(view.config),
+                    "weights": dict(view.weights),
+                    "weight": view.weight,
+                }
                 for name, view in self.views.items()
             },
             "calibration": self.calibration.to_dict(),
@@ -215,11 +219,11 @@ def _views(scoring: dict[str, Any], arrays: dict[str, Any]) -> dict[str, View]:
     views = {}
     for name, values in scoring.items():
         rule = dict(values)
-        weights = rule.pop("weights")
+        weights, weight = rule.pop("weights"), rule.pop("weight")
         prefix = f"{name}/"
         own = {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
         own["whitening"] = _unpacked(own["whitening"])
-        views[name] = View(ScoringConfig(**rule), References(**own), weights)
+        views[name] = View(ScoringConfig(**rule), References(**own), weights, weight)
     return views
 
 

@@ -52,24 +52,25 @@ _threads = click.option(
     help="Threads that the network may use.",
 )
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
+_WHICH = (
+    "The bundle, a folder NAME.asd. Default: what the environment variable ASD_EDGE_BUNDLE names, "
+    "default.asd in the user's data folder (~/.local/share/asd-edge), or the built-in one."
+)
+_bundle_argument = click.argument("bundle", required=False, type=click.Path(path_type=Path))
 
 
 @click.group(cls=AsdGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="asd-edge")
 def main() -> None:
-    """Score machine sounds with a bundle that asd-export made."""
+    """Score machine sounds with a bundle: of asd-export, of enroll, or the built-in one."""
 
 
 @main.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--bundle",
-    required=True,
-    envvar="ASD_EDGE_BUNDLE",
-    show_envvar=True,
     type=click.Path(path_type=Path),
-    help="The bundle, a folder NAME.asd.",
+    help=_WHICH,
 )
 @click.option(
     "--section",
@@ -91,7 +92,7 @@ def main() -> None:
 @_threads
 def score(
     clips: tuple[Path, ...],
-    bundle: Path,
+    bundle: Path | None,
     section: str | None,
     channel: Channel | None,
     false_alarm_rate: float | None,
@@ -111,8 +112,10 @@ def score(
         from asd_edge import audio
         from asd_edge.detector import Detector
 
-        detector = Detector.load(
-            bundle,
+        bundle, contents = _open(bundle)
+        detector = Detector.from_bundle(
+            contents,
+            path=bundle,
             provider=provider,
             threads=threads,
             false_alarm_rate=false_alarm_rate,
@@ -122,6 +125,8 @@ def score(
         known = ", ".join(detector.scorer.sections)
         raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")
     _say_provider(detector, provider)
+    if false_alarm_rate is not None:
+        _say_what_can_be_promised(detector, false_alarm_rate)
     paths = audio.find(list(clips))
     show = _print_json if as_json else _Table(paths)
     failed = 0
@@ -150,6 +155,29 @@ def _say_provider(detector: Detector, asked: str) -> None:
     """Say on stderr what "auto" has taken; every other provider is the one that was asked for."""
     if asked == "auto":
         click.echo(f"Provider: {_network(detector).provider}", err=True)
+
+
+def _open(given: Path | None) -> tuple[Path, Bundle]:
+    """Read the bundle that is meant, and say which one that is where none was named."""
+    from asd_edge import default_bundle
+    from asd_edge.bundle import read
+
+    found = default_bundle.find(given)
+    contents = read(found.path)
+    if found.origin:
+        click.echo(default_bundle.describe(found, contents), err=True)
+    return found.path, contents
+
+
+def _say_what_can_be_promised(detector: Detector, rate: float) -> None:
+    thresholds = [detector.threshold(section) for section in detector.scorer.sections]
+    n = min(threshold.n for threshold in thresholds)
+    if any(threshold.rule == "gamma" for threshold in thresholds):
+        click.echo(
+            f"Warning: {n} normal clips can promise no false-alarm rate below 1 in {n + 1}; "
+            f"the threshold for {rate:g} is extrapolated (gamma)",
+            err=True,
+        )
 
 
 def _progress(paths: list[Path]) -> Any:
@@ -191,12 +219,11 @@ class _Table:
 @_bundle_argument
 @_as_json
 @_provider
-def info(bundle: Path, as_json: bool, provider: str) -> None:
+def info(bundle: Path | None, as_json: bool, provider: str) -> None:
     """Say what a BUNDLE holds, and where its network would run."""
-    from asd_edge.bundle import read
     from asd_edge.detector import Detector
 
-    contents = read(bundle)
+    bundle, contents = _open(bundle)
     detector = Detector.from_bundle(contents, path=bundle, provider=provider)
     description = _describe(contents, detector)
     if as_json:
@@ -227,6 +254,7 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
             "threshold": threshold.value,
             "rule": threshold.rule,
             "held_out_clips": threshold.n,
+            "promised_rate": threshold.promised,
         }
     return {
         "machine": contents.machine,
@@ -261,18 +289,17 @@ def _plain(value: Any) -> str:
 @_as_json
 @_provider
 @_threads
-def verify(bundle: Path, as_json: bool, provider: str, threads: int) -> None:
+def verify(bundle: Path | None, as_json: bool, provider: str, threads: int) -> None:
     """Check a BUNDLE on this device.
 
     Checks every file's digest, then replays the clip that the export stored and
     compares mel, embedding and score. Exit status 1 if one differs.
     """
-    from asd_edge.bundle import read
     from asd_edge.detector import Detector
     from asd_edge.verify import TOLERANCE
     from asd_edge.verify import verify as replay
 
-    contents = read(bundle)
+    bundle, contents = _open(bundle)
     detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
     _say_provider(detector, provider)
     checks = replay(detector, contents.golden)
@@ -307,7 +334,7 @@ def verify(bundle: Path, as_json: bool, provider: str, threads: int) -> None:
 @_provider
 @_threads
 def bench(
-    bundle: Path, clip: Path | None, as_json: bool, repeat: int, provider: str, threads: int
+    bundle: Path | None, clip: Path | None, as_json: bool, repeat: int, provider: str, threads: int
 ) -> None:
     """Measure what scoring a CLIP with a BUNDLE costs on this device.
 
@@ -316,10 +343,9 @@ def bench(
     """
     from asd_edge import bench as stopwatch
     from asd_edge import device_info
-    from asd_edge.bundle import read
     from asd_edge.detector import Detector
 
-    contents = read(bundle)
+    bundle, contents = _open(bundle)
     detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
     _say_provider(detector, provider)
     golden = stopwatch.golden_clip(contents.golden, contents.front_end.mel.sr)
@@ -353,3 +379,51 @@ def bench(
     if rest["throttling"]:
         reasons = ", ".join(rest["throttling"])
         click.echo(f"Warning: the processor was slowed ({reasons}); cool it and repeat", err=True)
+
+
+@main.command()
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The bundle to write, a folder NAME.asd; one that is there is replaced.",
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Bundle whose model is used. Default: the built-in one, which needs no training.",
+)
+@click.option(
+    "--add",
+    type=click.Path(path_type=Path),
+    help="Add the clips to this bundle of enroll; with -o, in a copy.",
+)
+@click.option(
+    "--section",
+    help="Section of the clips: one machine, or one way it runs. "
+    "Default: what DCASE file names say, else 00.",
+)
+@click.option("--machine", help="What the bundle calls the machine. Default: its file name.")
+@click.option(
+    "--false-alarm-rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of normal clips that the bundle may call anomalous. Default: 0.01.",
+)
+@click.option("--drop-suspects", is_flag=True, help="Leave out the clips that are warned of.")
+@click.option(
+    "--channel",
+    type=_ChannelType(),
+    help="Mean of all channels, or the number of one, from 0. Default: the model's.",
+)
+def enroll(clips: tuple[Path, ...], **options: Any) -> None:
+    """Teach the normal sound of a machine: make a bundle of normal CLIPS on this device.
+
+    CLIPS are sound files and folders of them. Longer recordings are cut into clips; ten
+    minutes are a good start. Clips that seem not to belong are named on stderr.
+    """
+    with quick_start():
+        from asd_edge.cli_enroll import run
+
+    run(clips, **options)

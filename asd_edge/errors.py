@@ -43,6 +43,13 @@ class BundleError(AsdError, ValueError):
         super().__init__(f"{path}: {part} {reason}")
 
 
+class EnrollmentError(AsdError, ValueError):
+    """Clips that no bundle can be made of, or a bundle that they cannot be added to."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
 class ProviderError(AsdError, ValueError):
     """An execution provider that this onnxruntime build does not have, or that fails.
 

@@ -93,3 +93,18 @@ def section_of(path: str | Path) -> str | None:
         if section := section_of_folder(folder.name):
             return section
     return None
+
+
+_PIECE = re.compile(r"(?P<recording>.*)@(?P<seconds>\d+(?:\.\d+)?)s")
+
+
+def piece_name(recording: str, seconds: float) -> str:
+    """Name the piece of a long recording that begins at `seconds`: "rec.wav@120s"."""
+    return f"{recording}@{seconds:.10g}s"
+
+
+def piece_of(clip: str) -> tuple[str, float]:
+    """Give the recording that a clip is a piece of, and where it begins in seconds."""
+    if match := _PIECE.fullmatch(clip):
+        return match["recording"], float(match["seconds"])
+    return clip, 0.0

@@ -19,6 +19,7 @@ from asd_edge.calibration import (
     Calibration,
 )
 from asd_edge.errors import ParameterError
+from asd_edge.naming import piece_of
 from asd_edge.scoring import References, Scorer, ScoringConfig, View, distances
 from asd_edge.whitening import whitening
 
@@ -85,7 +86,7 @@ def build(rules: Mapping[str, ViewRule], normals: Normals) -> Scorer:
     for name, rule in rules.items():
         references = _references(rule, normals.views[name], normals)
         weights = dict.fromkeys(sections, 1.0) if len(rules) > 1 else {}
-        views[name] = View(rule.scoring, references, weights)
+        views[name] = View(rule.scoring, references, weights, rule.weight)
     return Scorer(views)
 
 
@@ -194,16 +195,21 @@ def finish(
     if len(scorer.views) > 1:
         scorer = scorer.with_weights(_weights(rules, scorer.sections, unseen))
     scores: dict[str, list[float]] = {}
-    for i, section in enumerate(unseen.sections.tolist()):
-        score = sum(
-            view.weights.get(section, 1.0) * unseen.views[name][i]
-            for name, view in scorer.views.items()
-        )
+    for section, score in zip(unseen.sections.tolist(), unseen_scores(scorer, unseen), strict=True):
         scores.setdefault(section, []).append(float(score))
     calibration = Calibration(
         {section: tuple(values) for section, values in scores.items()}, false_alarm_rate
     )
     return scorer, calibration
+
+
+def unseen_scores(scorer: Scorer, unseen: UnseenDistances) -> NDArray[np.float64]:
+    """Sum the views' distances by a scorer's weights: the score of each clip [shape=(n,)]."""
+    total = np.zeros(len(unseen.clips))
+    for name, view in scorer.views.items():
+        weights = [view.weights.get(section, 1.0) for section in unseen.sections.tolist()]
+        total += np.array(weights) * unseen.views[name]
+    return total
 
 
 def _weights(
@@ -232,15 +238,27 @@ def folds(normals: Normals, count: int, seed: int = 0) -> NDArray[np.intp]:
     """Number of the fold, from 0, that leaves each row out [shape=(n,)]; -1: none does.
 
     Clips stay whole, and each section and domain is spread evenly. The only clip of
-    its section and domain is never left out.
+    its section and domain is never left out. The pieces of one recording are left out
+    in blocks of neighbours: a clip that is alike because it was recorded ten seconds
+    later must not be what a score is measured from.
     """
     fold = np.full(len(normals.clips), -1)
     rng = np.random.default_rng(seed)
     for group in np.unique(normals.groups):
-        clips = rng.permutation(np.unique(normals.clips[normals.groups == group]))
-        if len(clips) > 1:
-            for i, clip in enumerate(clips):
-                fold[normals.clips == clip] = i % count
+        recordings: dict[str, list[tuple[float, str]]] = {}
+        clips = np.unique(normals.clips[normals.groups == group]).tolist()
+        for clip in clips:
+            recording, start = piece_of(clip)
+            recordings.setdefault(recording, []).append((start, clip))
+        if len(clips) == 1:
+            continue
+        first = 0
+        for recording in rng.permutation(np.array(list(recordings))).tolist():
+            pieces = sorted(recordings[recording])
+            blocks = min(count, len(pieces))
+            for i, (_, clip) in enumerate(pieces):
+                fold[normals.clips == clip] = (first + i * blocks // len(pieces)) % count
+            first += blocks
     return fold
 
 
@@ -254,14 +272,28 @@ def cross_fit(
 ) -> tuple[Scorer, Calibration]:
     """Make a scorer of all clips, calibrated by scoring each against the others' references.
 
-    For views whose model has not learned from the clips. The references of a fold
-    are of fewer clips than the final ones, so thresholds are a little high, not low.
+    For views whose model has not learned from the clips. See `cross_measure`, `finish`.
+    """
+    unseen = cross_measure(rules, normals, count=count, advance=advance)
+    return finish(rules, build(rules, normals), unseen, false_alarm_rate)
+
+
+def cross_measure(
+    rules: Mapping[str, ViewRule],
+    normals: Normals,
+    *,
+    count: int = 5,
+    advance: Callable[[], None] = lambda: None,
+) -> UnseenDistances:
+    """Measure each clip against references of the others, a fold at a time.
+
+    The references of a fold are of fewer clips than the final ones, so thresholds are a
+    little high, not low.
 
     Args:
         rules: of the views.
         normals: all clips.
         count: folds, at least 2.
-        false_alarm_rate: that the calibration decides at unless told otherwise.
         advance: called after each fold.
 
     Raises:
@@ -275,9 +307,8 @@ def cross_fit(
         advance()
     if not parts:
         raise ParameterError("normal clips", len(np.unique(normals.clips)), "at least 2")
-    unseen = UnseenDistances(
+    return UnseenDistances(
         {view: np.concatenate([part.views[view] for part in parts]) for view in rules},
         np.concatenate([part.sections for part in parts]),
         np.concatenate([part.clips for part in parts]),
     )
-    return finish(rules, build(rules, normals), unseen, false_alarm_rate)

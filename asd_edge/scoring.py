@@ -100,11 +100,14 @@ class View:
         references: of normal clips.
         weights: section -> factor of this view's distance in the score; empty, for
             a model of one view, means 1: the score is the distance itself.
+        weight: of the view beside the others in units of its deviation, which `weights`
+            were made by and those of more clips or another machine will be.
     """
 
     config: ScoringConfig
     references: References
     weights: Mapping[str, float] = field(default_factory=dict)
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         if (self.config.metric == "whitened") != (self.references.whitening.size > 0):
@@ -114,6 +117,8 @@ class View:
         sections = set(self.references.sections.tolist())
         if self.weights and set(self.weights) != sections:
             raise ParameterError("weights", sorted(self.weights), f"sections {sorted(sections)}")
+        if not self.weight > 0:
+            raise ParameterError("weight", self.weight, "a value above 0")
 
 
 def distances(

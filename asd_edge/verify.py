@@ -1,4 +1,4 @@
-"""Replay a bundle's golden clip on this device."""
+"""A bundle's golden clip: record what one device makes of it, replay it on another."""
 
 from __future__ import annotations
 
@@ -35,6 +35,26 @@ def relative_error(value: NDArray[Any] | float, expected: NDArray[Any] | float) 
     if a.shape != b.shape:
         return float("inf")
     return float(np.abs(a - b).max() / max(np.abs(b).max(), np.finfo(np.float32).tiny))
+
+
+def record(detector: Detector, samples: NDArray[np.int16], section: str) -> Golden:
+    """Make the golden clip of a bundle: a window, and what this device makes of it.
+
+    Args:
+        detector: of the bundle.
+        samples: at the front end's rate [shape=(n,)], up to one window. Not of a reference:
+            its distance to itself is rounding, which no other device repeats.
+        section: the clip's.
+    """
+    mel = detector.front_end.features(samples.astype(np.float32) / np.float32(32768))
+    embeddings = detector.model.embed(mel[np.newaxis])
+    return Golden(
+        samples=samples,
+        mel=mel,
+        embeddings={name: x[0] for name, x in embeddings.items()},
+        score=detector.scorer.score(embeddings, section).score,
+        section=section,
+    )
 
 
 def verify(detector: Detector, golden: Golden) -> list[Check]:

@@ -127,7 +127,6 @@ def test_bad_clips_are_named_and_the_rest_scored(
     ("arguments", "status", "message"),
     [
         (["score"], 2, "Missing argument"),
-        (["score", "clip.wav"], 2, "--bundle"),
         (["score", "clip.wav", "--bundle", "none.asd"], 1, "none.asd: no such bundle"),
         (["score", "clip.wav", "--bundle", "B", "--provider", "abacus"], 1, "it has: "),
         (["score", "clip.wav", "--bundle", "B", "--threads", "0"], 2, "--threads"),

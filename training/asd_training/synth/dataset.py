@@ -14,7 +14,9 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from asd_edge.errors import ParameterError
 from asd_edge.files import atomic_path
@@ -167,7 +169,11 @@ def _write_clip(out: Path, seconds: float, seed: int, spec: ClipSpec) -> None:
     path = out / clip_path(spec, seed)
     if path.exists():
         return
-    samples = render(spec, seconds, seed)
+    write_clip(path, render(spec, seconds, seed))
+
+
+def write_clip(path: Path, samples: NDArray[np.int16]) -> None:
+    """Write samples [shape=(n,)] as PCM16, in the format of the suffix (.wav, .flac)."""
     with atomic_path(path) as temporary:
         soundfile.write(temporary, samples, SAMPLE_RATE, subtype="PCM_16")
 
