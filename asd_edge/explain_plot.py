@@ -7,6 +7,7 @@ by colour-blind readers.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,12 @@ def draw(why: Explanation, path: str | Path) -> None:
     figure = _figure(10, 9.2 if both else 6.8)
     grid = figure.add_gridspec(3 if both else 2, 2, width_ratios=(3.4, 1))
     name = Path(why.decision.clip).name
+    # A number and its unit stay on one line.
+    sentence = re.sub(r"(?<=\d) (?=k?Hz|dB|s\b)", "\N{NO-BREAK SPACE}", why.sentence)
     figure.suptitle(
-        f"{name}\n" + "\n".join(textwrap.wrap(why.sentence, 112)), fontsize=11, color=_INK
+        f"{name}\n" + "\n".join(textwrap.wrap(sentence, 125, break_on_hyphens=False)),
+        fontsize=10.5,
+        color=_INK,
     )
 
     clip = figure.add_subplot(grid[0, 0])
@@ -147,7 +152,7 @@ def _draw_bands(ax: Axes, why: Explanation) -> None:
             1.0,
             left=left,
             hatch=hatch,
-            label=f"{name}, {why.views[name]:.2g} in all",
+            label=f"{name}, {why.views[name]:.3g} in all",
             facecolor=(colour, 0.85),
             edgecolor="white",
             linewidth=0.0,
@@ -157,7 +162,7 @@ def _draw_bands(ax: Axes, why: Explanation) -> None:
     ax.set_title("what each band gives", fontsize=10, color=_INK)
     ax.set_xlabel(f"part of the score, {why.score:.3g}")
     ax.set_xlim(0, 1.05 * max(float(left.max()), 1e-12))
-    ax.legend(fontsize=8, frameon=False, loc="upper right", handlelength=1)
+    ax.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="upper right", handlelength=1)
     ax.tick_params(labelleft=False)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -195,7 +200,7 @@ def _draw_spectra(ax: Axes, why: Explanation, values: NDArray[Any]) -> None:
     _mark(ax, why)
     ax.set_title("mean over time", fontsize=10, color=_INK)
     ax.set_xlabel("level in dB")
-    ax.legend(fontsize=8, frameon=False, loc="best")
+    ax.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="best")
     ax.tick_params(labelleft=False)
     ax.spines[["top", "right"]].set_visible(False)
 

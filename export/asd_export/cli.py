@@ -100,11 +100,14 @@ def main(
         err=True,
     )
     if kind is not None:
-        figures = ", ".join(
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in bundle.provenance["precision_figures"].items()
+        figures = bundle.provenance["precision"]
+        click.echo(
+            ", ".join(
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in figures.items()
+            ),
+            err=True,
         )
-        click.echo(f"{kind}: {figures}", err=True)
     calibration = bundle.calibration
     thresholds = {section: calibration.threshold(section) for section in sections}
     click.echo(

@@ -86,7 +86,7 @@ def export(
     )
     reference = Detector(front_end, model, scorer, calibration)
     agreement = parity.check(contents, reference, _spaced(clips, PARITY_CLIPS), folder)
-    contents.provenance["precision"] = "float32"
+    contents.provenance["precision"] = {"kind": "float32"}
     if lower is not None:
         root = data or Path(config.data)
         contents, agreement = _lowered(
@@ -150,7 +150,7 @@ def _lowered(
         calibration=calibration,
         golden=_golden(golden, scorer, after, config),
         model=model,
-        provenance={**contents.provenance, "precision": lower.kind, "precision_figures": figures},
+        provenance={**contents.provenance, "precision": {"kind": lower.kind, **figures}},
     )
     return made, parity.check(made, lowered, chosen, folder, lower.provider)
 

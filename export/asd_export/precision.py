@@ -151,7 +151,7 @@ def to_int8(model: bytes, windows: Iterable[Mels]) -> bytes:
             quantised,
             Reader(),
             op_types_to_quantize=_QUANTISED,
-            nodes_to_exclude=sorted(statistics),
+            nodes_to_exclude=sorted(statistics | {_first_convolution(proto.graph).name}),
             per_channel=True,
             # Pairs of 8-bit products saturate on x86 without VNNI, those with 7-bit weights
             # cannot: every device is to give what this one measured.
@@ -172,8 +172,9 @@ def to_fp16(model: bytes) -> bytes:
     proto = onnx.load_from_string(model)
     graph = proto.graph
     statistics = _ancestors(graph, _STATISTICS) - _ancestors(graph, _LEARNED)
-    first = next(node for node in graph.node if node.op_type == "Conv")
-    before = _ancestors(graph, first.input[0])  # dB from -100 are coarse in fp16
+    before = _ancestors(
+        graph, _first_convolution(graph).input[0]
+    )  # dB from -100 are coarse in fp16
     with _quiet():
         half = convert_float_to_float16(
             proto, keep_io_types=True, node_block_list=sorted(statistics | before)
@@ -191,6 +192,10 @@ def _undo_detours(graph: Any) -> None:
         before = casts.get(node.input[0])
         if node.attribute[0].i == onnx.TensorProto.FLOAT and before is not None:
             node.input[0] = before.input[0]
+
+
+def _first_convolution(graph: Any) -> Any:
+    return next(node for node in graph.node if node.op_type == "Conv")
 
 
 def _ancestors(graph: Any, output: str) -> set[str]:
