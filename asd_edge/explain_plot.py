@@ -162,7 +162,7 @@ def _draw_bands(ax: Axes, why: Explanation) -> None:
     ax.set_title("what each band gives", fontsize=10, color=_INK)
     ax.set_xlabel(f"part of the score, {why.score:.3g}")
     ax.set_xlim(0, 1.05 * max(float(left.max()), 1e-12))
-    ax.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="upper right", handlelength=1)
+    _legend(ax)
     ax.tick_params(labelleft=False)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -200,9 +200,21 @@ def _draw_spectra(ax: Axes, why: Explanation, values: NDArray[Any]) -> None:
     _mark(ax, why)
     ax.set_title("mean over time", fontsize=10, color=_INK)
     ax.set_xlabel("level in dB")
-    ax.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="best")
+    _legend(ax)
     ax.tick_params(labelleft=False)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(ax: Axes) -> None:
+    # Below: what stands out may be anywhere inside.
+    ax.legend(
+        fontsize=8,
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        borderaxespad=0,
+        handlelength=1.5,
+    )
 
 
 def _mark(ax: Axes, why: Explanation) -> None:

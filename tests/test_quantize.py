@@ -18,7 +18,8 @@ from asd_edge.detector import Detector
 from asd_edge.model import METADATA_KEY, EmbeddingModel
 from asd_export.cli import main as export
 from asd_export.errors import PrecisionError
-from asd_export.precision import Accuracy, Lower, Timing, check, to_fp16, to_int8
+from asd_export.precision import Accuracy, Lower, Timing, accuracy, check, to_fp16, to_int8
+from asd_training.clips import find_clips
 
 ANYTHING = ("--max-auc-drop", 1, "--min-speedup", 0, "--min-rank-correlation", -1)
 
@@ -84,15 +85,33 @@ def test_without_labels_ranks_decide(tiny_run: Path, tiny_data: Path, tmp_path: 
     data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
     shutil.rmtree(data / "hummer" / "test")
     path = tmp_path / "b.asd"
-    common = (tiny_run, "-o", path, "--data", data, "--int8", "--min-speedup", 0)
-    result = invoke(export, *common, "--min-rank-correlation", 1, status=1)
-    assert "rank correlation of scores 0.9" in result.stderr
-    assert "on 18 clips" in result.stderr
+    common = (tiny_run, "-o", path, "--data", data, "--int8", "--min-rank-correlation", 0.8)
+    result = invoke(export, *common, "--min-speedup", 1e6, status=1)
+    assert "int8 does not pay here: rank correlation of scores " in result.stderr
+    assert "on 18 clips (at least 0.8)" in result.stderr
     assert not path.exists()
-    invoke(export, *common, "--min-rank-correlation", 0.8)
+    invoke(export, *common, "--min-speedup", 0)
     figures = bundle.read(path).provenance["precision"]
-    assert 0.8 <= figures["rank_correlation"] < 1
+    assert 0.8 <= figures["rank_correlation"] <= 1
     assert "auc" not in figures
+
+
+def test_ranks_tell_another_network(
+    tiny_bundle: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = [c for c in find_clips(tiny_data) if c.split == "test" and c.label == "normal"]
+    same, other = Detector.load(tiny_bundle), Detector.load(tiny_bundle)
+    assert accuracy(same, other, [], held_out).rank_correlation == pytest.approx(1)
+    rng, embed = np.random.default_rng(0), other.model.embed
+
+    def noisy(mel: np.ndarray) -> dict[str, np.ndarray]:
+        return {k: x + rng.normal(0, 9, x.shape).astype(np.float32) for k, x in embed(mel).items()}
+
+    monkeypatch.setattr(other.model, "embed", noisy)
+    measured = accuracy(same, other, [], held_out)
+    assert measured.clips == 24
+    assert measured.rank_correlation is not None
+    assert measured.rank_correlation < 0.7
 
 
 def test_what_int8_covers(tiny_bundle: Path) -> None:
@@ -143,14 +162,14 @@ def test_limits() -> None:
     assert check(lower, Accuracy(4, 0.8, 0.795), fast, run)["speedup"] == 2
     check(lower, Accuracy(4, 0.8, 0.9), fast, run)
     check(lower, Accuracy(4, rank_correlation=0.9), fast, run)
-    for accuracy, timing in (
+    for figures, timing in (
         (Accuracy(4, 0.8, 0.78), fast),
         (Accuracy(4, rank_correlation=0.89), fast),
         (Accuracy(4, rank_correlation=float("nan")), fast),
         (Accuracy(4, 0.8, 0.8), Timing(1.4, 1.0, "cpu")),
     ):
         with pytest.raises(PrecisionError, match="nothing was exported"):
-            check(lower, accuracy, timing, run)
+            check(lower, figures, timing, run)
 
 
 def test_wrong_use(tiny_run: Path, tiny_preset: Path, tiny_data: Path, tmp_path: Path) -> None:
