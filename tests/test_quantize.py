@@ -104,14 +104,14 @@ def test_ranks_tell_another_network(
     assert accuracy(same, other, [], held_out).rank_correlation == pytest.approx(1)
     rng, embed = np.random.default_rng(0), other.model.embed
 
-    def noisy(mel: np.ndarray) -> dict[str, np.ndarray]:
-        return {k: x + rng.normal(0, 9, x.shape).astype(np.float32) for k, x in embed(mel).items()}
+    def noise(mel: np.ndarray) -> dict[str, np.ndarray]:
+        return {k: rng.normal(0, 9, x.shape).astype(np.float32) for k, x in embed(mel).items()}
 
-    monkeypatch.setattr(other.model, "embed", noisy)
+    monkeypatch.setattr(other.model, "embed", noise)
     measured = accuracy(same, other, [], held_out)
     assert measured.clips == 24
     assert measured.rank_correlation is not None
-    assert measured.rank_correlation < 0.7
+    assert abs(measured.rank_correlation) < 0.7
 
 
 def test_what_int8_covers(tiny_bundle: Path) -> None:

@@ -1,10 +1,11 @@
 """Networks of lower precision: int8 and fp16, kept only where measurement says that they pay.
 
 int8 is onnxruntime's static quantisation in the QDQ format, a scale for each output
-channel, ranges from training clips. Only convolutions and the linear layer are
-quantised: the statistics over time are cheap and need their precision, and
+channel, ranges from training clips. Only convolutions, but the first, and the linear
+layer are quantised: the statistics over time are cheap and need their precision, and
 onnxruntime's int8 pooling is slower than its float one. fp16 is the conversion that
-onnxruntime brings itself, again with the statistics left in float32.
+onnxruntime brings itself (what onnxconverter-common has, maintained further), again
+with the statistics left in float32.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from asd_training.clips import Clip
 from asd_training.evaluation import score_clips
 from asd_training.metrics import auc, groups
 
-KINDS = ("int8", "fp16")
 CALIBRATION_CLIPS = 128
 _LEARNED, _STATISTICS = VIEWS
-# A quantised Relu vanishes into the range of the convolution before it.
+# None of them makes statistics. A quantised Relu vanishes into the range of the convolution
+# before it.
 _QUANTISED = ["Conv", "Relu", "Gemm"]
 _SHIFT_BANDS = 2
 _ROUNDS, _FEWEST_ROUNDS, _SECONDS = 100, 9, 30.0
@@ -143,7 +144,6 @@ def to_int8(model: bytes, windows: Iterable[Mels]) -> bytes:
 
     # Batch normalisation behind a convolution is part of it already: PyTorch's exporter folds it.
     proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
-    statistics = _ancestors(proto.graph, _STATISTICS) - _ancestors(proto.graph, _LEARNED)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         quantised = Path(folder) / "int8.onnx"
         quantize_static(
@@ -151,7 +151,8 @@ def to_int8(model: bytes, windows: Iterable[Mels]) -> bytes:
             quantised,
             Reader(),
             op_types_to_quantize=_QUANTISED,
-            nodes_to_exclude=sorted(statistics | {_first_convolution(proto.graph).name}),
+            # Of one channel: onnxruntime takes five times as long for it in int8.
+            nodes_to_exclude=[_first_convolution(proto.graph).name],
             per_channel=True,
             # Pairs of 8-bit products saturate on x86 without VNNI, those with 7-bit weights
             # cannot: every device is to give what this one measured.
@@ -172,9 +173,8 @@ def to_fp16(model: bytes) -> bytes:
     proto = onnx.load_from_string(model)
     graph = proto.graph
     statistics = _ancestors(graph, _STATISTICS) - _ancestors(graph, _LEARNED)
-    before = _ancestors(
-        graph, _first_convolution(graph).input[0]
-    )  # dB from -100 are coarse in fp16
+    # dB values are coarse in fp16, so the normalisation stays float32 too.
+    before = _ancestors(graph, _first_convolution(graph).input[0])
     with _quiet():
         half = convert_float_to_float16(
             proto, keep_io_types=True, node_block_list=sorted(statistics | before)
