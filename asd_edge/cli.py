@@ -192,6 +192,7 @@ class _Table:
     type=(click.IntRange(min=1), click.IntRange(min=1)),
     default=(16, 20),
     show_default=True,
+    metavar="ROWS COLUMNS",
     help="Blocks of bands and of time that are made normal in turn to see what moves the score.",
 )
 @_as_json

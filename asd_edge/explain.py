@@ -236,8 +236,10 @@ def explain(
     nearest = _nearest(detector, view, row, normal, golden, decision.section)
     seconds = min(len(y) / front_end.mel.sr, front_end.clip_seconds)
 
-    # A clip shorter than the window is repeated in it, so its columns come several times.
-    frame_s = np.arange(mel.shape[1]) * front_end.mel.hop_length / front_end.mel.sr % seconds
+    frame_s = np.arange(mel.shape[1]) * front_end.mel.hop_length / front_end.mel.sr
+    if seconds < front_end.clip_seconds:
+        # A clip shorter than the window is repeated in it, so its columns come several times.
+        frame_s %= seconds
     rows, columns = min(blocks[0], mel.shape[0]), min(blocks[1], mel.shape[1])
     row_of_band = np.arange(mel.shape[0]) * rows // mel.shape[0]
     column_of_frame = np.minimum((frame_s / seconds * columns).astype(int), columns - 1)
@@ -269,7 +271,10 @@ def explain(
             )
             bands[name] = features.reshape(-1, mel.shape[0]).sum(axis=0)
         else:
-            found = np.maximum(drop[name][rows * columns : -columns], 0)
+            # A row at once or block by block, whichever finds more: a peak hides in the other
+            # blocks of its row, and a row of another machine's sound is no normal one.
+            by_block = drop[name][: rows * columns].reshape(rows, columns).sum(axis=1)
+            found = np.maximum(np.maximum(drop[name][rows * columns : -columns], by_block), 0)
             bands[name] = _spread(found, row_of_band, scored.views[name])
     stretches, inside = _stretches(np.sum(list(bands.values()), axis=0), front_end.mel)
     comparison = None

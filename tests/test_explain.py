@@ -194,6 +194,24 @@ def test_a_clip_shorter_than_the_window(subject: tuple[Detector, Golden], tmp_pa
     assert why.time.low <= 0.37 < 0.43 <= why.time.high
 
 
+def test_the_last_frame_belongs_to_the_last_column(
+    subject: tuple[Detector, Golden], tmp_path: Path
+) -> None:
+    """Its centre may be where the clip ends, as here: 2 s are 80 hops of 200 samples."""
+    front_end = FrontEnd(MelConfig(SR, 512, 200, 40, log="db"), clip_seconds=2.0)
+    old, golden = subject
+    detector = Detector(front_end, old.model, old.scorer, old.calibration)
+    samples = np.round(noise(99) * 32768).astype(np.int16)
+    golden = Golden(samples, front_end.features(samples), {}, 0.0, "00")
+    y = noise(56)
+    y[-100:] *= 1000
+    path = write(tmp_path / "end.wav", y)
+    why = explain(detector, golden, path, section="00", blocks=(2, 10))
+    assert why.mel.shape[1] == 81
+    assert np.argmax(why.time_drops) == 9
+    assert np.abs(why.time_drops[0]) < 0.5 * why.time_drops[9]
+
+
 def test_a_clip_made_of_itself_does_not_change(
     subject: tuple[Detector, Golden], tmp_path: Path
 ) -> None:
