@@ -82,7 +82,7 @@ def draw(why: Explanation, path: str | Path) -> None:
     _draw_spectra(spectra, why, values)
 
     if both:
-        normal = figure.add_subplot(grid[2, 0], sharex=clip, sharey=clip)
+        normal = figure.add_subplot(grid[2, 0], sharey=clip)
         assert why.normal.mel is not None
         other = _spectrogram(
             normal, why, to_db(why.normal.mel, why.mel_config), limits, "viridis", own=False
@@ -113,6 +113,7 @@ def _spectrogram(
     step = why.mel_config.hop_length / why.mel_config.sr
     # What is behind the clip's own length repeats it.
     frames = min(values.shape[1], int(why.seconds / step) + 1) if own else values.shape[1]
+    start = why.start if own else 0.0
     image = ax.imshow(
         values[:, :frames],
         origin="lower",
@@ -121,11 +122,11 @@ def _spectrogram(
         cmap=colours,
         vmin=limits[0],
         vmax=limits[1],
-        extent=(why.start - step / 2, why.start + (frames - 0.5) * step, 0, len(values)),
+        extent=(start - step / 2, start + (frames - 0.5) * step, 0, len(values)),
     )
     ax.set_ylabel("frequency in Hz")
     _ticks(ax, why)
-    ax.set_xlim(why.start, why.start + why.seconds)
+    ax.set_xlim(start, start + (why.seconds if own else frames * step))
     ax.set_ylim(0, len(values))
     return image
 
@@ -211,7 +212,7 @@ def _legend(ax: Axes) -> None:
         fontsize=8,
         frameon=False,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.2),
+        bbox_to_anchor=(0.5, -0.27),
         borderaxespad=0,
         handlelength=1.5,
     )

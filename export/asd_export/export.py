@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.progress import Progress
 
 from asd_edge import audio
 from asd_edge.bundle import Bundle, Golden
@@ -28,6 +27,9 @@ from asd_training.clips import Clip, find_clips
 from asd_training.errors import DatasetError, RunError
 from asd_training.progress import bar
 from asd_training.run import Embeddings, RunConfig
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PARITY_CLIPS = 16
 LEARNED = VIEWS[0]
