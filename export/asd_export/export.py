@@ -91,9 +91,7 @@ def export(
     contents.provenance["precision"] = {"kind": "float32"}
     if lower is not None:
         root = data or Path(config.data)
-        contents, agreement = _lowered(
-            contents, lower, folder, config, embeddings, root, clips, golden
-        )
+        contents, agreement = _lowered(contents, lower, folder, config, embeddings, root, clips)
     contents.provenance["parity"] = asdict(agreement)
     contents.write(output)
     return Export(contents, agreement)
@@ -107,7 +105,6 @@ def _lowered(
     embeddings: Embeddings,
     root: Path,
     clips: list[Clip],
-    golden: Clip,
 ) -> tuple[Bundle, parity.Parity]:
     """Make a bundle of lower precision of a float one, all it holds computed by its own network."""
     if LEARNED not in contents.views:
@@ -146,11 +143,17 @@ def _lowered(
         folder,
     )
     figures["embedding_difference"] = precision.difference(before, after, mels)
+    golden = contents.golden
+    embedded = after.embed(golden.mel[np.newaxis])
     made = dataclasses.replace(
         contents,
         views=scorer.views,
         calibration=calibration,
-        golden=_golden(golden, scorer, after, config),
+        golden=dataclasses.replace(
+            golden,
+            embeddings={view: x[0] for view, x in embedded.items()},
+            score=scorer.score(embedded, golden.section).score,
+        ),
         model=model,
         provenance={**contents.provenance, "precision": {"kind": lower.kind, **figures}},
     )
