@@ -216,6 +216,85 @@ class _Table:
 
 
 @main.command()
+@click.argument("clip", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The picture: .png, .svg or .pdf."
+)
+@click.option(
+    "--bundle",
+    required=True,
+    envvar="ASD_EDGE_BUNDLE",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="The bundle, a folder NAME.asd.",
+)
+@click.option("--section", help="Section of the clip. Default: as in score.")
+@click.option("--channel", type=_ChannelType(), help="As in score.")
+@click.option(
+    "--normal",
+    type=click.Path(path_type=Path),
+    help="Folder with the normal clips, of which the nearest is shown; or the file to show.",
+)
+@click.option(
+    "--blocks",
+    type=(click.IntRange(min=1), click.IntRange(min=1)),
+    default=(16, 20),
+    show_default=True,
+    metavar="ROWS COLUMNS",
+    help="Blocks of bands and of time that are made normal in turn to see what moves the score.",
+)
+@_as_json
+@_provider
+@_threads
+def explain(
+    clip: Path,
+    output: Path | None,
+    bundle: Path,
+    section: str | None,
+    channel: Channel | None,
+    normal: Path | None,
+    blocks: tuple[int, int],
+    as_json: bool,
+    provider: str,
+    threads: int,
+) -> None:
+    """Say in a sentence, and draw, which bands and times gave CLIP its score."""
+    from asd_edge import explain_plot
+    from asd_edge.bundle import read
+    from asd_edge.detector import Detector
+    from asd_edge.explain import explain
+
+    if output is not None:
+        if output.suffix.lower() not in explain_plot.FORMATS:
+            wanted = ", ".join(explain_plot.FORMATS)
+            raise click.BadParameter(f"a picture ends in {wanted}", param_hint="--output")
+        explain_plot.check()
+    contents = read(bundle)
+    detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
+    if section is not None and section not in detector.scorer.sections:
+        known = ", ".join(detector.scorer.sections)
+        raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")
+    steps = blocks[0] * blocks[1] + sum(blocks)
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(
+        length=steps, label="Explaining", file=sys.stderr, hidden=hidden
+    ) as progress:
+        why = explain(
+            detector,
+            contents.golden,
+            clip,
+            section=section,
+            channel=channel,
+            normal=normal,
+            blocks=blocks,
+            advance=progress.update,
+        )
+    click.echo(json.dumps(why.to_dict()) if as_json else why.sentence)
+    if output is not None:
+        explain_plot.draw(why, output)
+
+
+@main.command()
 @_bundle_argument
 @_as_json
 @_provider

@@ -149,6 +149,22 @@ class MelConfig:
         return 1 + rest // self.hop_length
 
 
+def mel_frequencies(config: MelConfig) -> NDArray[np.float64]:
+    """Edges of the mel bands in Hz [shape=(n_mels + 2,)]: `librosa.mel_frequencies`.
+
+    Band i rises from edge i to its centre, edge i + 1, and falls to edge i + 2. Slaney's
+    scale is linear up to 1 kHz, 15 mels, and logarithmic above, 27 mels for a factor of 6.4.
+    """
+    step = math.log(6.4) / 27
+
+    def to_mel(hz: float) -> float:
+        return hz * 3 / 200 if hz < 1000 else 15 + math.log(hz / 1000) / step
+
+    fmax = config.sr / 2 if config.fmax is None else config.fmax
+    mels = np.linspace(to_mel(config.fmin), to_mel(fmax), config.n_mels + 2)
+    return np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * step))
+
+
 def instruction_set() -> tuple[str, tuple[str, ...]]:
     """Give the instruction set that kernels use, and all that this machine has, fastest first.
 

@@ -28,18 +28,63 @@ from asd_edge.cli_support import AsdCommand
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of normal clips that the bundle may call anomalous. Default: 0.01.",
 )
+@click.option("--int8", "kind", flag_value="int8", help="Quantise the network, if that pays.")
+@click.option("--fp16", "kind", flag_value="fp16", help="Convert it to half precision instead.")
+@click.option(
+    "--max-auc-drop",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="What int8 or fp16 may cost, if the data set has labelled test clips.",
+)
+@click.option(
+    "--min-rank-correlation",
+    type=click.FloatRange(-1, 1),
+    default=0.99,
+    show_default=True,
+    help="Of the scores with those of the float network, if it has none.",
+)
+@click.option(
+    "--min-speedup",
+    type=click.FloatRange(0),
+    default=1.1,
+    show_default=True,
+    help="Time of the float network over that of int8 or fp16, on this device.",
+)
+@click.option(
+    "--provider",
+    default="cpu",
+    show_default=True,
+    help="Where the int8 or fp16 network is to run, and is measured: cpu, cuda, ...",
+)
 @click.version_option(package_name="asd-edge")
-def main(run: Path, output: Path, data: Path | None, false_alarm_rate: float | None) -> None:
+def main(
+    run: Path,
+    output: Path,
+    data: Path | None,
+    false_alarm_rate: float | None,
+    kind: str | None,
+    max_auc_drop: float,
+    min_rank_correlation: float,
+    min_speedup: float,
+    provider: str,
+) -> None:
     """Write a bundle for RUN: ONNX model, references, threshold, golden clip.
 
     PyTorch, onnxruntime and the installed edge path are compared on training clips;
     if they differ by more than 1e-4, nothing is written and the exit status is 1.
+    The same goes for --int8 and --fp16 if they cost more accuracy or save less time
+    than they may.
     """
     from asd_export.export import export
+    from asd_export.precision import Lower
 
     if output.suffix != ".asd":
         raise click.BadParameter("a bundle is named NAME.asd", param_hint="--output")
-    done = export(run, output, data=data, false_alarm_rate=false_alarm_rate)
+    lower = None
+    if kind is not None:
+        lower = Lower(kind, provider, max_auc_drop, min_rank_correlation, min_speedup)
+    done = export(run, output, data=data, false_alarm_rate=false_alarm_rate, lower=lower)
     bundle, parity = done.bundle, done.parity
     references = {name: view.references for name, view in bundle.views.items()}
     sections = sorted(set(next(iter(references.values())).sections.tolist()))
@@ -49,10 +94,20 @@ def main(run: Path, output: Path, data: Path | None, false_alarm_rate: float | N
         err=True,
     )
     click.echo(
-        f"PyTorch and the edge path agree on {parity.clips} training clips: "
+        f"{'PyTorch' if kind is None else kind} and the edge path agree on {parity.clips} "
+        f"training clips: "
         f"embedding {parity.embedding:.0e}, score {parity.score:.0e}",
         err=True,
     )
+    if kind is not None:
+        figures = bundle.provenance["precision"]
+        click.echo(
+            ", ".join(
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in figures.items()
+            ),
+            err=True,
+        )
     calibration = bundle.calibration
     thresholds = {section: calibration.threshold(section) for section in sections}
     click.echo(

@@ -15,3 +15,10 @@ class ParityError(AsdError, ArithmeticError):
             f"{run}: {stage} differs by {error:.1e} (relative) on {clip}, more than {limit:g}; "
             "nothing was exported. Is the installed onnxruntime or PyTorch damaged or very old?"
         )
+
+
+class PrecisionError(AsdError, ArithmeticError):
+    """A network of lower precision that does not pay."""
+
+    def __init__(self, run: str | Path, kind: str, figures: str) -> None:
+        super().__init__(f"{run}: {kind} does not pay here: {figures}; nothing was exported")

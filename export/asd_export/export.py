@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import platform
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from asd_edge import audio
-from asd_edge.bundle import Bundle, Golden
+from asd_edge import audio, verify
+from asd_edge.bundle import Bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import MissingFileError
-from asd_edge.model import EmbeddingModel
+from asd_edge.model import VIEWS, EmbeddingModel
 from asd_edge.scoring import Scorer
-from asd_export import parity
+from asd_export import parity, precision
 from asd_export.network import to_onnx
+from asd_export.precision import Lower
 from asd_training import run, selection
 from asd_training.clips import Clip, find_clips
-from asd_training.errors import DatasetError
+from asd_training.errors import DatasetError, RunError
+from asd_training.progress import bar
 from asd_training.run import Embeddings, RunConfig
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 PARITY_CLIPS = 16
+LEARNED = VIEWS[0]
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ def export(
     *,
     data: Path | None = None,
     false_alarm_rate: float | None = None,
+    lower: Lower | None = None,
 ) -> Export:
     """Write a bundle for a finished run.
 
@@ -49,12 +59,15 @@ def export(
         output: the bundle, a folder NAME.asd; one that is there is replaced.
         data: where the run's data set lies now, if it moved.
         false_alarm_rate: that the bundle decides at unless told otherwise.
+        lower: the precision of the network, if it is not float32, and what it must reach.
 
     Raises:
         MissingFileError: no run, or its data set is gone.
-        RunError: a run that is damaged or not finished.
+        RunError: a run that is damaged or not finished, or has no network to make smaller.
         DatasetError: the data set no longer has the run's clips.
         ParityError: PyTorch, onnxruntime and the edge path disagree; nothing is written.
+        PrecisionError: the lower precision does not pay; nothing is written.
+        ProviderError: `lower` names a provider that is not there.
         BundleError: `output` is taken by something else.
     """
     config = run.read_config(folder)
@@ -64,21 +77,108 @@ def export(
     clips = _clips(config, embeddings, data)
     front_end = config.preset.front_end
     onnx = to_onnx(model, front_end)
+    device = Detector(front_end, EmbeddingModel(onnx, front_end, scorer.views), scorer, calibration)
     contents = Bundle(
         machine=config.machine,
         front_end=front_end,
         views=scorer.views,
         calibration=calibration,
-        golden=_golden(clips, scorer, EmbeddingModel(onnx, front_end, scorer.views), config),
+        golden=verify.record(device, _golden_clip(clips, config), clips[0].section),
         model=onnx,
         provenance=_provenance(config, embeddings),
     )
     reference = Detector(front_end, model, scorer, calibration)
-    chosen = np.linspace(0, len(clips) - 1, min(PARITY_CLIPS, len(clips))).round().astype(int)
-    agreement = parity.check(contents, reference, [clips[i] for i in chosen], folder)
+    agreement = parity.check(contents, reference, _spaced(clips, PARITY_CLIPS), folder)
+    contents.provenance["precision"] = {"kind": "float32"}
+    if lower is not None:
+        root = data or Path(config.data)
+        contents, agreement = _lowered(contents, lower, folder, config, embeddings, root, clips)
     contents.provenance["parity"] = asdict(agreement)
     contents.write(output)
     return Export(contents, agreement)
+
+
+def _lowered(
+    contents: Bundle,
+    lower: Lower,
+    folder: Path,
+    config: RunConfig,
+    embeddings: Embeddings,
+    root: Path,
+    clips: list[Clip],
+) -> tuple[Bundle, parity.Parity]:
+    """Make a bundle of lower precision of a float one, all it holds computed by its own network."""
+    if LEARNED not in contents.views:
+        raise RunError(folder, f"has no network; there is nothing to convert to {lower.kind}")
+    front_end, rate = contents.front_end, contents.calibration.false_alarm_rate
+    held = set(embeddings.normals.clips[embeddings.held_out].tolist())
+    held_out = [clip for clip in clips if clip.name in held]
+    learned_from = [clip for clip in clips if clip.name not in held]
+
+    def load(model: bytes) -> EmbeddingModel:
+        return EmbeddingModel(model, front_end, contents.views, lower.provider)
+
+    with bar() as progress:
+        if lower.kind == "int8":
+            seen = _advancing(_spaced(learned_from, precision.CALIBRATION_CLIPS), progress)
+            windows = (precision.first_window(front_end, clip) for clip in seen)
+            model = precision.to_int8(contents.model, windows)
+        else:
+            model = precision.to_fp16(contents.model)
+        before, after = load(contents.model), load(model)
+        again = _embed_again(
+            Detector(front_end, after, Scorer(contents.views), contents.calibration),
+            embeddings,
+            _advancing(clips, progress),
+        )
+    scorer, calibration = selection.scorer_and_calibration(config, again, rate)
+    reference = Detector(front_end, before, Scorer(contents.views), contents.calibration)
+    lowered = Detector(front_end, after, scorer, calibration)
+    chosen = _spaced(clips, PARITY_CLIPS)
+    test = [clip for clip in find_clips(root, config.machine) if clip.split == "test"]
+    mels = [precision.first_window(front_end, clip) for clip in chosen]
+    figures = precision.check(
+        lower,
+        precision.accuracy(reference, lowered, test, held_out),
+        precision.timing(before, after, mels[0], lower.provider),
+        folder,
+    )
+    figures["embedding_difference"] = precision.difference(before, after, mels)
+    golden = contents.golden
+    made = dataclasses.replace(
+        contents,
+        views=scorer.views,
+        calibration=calibration,
+        golden=verify.record(lowered, golden.samples, golden.section),
+        model=model,
+        provenance={**contents.provenance, "precision": {"kind": lower.kind, **figures}},
+    )
+    return made, parity.check(made, lowered, chosen, folder, lower.provider)
+
+
+def _spaced(clips: list[Clip], count: int) -> list[Clip]:
+    """Take so many of the clips at most, evenly spaced."""
+    chosen = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
+    return [clips[i] for i in chosen]
+
+
+def _advancing(clips: list[Clip], progress: Progress) -> Iterator[Clip]:
+    """Show how far a loop over clips has come."""
+    task = progress.add_task("Clips", total=len(clips), note="")
+    for clip in clips:
+        yield clip
+        progress.advance(task)
+
+
+def _embed_again(detector: Detector, embeddings: Embeddings, clips: Iterable[Clip]) -> Embeddings:
+    """Embed the run's clips by another network, row for row."""
+    normals = embeddings.normals
+    views = {name: x.copy() for name, x in normals.views.items()}
+    for clip in clips:
+        rows = normals.clips == clip.name
+        for name, x in detector.embed(detector.read(clip.path), clip.name).items():
+            views[name][rows] = x
+    return Embeddings(dataclasses.replace(normals, views=views), embeddings.held_out)
 
 
 def _clips(config: RunConfig, embeddings: Embeddings, data: Path | None) -> list[Clip]:
@@ -97,25 +197,16 @@ def _clips(config: RunConfig, embeddings: Embeddings, data: Path | None) -> list
     return clips
 
 
-def _golden(clips: list[Clip], scorer: Scorer, model: EmbeddingModel, config: RunConfig) -> Golden:
-    """Take the first clip with the last one mixed in: no reference, so no score of rounding."""
+def _golden_clip(clips: list[Clip], config: RunConfig) -> NDArray[np.int16]:
+    """Mix the last clip into the first: no reference, so its score is more than rounding."""
     front_end = config.preset.front_end
     mixed = np.zeros(front_end.n_samples, np.float32)
     for clip in (clips[0], clips[-1]):
         y = audio.read(clip.path, front_end.mel.sr, front_end.channel)
         mixed += 0.5 * np.resize(y, front_end.n_samples)
-    clip = clips[0]
     # 16 bits are what the device replays, so they are also what the export looks at.
-    samples = np.clip(np.round(mixed * 32768), -32768, 32767).astype(np.int16)
-    mel = front_end.features(samples.astype(np.float32) / np.float32(32768))
-    embeddings = model.embed(mel[np.newaxis])
-    return Golden(
-        samples=samples,
-        mel=mel,
-        embeddings={view: x[0] for view, x in embeddings.items()},
-        score=scorer.score(embeddings, clip.section).score,
-        section=clip.section,
-    )
+    samples: NDArray[np.int16] = np.clip(np.round(mixed * 32768), -32768, 32767).astype(np.int16)
+    return samples
 
 
 def _provenance(config: RunConfig, embeddings: Embeddings) -> dict[str, Any]:

@@ -24,17 +24,25 @@ class Parity:
     score: float
 
 
-def check(contents: Bundle, reference: Detector, clips: Sequence[Clip], run: Path) -> Parity:
-    """Compare a bundle with the PyTorch detector it was made of, from sound files on.
+def check(
+    contents: Bundle,
+    reference: Detector,
+    clips: Sequence[Clip],
+    run: Path,
+    provider: str = "cpu",
+) -> Parity:
+    """Compare a bundle with the detector it was made of, from sound files on.
 
     The bundle is written to a temporary folder and read back by the installed
     `asd_edge`, so files, front end, onnxruntime and scoring are those of a device.
 
     Args:
         contents: the bundle.
-        reference: the detector with the PyTorch network.
+        reference: the detector with the PyTorch network, or with that of lower precision
+            in this process.
         clips: real clips of the data set.
         run: what messages call the run.
+        provider: where the bundle's network runs.
 
     Raises:
         ParityError: a relative difference above 1e-4, or one that is no number.
@@ -46,7 +54,7 @@ def check(contents: Bundle, reference: Detector, clips: Sequence[Clip], run: Pat
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "parity.asd"
         contents.write(path)
-        device = Detector.load(path)
+        device = Detector.load(path, provider=provider)
         for clip in clips:
             expected = reference.score(clip.path, section=clip.section)
             got = device.score(clip.path, section=clip.section)
