@@ -67,11 +67,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help=_WHICH,
-)
+@click.option("--bundle", type=click.Path(path_type=Path), help=_WHICH)
 @click.option(
     "--section",
     help="Section of the clips. Default: what DCASE file names say, else the nearest one.",
@@ -121,9 +117,7 @@ def score(
             false_alarm_rate=false_alarm_rate,
             threshold=threshold,
         )
-    if section is not None and section not in detector.scorer.sections:
-        known = ", ".join(detector.scorer.sections)
-        raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")
+    _check_section(detector, section, bundle)
     _say_provider(detector, provider)
     if false_alarm_rate is not None:
         _say_what_can_be_promised(detector, false_alarm_rate)
@@ -167,6 +161,12 @@ def _open(given: Path | None) -> tuple[Path, Bundle]:
     if found.origin:
         click.echo(default_bundle.describe(found, contents), err=True)
     return found.path, contents
+
+
+def _check_section(detector: Detector, section: str | None, bundle: Path) -> None:
+    if section is not None and section not in detector.scorer.sections:
+        known = ", ".join(detector.scorer.sections)
+        raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")
 
 
 def _say_what_can_be_promised(detector: Detector, rate: float) -> None:
@@ -220,14 +220,7 @@ class _Table:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The picture: .png, .svg or .pdf."
 )
-@click.option(
-    "--bundle",
-    required=True,
-    envvar="ASD_EDGE_BUNDLE",
-    show_envvar=True,
-    type=click.Path(path_type=Path),
-    help="The bundle, a folder NAME.asd.",
-)
+@click.option("--bundle", type=click.Path(path_type=Path), help=_WHICH)
 @click.option("--section", help="Section of the clip. Default: as in score.")
 @click.option("--channel", type=_ChannelType(), help="As in score.")
 @click.option(
@@ -249,7 +242,7 @@ class _Table:
 def explain(
     clip: Path,
     output: Path | None,
-    bundle: Path,
+    bundle: Path | None,
     section: str | None,
     channel: Channel | None,
     normal: Path | None,
@@ -260,7 +253,6 @@ def explain(
 ) -> None:
     """Say in a sentence, and draw, which bands and times gave CLIP its score."""
     from asd_edge import explain_plot
-    from asd_edge.bundle import read
     from asd_edge.detector import Detector
     from asd_edge.explain import explain
 
@@ -269,11 +261,9 @@ def explain(
             wanted = ", ".join(explain_plot.FORMATS)
             raise click.BadParameter(f"a picture ends in {wanted}", param_hint="--output")
         explain_plot.check()
-    contents = read(bundle)
+    bundle, contents = _open(bundle)
     detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
-    if section is not None and section not in detector.scorer.sections:
-        known = ", ".join(detector.scorer.sections)
-        raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")
+    _check_section(detector, section, bundle)
     steps = blocks[0] * blocks[1] + sum(blocks)
     hidden = not sys.stderr.isatty()
     with click.progressbar(

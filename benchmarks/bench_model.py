@@ -29,7 +29,7 @@ from asd_training.network import Network
 from asd_training.presets import Preset
 
 
-def multiply_adds(model: Network) -> int:
+def multiply_adds(model: Network, shape: tuple[int, int]) -> int:
     """Multiply-adds of convolutions and linear layers for one window."""
     total = 0
 
@@ -46,7 +46,7 @@ def multiply_adds(model: Network) -> int:
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
     with torch.inference_mode():
-        model.eval()(torch.zeros(1, *model.shape))
+        model.eval()(torch.zeros(1, *shape))
     for hook in hooks:
         hook.remove()
     return total
@@ -60,7 +60,7 @@ class Contestant:
         self.name = preset.name
         self.front_end = preset.front_end
         model = Network(preset)
-        self.multiply_adds = multiply_adds(model)
+        self.multiply_adds = multiply_adds(model, preset.front_end.shape)
         content = to_onnx(model, preset.front_end)
         self.bytes = len(content)
         self.session = EmbeddingModel(content, preset.front_end, model.views, threads=threads)
