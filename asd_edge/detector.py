@@ -37,6 +37,7 @@ class Decision:
         section: the clip's section, or the nearest one if that is unknown.
         section_known: whether the clip's section is one of the bundle's.
         windows: score of each window; one for a clip no longer than the model's input.
+        nearest: name of the normal clip that is most like it, among the section's references.
     """
 
     clip: str
@@ -47,6 +48,7 @@ class Decision:
     section: str
     section_known: bool
     windows: tuple[float, ...]
+    nearest: str
 
 
 class Embedder(Protocol):
@@ -235,4 +237,5 @@ class Detector:
             section=clip.section,
             section_known=clip.section_known,
             windows=clip.windows,
+            nearest=clip.nearest,
         )

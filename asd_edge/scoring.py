@@ -226,12 +226,16 @@ class Scorer:
                 parts, nearest = own, candidate
         assert parts is not None
         windows = _total(parts)
+        decisive = max(parts, key=lambda name: parts[name].mean())
+        rows = self._scorers[decisive].rows[nearest]
+        row = rows[np.argmin(d[decisive][:, rows].mean(axis=0))]
         return ClipScore(
             score=float(windows.mean()),
             section=nearest,
             section_known=known,
             windows=tuple(windows.tolist()),
             views={name: float(values.mean()) for name, values in parts.items()},
+            nearest=str(self.views[decisive].references.clips[row]),
         )
 
     def nearest(self, embeddings: Mapping[str, NDArray[Any]], view: str, section: str) -> int:
@@ -266,6 +270,7 @@ class ClipScore:
         section_known: whether the section was given and has references.
         windows: score of each window, in order.
         views: what each view contributes to the score; they sum to it.
+        nearest: clip of the section's nearest reference, in the view that contributes most.
     """
 
     score: float
@@ -273,3 +278,4 @@ class ClipScore:
     section_known: bool
     windows: tuple[float, ...]
     views: Mapping[str, float]
+    nearest: str

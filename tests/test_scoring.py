@@ -174,3 +174,13 @@ def test_whitened_is_the_distance_of_projections_and_density_divides() -> None:
         assert score(scorer, query, "02").score == pytest.approx(expected, rel=1e-5)
         row = scorer.nearest({"statistics": query[np.newaxis]}, "statistics", "02")
         assert own[row]
+
+
+def test_the_nearest_reference_is_named() -> None:
+    references = make_references()
+    scorer = one_view(ScoringConfig(k=3), references)
+    for query in QUERIES:
+        own = np.flatnonzero(references.sections == "01")
+        distance = np.linalg.norm(references.embeddings[own] - query, axis=1)
+        expected = references.clips[own[np.argmin(distance)]]
+        assert score(scorer, query, "01").nearest == expected

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from asd_edge import bundle
-from asd_edge.detector import Decision, Detector
+from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, MissingFileError
 from asd_training import run, selection
 from asd_training.clips import Clip
@@ -78,8 +78,7 @@ def score_clips(
 
     Returns:
         the table of `asd_training.metrics`, a row a clip, with the columns `path` and `nearest`
-        (name of the nearest reference, "" where the detector gives none), and what
-        could not be scored.
+        (name of the nearest reference), and what could not be scored.
     """
     errors: list[AsdError] = []
 
@@ -99,13 +98,8 @@ def score_clips(
                     "score": decision.score,
                     "anomalous": decision.anomalous,
                     "path": str(clip.path),
-                    "nearest": nearest_reference(decision),
+                    "nearest": decision.nearest,
                 }
             advance()
 
     return pd.DataFrame(list(rows())), errors
-
-
-def nearest_reference(decision: Decision) -> str:
-    """Name of the nearest reference where the detector says it, else ""."""
-    return str(getattr(decision, "nearest", "") or "")
