@@ -137,15 +137,27 @@ def distances(
         component of the difference; that is left out here, which changes a
         distance by at most 1e-6 * sqrt(d).
     """
-    a = x.astype(np.float64)
-    b = references.astype(np.float64)
+    return _between(_prepared(x, metric), _prepared(references, metric), metric)
+
+
+def _prepared(x: NDArray[np.float32], metric: str) -> NDArray[np.float64]:
+    rows = x.astype(np.float64)
     if metric == "cosine":
-        a /= np.maximum(np.linalg.norm(a, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        b /= np.maximum(np.linalg.norm(b, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return rows
+
+
+def _between(a: NDArray[np.float64], b: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+    if metric == "cosine":
         return np.maximum(1.0 - a @ b.T, 0.0)
     # Differences first: |a|^2 + |b|^2 - 2ab would cancel where the distance is small.
     # One window at a time keeps the memory at (n, d).
-    return np.stack([np.linalg.norm(b - row, axis=1) for row in a])
+    return np.stack([_lengths(b - row) for row in a])
+
+
+def _lengths(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return lengths
 
 
 class _ViewScorer:
@@ -156,22 +168,33 @@ class _ViewScorer:
         self.config = view.config
         self.weights = view.weights
         self._whitening = references.whitening
-        self._projected = self._project(references.embeddings)
         self.sections: tuple[str, ...] = tuple(sorted(set(references.sections.tolist())))
         self.rows = {name: np.flatnonzero(references.sections == name) for name in self.sections}
-        self._density = references.density.astype(np.float64)
+        prepared = self.prepare(references.embeddings)
+        density = references.density.astype(np.float64) if references.density.size else None
+        # By section, so that a clip's own are side by side.
+        self._references = {name: prepared[rows] for name, rows in self.rows.items()}
+        self._density = {
+            name: np.ones(1) if density is None else density[rows]
+            for name, rows in self.rows.items()
+        }
 
     def _project(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         return x @ self._whitening if self._whitening.size else x
 
-    def to_references(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Distances of windows [shape=(w, d)] to all references [shape=(w, n)]."""
-        d = distances(self._project(x), self._projected, self.config.metric)
-        return d / self._density if self._density.size else d
+    def prepare(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Give windows [shape=(w, d)] as `to_section` wants them."""
+        return _prepared(self._project(x), self.config.metric)
 
-    def score(self, d: NDArray[np.float64], section: str) -> NDArray[np.float64]:
-        """Mean of the k smallest of each row of distances of a section [shape=(w,)]."""
-        own = d if self.config.pool_sections else d[:, self.rows[section]]
+    def to_section(self, x: NDArray[np.float64], section: str) -> NDArray[np.float64]:
+        """Distances of prepared windows to the references of a section [shape=(w, n)]."""
+        d = _between(x, self._references[section], self.config.metric)
+        return d / self._density[section]
+
+    def score(self, x: NDArray[np.float64], section: str) -> NDArray[np.float64]:
+        """Mean of the k smallest distances of each prepared window for a section [shape=(w,)]."""
+        pooled = self.sections if self.config.pool_sections else (section,)
+        own = np.concatenate([self.to_section(x, name) for name in pooled], axis=1)
         k = self.config.k
         if k is not None and k < own.shape[1]:
             own = np.partition(own, k - 1, axis=1)[:, :k]
@@ -212,14 +235,14 @@ class Scorer:
         Returns:
             the score; a clip's score is the mean over its windows.
         """
-        d = {name: view.to_references(embeddings[name]) for name, view in self._scorers.items()}
+        x = {name: view.prepare(embeddings[name]) for name, view in self._scorers.items()}
         known = section is not None and section in self.sections
         candidates = (section,) if known else self.sections
         parts, nearest = None, ""
         for candidate in candidates:
             assert candidate is not None
             own = {
-                name: view.weights.get(candidate, 1.0) * view.score(d[name], candidate)
+                name: view.weights.get(candidate, 1.0) * view.score(x[name], candidate)
                 for name, view in self._scorers.items()
             }
             if parts is None or _total(own).mean() < _total(parts).mean():
@@ -227,8 +250,7 @@ class Scorer:
         assert parts is not None
         windows = _total(parts)
         decisive = max(parts, key=lambda name: parts[name].mean())
-        rows = self._scorers[decisive].rows[nearest]
-        row = rows[np.argmin(d[decisive][:, rows].mean(axis=0))]
+        row = self._nearest(decisive, x[decisive], nearest)
         return ClipScore(
             score=float(windows.mean()),
             section=nearest,
@@ -240,10 +262,11 @@ class Scorer:
 
     def nearest(self, embeddings: Mapping[str, NDArray[Any]], view: str, section: str) -> int:
         """Row of the view's reference of a section that is nearest to a clip's windows."""
+        return self._nearest(view, self._scorers[view].prepare(embeddings[view]), section)
+
+    def _nearest(self, view: str, x: NDArray[np.float64], section: str) -> int:
         scorer = self._scorers[view]
-        d = scorer.to_references(embeddings[view]).mean(axis=0)
-        rows = scorer.rows[section]
-        return int(rows[np.argmin(d[rows])])
+        return int(scorer.rows[section][np.argmin(scorer.to_section(x, section).mean(axis=0))])
 
     def with_weights(self, weights: Mapping[str, Mapping[str, float]]) -> Scorer:
         """Give a scorer of the same references with weights by view and section."""
