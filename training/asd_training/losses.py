@@ -46,8 +46,9 @@ class SubClusterAdaCos(nn.Module):
     """Sub-cluster AdaCos: Wilkinghoff (2021), IJCNN.
 
     A softmax over the cosines to the centres of all classes, several a class, whose
-    probabilities are summed by class; the scale follows the data (Zhang et al. 2019,
-    AdaCos), here with the sum over all centres, as labels may be mixed.
+    probabilities are summed by class. The scale is AdaCos' fixed one, sqrt(2) log(number of
+    centres - 1) (Zhang et al. 2019, eq. 10): the one that follows the data grows without bound
+    where labels are mixed, since the median angle to the own class then stays wide.
 
     Args:
         config: number of centres a class, and whether they are learned.
@@ -55,15 +56,12 @@ class SubClusterAdaCos(nn.Module):
         classes: number of classes.
     """
 
-    centres: Tensor
-    scale: Tensor
-
     def __init__(self, config: LossConfig, dim: int, classes: int) -> None:
         super().__init__()
         self._shape = (classes, config.subclusters)
         count = classes * config.subclusters
         self.centres = nn.Parameter(torch.randn(count, dim), requires_grad=config.trainable)
-        self.register_buffer("scale", torch.tensor(math.sqrt(2) * math.log(max(count - 1, 2))))
+        self.scale = math.sqrt(2) * math.log(max(count - 1, 2))
 
     def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
         """Loss of a batch.
@@ -73,18 +71,8 @@ class SubClusterAdaCos(nn.Module):
             targets: weight of each class, of sum 1 [shape=(batch, classes)].
         """
         cosine = functional.normalize(embeddings) @ functional.normalize(self.centres).T
-        by_class = cosine.view(len(embeddings), *self._shape)
-        if self.training:
-            self._follow(cosine.detach(), by_class.detach(), targets)
-        log_class = torch.logsumexp(self.scale * by_class, dim=2)
-        return -(targets * functional.log_softmax(log_class, dim=1)).sum(1).mean()
-
-    def _follow(self, cosine: Tensor, by_class: Tensor, targets: Tensor) -> None:
-        angle = torch.arccos(by_class.amax(2).clamp(-1, 1))
-        median = (targets * angle).sum(1).median().clamp(max=math.pi / 4)
-        log_sum = torch.logsumexp(self.scale * cosine, dim=1)
-        log_mean = torch.logsumexp(log_sum, dim=0) - math.log(len(cosine))
-        self.scale.copy_(log_mean / torch.cos(median))
+        by_class = torch.logsumexp(self.scale * cosine.view(-1, *self._shape), dim=2)
+        return -(targets * functional.log_softmax(by_class, dim=1)).sum(1).mean()
 
 
 def loss_function(config: LossConfig, dim: int, classes: int) -> MinedTriplets | SubClusterAdaCos:
