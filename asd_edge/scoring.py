@@ -161,44 +161,42 @@ def _lengths(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class _ViewScorer:
-    """One view with its references projected and sorted by section."""
+    """One view with its references projected and sorted by the sections they are used for."""
 
     def __init__(self, view: View) -> None:
         references = view.references
-        self.config = view.config
+        self._metric, self._k = view.config.metric, view.config.k
         self.weights = view.weights
         self._whitening = references.whitening
         self.sections: tuple[str, ...] = tuple(sorted(set(references.sections.tolist())))
-        self.rows = {name: np.flatnonzero(references.sections == name) for name in self.sections}
         prepared = self.prepare(references.embeddings)
-        density = references.density.astype(np.float64) if references.density.size else None
-        # By section, so that a clip's own are side by side.
+        pooled = np.arange(len(prepared))
+        # By section, so that those a clip is measured against are side by side.
+        self.rows = {
+            name: pooled
+            if view.config.pool_sections
+            else np.flatnonzero(references.sections == name)
+            for name in self.sections
+        }
         self._references = {name: prepared[rows] for name, rows in self.rows.items()}
+        density = references.density.astype(np.float64)
         self._density = {
-            name: np.ones(1) if density is None else density[rows]
-            for name, rows in self.rows.items()
+            name: density[rows] if density.size else np.ones(1) for name, rows in self.rows.items()
         }
 
-    def _project(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        return x @ self._whitening if self._whitening.size else x
-
     def prepare(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give windows [shape=(w, d)] as `to_section` wants them."""
-        return _prepared(self._project(x), self.config.metric)
+        """Give windows [shape=(w, d)] as `distances` wants them."""
+        return _prepared(x @ self._whitening if self._whitening.size else x, self._metric)
 
-    def to_section(self, x: NDArray[np.float64], section: str) -> NDArray[np.float64]:
-        """Distances of prepared windows to the references of a section [shape=(w, n)]."""
-        d = _between(x, self._references[section], self.config.metric)
-        return d / self._density[section]
+    def distances(self, x: NDArray[np.float64], section: str) -> NDArray[np.float64]:
+        """Distances of prepared windows to the references used for a section [shape=(w, n)]."""
+        return _between(x, self._references[section], self._metric) / self._density[section]
 
-    def score(self, x: NDArray[np.float64], section: str) -> NDArray[np.float64]:
-        """Mean of the k smallest distances of each prepared window for a section [shape=(w,)]."""
-        pooled = self.sections if self.config.pool_sections else (section,)
-        own = np.concatenate([self.to_section(x, name) for name in pooled], axis=1)
-        k = self.config.k
-        if k is not None and k < own.shape[1]:
-            own = np.partition(own, k - 1, axis=1)[:, :k]
-        mean: NDArray[np.float64] = own.mean(axis=1)
+    def mean(self, d: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean of the k smallest distances of each window [shape=(w,)]."""
+        if self._k is not None and self._k < d.shape[1]:
+            d = np.partition(d, self._k - 1, axis=1)[:, : self._k]
+        mean: NDArray[np.float64] = d.mean(axis=1)
         return mean
 
 
@@ -238,19 +236,21 @@ class Scorer:
         x = {name: view.prepare(embeddings[name]) for name, view in self._scorers.items()}
         known = section is not None and section in self.sections
         candidates = (section,) if known else self.sections
-        parts, nearest = None, ""
+        best = None
         for candidate in candidates:
             assert candidate is not None
-            own = {
-                name: view.weights.get(candidate, 1.0) * view.score(x[name], candidate)
+            d = {name: view.distances(x[name], candidate) for name, view in self._scorers.items()}
+            parts = {
+                name: view.weights.get(candidate, 1.0) * view.mean(d[name])
                 for name, view in self._scorers.items()
             }
-            if parts is None or _total(own).mean() < _total(parts).mean():
-                parts, nearest = own, candidate
-        assert parts is not None
-        windows = _total(parts)
+            windows: NDArray[np.float64] = np.sum(list(parts.values()), axis=0)
+            if best is None or windows.mean() < best[0].mean():
+                best = windows, parts, d, candidate
+        assert best is not None
+        windows, parts, d, nearest = best
         decisive = max(parts, key=lambda name: parts[name].mean())
-        row = self._nearest(decisive, x[decisive], nearest)
+        row = self._scorers[decisive].rows[nearest][np.argmin(d[decisive].mean(axis=0))]
         return ClipScore(
             score=float(windows.mean()),
             section=nearest,
@@ -261,12 +261,10 @@ class Scorer:
         )
 
     def nearest(self, embeddings: Mapping[str, NDArray[Any]], view: str, section: str) -> int:
-        """Row of the view's reference of a section that is nearest to a clip's windows."""
-        return self._nearest(view, self._scorers[view].prepare(embeddings[view]), section)
-
-    def _nearest(self, view: str, x: NDArray[np.float64], section: str) -> int:
+        """Row of the view's reference, of those used for a section, nearest to a clip's windows."""
         scorer = self._scorers[view]
-        return int(scorer.rows[section][np.argmin(scorer.to_section(x, section).mean(axis=0))])
+        d = scorer.distances(scorer.prepare(embeddings[view]), section)
+        return int(scorer.rows[section][np.argmin(d.mean(axis=0))])
 
     def with_weights(self, weights: Mapping[str, Mapping[str, float]]) -> Scorer:
         """Give a scorer of the same references with weights by view and section."""
@@ -276,11 +274,6 @@ class Scorer:
                 for name, view in self.views.items()
             }
         )
-
-
-def _total(parts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    total: NDArray[np.float64] = np.sum(list(parts.values()), axis=0)
-    return total
 
 
 @dataclass(frozen=True)
@@ -293,7 +286,7 @@ class ClipScore:
         section_known: whether the section was given and has references.
         windows: score of each window, in order.
         views: what each view contributes to the score; they sum to it.
-        nearest: clip of the section's nearest reference, in the view that contributes most.
+        nearest: clip of the nearest reference, in the view that contributes most.
     """
 
     score: float

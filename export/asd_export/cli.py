@@ -118,7 +118,7 @@ def main(
     extrapolated = [t.n for t in thresholds.values() if t.rule == "gamma"]
     if extrapolated:
         click.echo(
-            f"Warning: the threshold is extrapolated (gamma fit); {min(extrapolated)} held-out "
+            f"Warning: the threshold is extrapolated (gamma); {min(extrapolated)} held-out "
             f"clips can promise no false-alarm rate below 1 in {min(extrapolated) + 1}",
             err=True,
         )

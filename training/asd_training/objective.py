@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Dataset
 
 from asd_training.augment import mixup, pseudo_classes, spec_augment
 from asd_training.dataset import ClassDataset, MachineDataset
@@ -20,7 +19,7 @@ from asd_training.presets import Preset
 
 
 class Objective(nn.Module):
-    """The network in training, with a data set and a loss.
+    """The network in training, with a data set and a loss; `make_objective` makes one.
 
     Its parameters are the network's and the loss's. Every process of a group draws the same
     batch and the same changes to it, and takes its slice through the network.
@@ -28,38 +27,34 @@ class Objective(nn.Module):
     Args:
         preset: the recipe.
         network: that learns.
-        table: features of the clips to learn from.
-        seed: of the draws.
+        dataset: the items to learn from.
         group: this process among the others.
         device: of the network.
+        precision: "float32", or "bfloat16" for the network; the loss stays in float32.
     """
-
-    dataset: Dataset[Any]
 
     def __init__(
         self,
         preset: Preset,
         network: TripletCNN,
-        table: FeatureTable,
-        seed: int,
+        dataset: MachineDataset | ClassDataset,
         group: Group,
         device: str,
+        precision: str,
     ) -> None:
         super().__init__()
         self.network = network
+        self.dataset = dataset
         self.device = device
         self.group = group
-        self._through = group.wrap(_Slice(network, group), device)
+        self.augment = preset.augment
+        self._through = group.wrap(_Slice(network, group, precision), device)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that items are drawn for."""
-        raise NotImplementedError
-
-    def loss(self, batch: Any, generator: torch.Generator) -> Tensor:
+    def loss(self, batch: list[Tensor], generator: torch.Generator) -> Tensor:
         """Loss of a batch of the data set's items; changes to it are drawn from the generator."""
         raise NotImplementedError
 
-    def unchanged_loss(self, batch: Any) -> Tensor:
+    def unchanged_loss(self, batch: list[Tensor]) -> Tensor:
         """Loss of a batch of held-out items, as they are."""
         raise NotImplementedError
 
@@ -73,31 +68,17 @@ class DrawnTriplets(Objective):
     """Triplets that the data set draws, one for each clip: the report's way."""
 
     def __init__(
-        self,
-        preset: Preset,
-        network: TripletCNN,
-        table: FeatureTable,
-        seed: int,
-        group: Group,
-        device: str,
+        self, preset: Preset, network: TripletCNN, dataset: MachineDataset, *where: Any
     ) -> None:
-        super().__init__(preset, network, table, seed, group, device)
-        self.dataset: MachineDataset = MachineDataset(
-            table, "train", seed, preset.training.min_items
-        )
+        super().__init__(preset, network, dataset, *where)
         self._loss = nn.TripletMarginLoss(margin=preset.loss.margin)
-        self._augment = preset.augment
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that items are drawn for."""
-        self.dataset.set_epoch(epoch)
 
     def loss(self, batch: list[Tensor], generator: torch.Generator) -> Tensor:
         """See Objective."""
         # One pass, so that the batch statistics are those of all three, and interleaved, so
         # that a process has whole triplets.
         x = torch.stack(batch, dim=1).flatten(0, 1).to(self.device)
-        x = spec_augment(self.network.normalized(x), self._augment, generator)
+        x = spec_augment(self.network.normalized(x), self.augment, generator)
         return self._of(self.embed(x))
 
     def unchanged_loss(self, batch: list[Tensor]) -> Tensor:
@@ -113,41 +94,25 @@ class Classes(Objective):
     """Sections, with attributes if asked for, and pseudo-classes: told apart by a loss."""
 
     def __init__(
-        self,
-        preset: Preset,
-        network: TripletCNN,
-        table: FeatureTable,
-        seed: int,
-        group: Group,
-        device: str,
+        self, preset: Preset, network: TripletCNN, dataset: ClassDataset, *where: Any
     ) -> None:
-        super().__init__(preset, network, table, seed, group, device)
-        self.dataset: ClassDataset = ClassDataset(
-            table, preset.loss.classes, seed, preset.training.min_items
-        )
-        self._augment = preset.augment
+        super().__init__(preset, network, dataset, *where)
+        self.classes = dataset.classes
+        self._classes = len(dataset.classes)
         self._kinds = 1 + len(preset.augment.pseudo_classes)
-        self._classes = len(self.dataset.classes)
-        if self._classes * self._kinds < 2:
-            clip = table.clips.iloc[0]
-            raise SingleSectionError("training clips", clip["machine"], clip["section"])
-        dim = preset.model.embedding_dim if preset.model is not None else 0
+        dim = network.config.embedding_dim
         self.criterion = loss_function(preset.loss, dim, self._classes * self._kinds)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that items are drawn for."""
-        self.dataset.set_epoch(epoch)
 
     def loss(self, batch: list[Tensor], generator: torch.Generator) -> Tensor:
         """See Objective."""
         x, labels = batch
         x = self.network.normalized(x.to(self.device))
-        x, labels, exchange = pseudo_classes(x, labels, self._classes, self._augment, generator)
+        x, labels, exchange = pseudo_classes(x, labels, self._classes, self.augment, generator)
         targets = self._targets(labels)
-        if self._augment.mixup:
-            x, targets = mixup(x, targets, self._augment.mixup, generator)
-        x = spec_augment(x, self._augment, generator)
-        exchanged = "feature_exchange" in self._augment.pseudo_classes
+        if self.augment.mixup:
+            x, targets = mixup(x, targets, self.augment.mixup, generator)
+        x = spec_augment(x, self.augment, generator)
+        exchanged = "feature_exchange" in self.augment.pseudo_classes
         return self._of(self.embed(x, exchange.to(self.device) if exchanged else None), targets)
 
     def unchanged_loss(self, batch: list[Tensor]) -> Tensor:
@@ -170,25 +135,38 @@ def make_objective(
     seed: int,
     group: Group,
     device: str,
+    precision: str = "float32",
 ) -> DrawnTriplets | Classes:
-    """Make the objective of a preset.
+    """Make the objective of a preset on the clips of a table; the seed is of the draws.
 
     Raises:
         SingleSectionError: clips of one section, and no pseudo-classes to tell apart.
     """
-    kind = DrawnTriplets if preset.loss.drawn else Classes
-    return kind(preset, network, table, seed, group, device).to(device)
+    items = preset.training.min_items
+    if preset.loss.drawn:
+        triplets = MachineDataset(table, "train", seed, items)
+        return DrawnTriplets(preset, network, triplets, group, device, precision).to(device)
+    classes = ClassDataset(table, preset.loss.classes, seed, items)
+    if len(classes.classes) == 1 and not preset.augment.pseudo_classes:
+        clip = table.clips.iloc[0]
+        raise SingleSectionError("training clips", clip["machine"], clip["section"])
+    return Classes(preset, network, classes, group, device, precision).to(device)
 
 
 class _Slice(nn.Module):
     """What DistributedDataParallel wraps: one process's slice through the network."""
 
-    def __init__(self, network: TripletCNN, group: Group) -> None:
+    def __init__(self, network: TripletCNN, group: Group, precision: str) -> None:
         super().__init__()
         self.network = network
         self.group = group
+        self._half = precision == "bfloat16"
 
     def forward(self, x: Tensor, exchange: Tensor | None) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._half):
+            return self._embed(x, exchange)
+
+    def _embed(self, x: Tensor, exchange: Tensor | None) -> Tensor:
         features = self.network.features(x)
         if exchange is not None:
             # Partners may be in another process's slice.

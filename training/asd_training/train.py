@@ -6,7 +6,6 @@ interrupted and resumed takes the same steps as one that was not.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import time
@@ -54,7 +53,7 @@ def train(
     *,
     device: str = "cpu",
     precision: str = "float32",
-    group: Group = Group(),  # noqa: B008 (immutable)
+    group: Group = Group(),  # noqa: B008 - frozen, so the default may be shared
     resume: bool = False,
     report: Report = lambda step: None,
 ) -> list[dict[str, float]]:
@@ -85,6 +84,9 @@ def train(
     mask = held_out(table.clips, preset.training.holdout, config.seed)
     torch.manual_seed(config.seed)
     network = Network(preset).to(device)
+    if device.startswith("cuda"):
+        # Untyped in PyTorch: `to` has no overload for a memory format alone.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if group.leads:
         run.write_json(folder / run.CONFIG, config.to_dict())
     history: list[dict[str, float]] = []
@@ -123,7 +125,7 @@ class _Loop:
         self.clips = _clips_digest(table)
         self.training = table.take(~mask)
         self.objective = make_objective(
-            config.preset, network.learned, self.training, config.seed, group, device
+            config.preset, network.learned, self.training, config.seed, group, device, precision
         )
         self.validation = self._validation(table.take(mask), device)
         self.optimizer = torch.optim.AdamW(
@@ -132,14 +134,6 @@ class _Loop:
             weight_decay=self.settings.weight_decay,
         )
         self.steps = -(-len(self.objective.dataset) // self.settings.batch_size)
-        self._cuda = device.startswith("cuda")
-        self._autocast: Callable[[], contextlib.AbstractContextManager[Any]] = (
-            (lambda: torch.autocast(torch.device(device).type, torch.bfloat16))
-            if precision == "bfloat16"
-            else contextlib.nullcontext
-        )
-        if self._cuda:
-            network.learned.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _validation(self, table: FeatureTable, device: str) -> DrawnTriplets | Classes | None:
         """Held-out clips under the same loss; None where they are of fewer than two sections."""
@@ -152,8 +146,8 @@ class _Loop:
         # Classes are numbered by the data set at hand; these must be the trained ones.
         if isinstance(objective, Classes):
             assert isinstance(self.objective, Classes)
-            known = self.objective.dataset.classes
-            if not np.array_equal(objective.dataset.classes, known):
+            known = self.objective.classes
+            if not np.array_equal(objective.classes, known):
                 return None
             objective.criterion = self.objective.criterion
         return objective
@@ -183,7 +177,7 @@ class _Loop:
         # Dropout, where each process has its own slice to drop from.
         torch.manual_seed(seed + self.group.rank)
         generator = torch.Generator().manual_seed(seed)
-        self.objective.set_epoch(epoch)
+        self.objective.dataset.set_epoch(epoch)
         self.objective.train()
         loader: DataLoader[Any] = DataLoader(
             self.objective.dataset, batch_sampler=_batches(self.objective, self.settings, generator)
@@ -196,9 +190,8 @@ class _Loop:
                     self.settings, done, self.settings.epochs * self.steps
                 )
             self.optimizer.zero_grad(set_to_none=True)
-            with self._autocast():
-                loss = self.objective.loss(batch, generator)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self.objective.loss(batch, generator)
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in PyTorch
             self.optimizer.step()
             total += loss.item()
             report(Step(epoch, done + 1, self.settings.epochs * self.steps, loss.item()))
