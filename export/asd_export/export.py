@@ -132,14 +132,17 @@ def _lowered(
             _advancing(clips, progress),
         )
     scorer, calibration = selection.scorer_and_calibration(config, again, rate)
-    reference = Detector(front_end, before, Scorer(contents.views), contents.calibration)
+    # The bundles' own references hold the clips that accuracy is measured on.
+    unseen = selection.unseen_scorer
+    tried = Detector(front_end, before, unseen(config, embeddings), contents.calibration)
+    tried_low = Detector(front_end, after, unseen(config, again), contents.calibration)
     lowered = Detector(front_end, after, scorer, calibration)
     chosen = _spaced(clips, PARITY_CLIPS)
     test = [clip for clip in find_clips(root, config.machine) if clip.split == "test"]
     mels = [precision.first_window(front_end, clip) for clip in chosen]
     figures = precision.check(
         lower,
-        precision.accuracy(reference, lowered, test, held_out),
+        precision.accuracy(tried, tried_low, test, held_out),
         precision.timing(before, after, mels[0], lower.provider),
         folder,
     )

@@ -53,6 +53,19 @@ def scorer_and_calibration(
     return scorer, calibration
 
 
+def unseen_scorer(config: RunConfig, embeddings: Embeddings) -> Scorer:
+    """Make a scorer that has not seen the held-out clips, to be tried on them.
+
+    Its weights are those of `scorer_and_calibration`. Without held-out clips it has seen all.
+    """
+    final, _ = scorer_and_calibration(config, embeddings)
+    rules = view_rules(config.preset, config.seed)
+    scorer = build(rules, embeddings.normals.take(~embeddings.held_out))
+    if len(rules) == 1:
+        return scorer
+    return scorer.with_weights({name: view.weights for name, view in final.views.items()})
+
+
 def view_rules(preset: Preset, seed: int) -> dict[str, ViewRule]:
     """Give the rules of a preset's views; the seed is of random references and k-means."""
     return {
