@@ -96,30 +96,56 @@ def decode(path: str | Path, sr: int | None = None) -> tuple[Samples, int]:
         MissingFileError: no such file.
         AudioError: not a sound file, damaged or empty.
     """
-    import soundfile  # here, because scoring arrays does not need it
-
     path = Path(path)
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioError(path, "is a folder, not a sound file")
+        if status.st_size == 0:
+            raise AudioError(path, "is empty (0 bytes)")
+        if sr is not None and path.suffix.lower() == ".wav":
+            plain = _plain_wav(path, sr, status.st_size)
+            if plain is not None:
+                return plain, sr
+        return _by_libsndfile(path, sr, status.st_size)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(path) from error
     except OSError as error:
         raise AudioError(path, f"cannot be opened ({error.strerror or error})") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise AudioError(path, "is a folder, not a sound file")
+
+
+def _plain_wav(path: Path, sr: int, size: int) -> NDArray[np.int16] | None:
+    """Give a WAV file of mono 16-bit PCM at `sr` [shape=(n, 1)]; None if it is anything else.
+
+    What most microphones are recorded as, in half the time of libsndfile and without loading it.
+    """
+    import wave
+
     try:
-        size = status.st_size
-        if size == 0:
-            raise AudioError(path, "is empty (0 bytes)")
+        with wave.open(str(path), "rb") as file:
+            if (file.getnchannels(), file.getsampwidth(), file.getframerate()) != (1, 2, sr):
+                return None
+            stated = 2 * file.getnframes()
+            content = file.readframes(min(stated, size) // 2)
+    except (wave.Error, EOFError):
+        return None
+    if len(content) < stated < _UNKNOWN_LENGTH:
+        raise _truncated(path, len(content), stated)
+    return np.frombuffer(content, dtype=np.int16, count=len(content) // 2)[:, np.newaxis]
+
+
+def _by_libsndfile(path: Path, sr: int | None, size: int) -> tuple[Samples, int]:
+    """Give any sound file's samples and rate, as `decode` does."""
+    import soundfile  # here, because not every clip needs it
+
+    try:
         with soundfile.SoundFile(path) as file:
             rate, frames, container = file.samplerate, file.frames, file.format
             exact = file.subtype == "PCM_16" and file.channels == 1 and rate == sr
             samples = file.read(dtype="int16" if exact else "float32", always_2d=True)
-        _check_length(path, size)
     except soundfile.LibsndfileError as error:
         raise AudioError(path, f"cannot be read as sound ({error.error_string})") from error
-    except OSError as error:
-        raise AudioError(path, f"cannot be opened ({error.strerror or error})") from error
+    _check_length(path, size)
     # The length that an MP3 header gives is an estimate.
     if len(samples) < frames and container != "MP3":
         raise AudioError(path, f"is truncated: {len(samples)} of {frames} samples could be read")
@@ -216,8 +242,10 @@ def _check_length(path: Path, size: int) -> None:
             if header[:4] == wanted:
                 present = size - file.tell()
                 if present < length < _UNKNOWN_LENGTH:
-                    raise AudioError(
-                        path, f"is truncated: {present} of {length} bytes of sound are there"
-                    )
+                    raise _truncated(path, present, length)
                 return
             file.seek(length + length % 2, 1)
+
+
+def _truncated(path: Path, present: int, stated: int) -> AudioError:
+    return AudioError(path, f"is truncated: {present} of {stated} bytes of sound are there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,30 @@ def test_wav_from_a_pipe_has_no_length(tmp_path: Path) -> None:
     content[4:8] = (0xFFFFFFFF).to_bytes(4, "little")
     path.write_bytes(content)
     assert len(audio.read(path, 8000)) == 2000
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+@pytest.mark.parametrize("extensible", [False, True])
+@pytest.mark.parametrize("around", [b"", b"INFOmade by a recorder"])
+def test_wav_of_16_bits_in_all_its_shapes(tmp_path: Path, extensible: bool, around: bytes) -> None:
+    """Files of the commonest kind go past libsndfile; what it reads is the reference."""
+    pcm = np.round(noise(3000)[:, 0] * 32768).astype("<i2")
+    form = struct.pack("<HHIIHH", 0xFFFE if extensible else 1, 1, 8000, 16000, 2, 16)
+    if extensible:  # size, valid bits, speakers, sub-format
+        guid = bytes.fromhex("0100000000001000800000aa00389b71")
+        form += struct.pack("<HHI", 22, 16, 4) + guid
+    text = chunk(b"LIST", around) if around else b""
+    body = b"WAVE" + chunk(b"fmt ", form) + text + chunk(b"data", pcm.tobytes()) + text
+    path = tmp_path / "clip.wav"
+    path.write_bytes(chunk(b"RIFF", body))
+    expected, _ = soundfile.read(path, dtype="int16")
+    np.testing.assert_array_equal(expected, pcm)
+    got = audio.read_pcm(path, 8000)
+    assert got.dtype == np.int16
+    np.testing.assert_array_equal(got, pcm)
 
 
 def test_arrays_are_checked() -> None:

@@ -141,7 +141,7 @@ def test_score_loads_only_what_it_needs(tiny_bundle: Path, tiny_data: Path) -> N
 import gc, os, sys
 from asd_edge.cli import main
 main(["score", {str(clip)!r}, "--bundle", {str(tiny_bundle)!r}], standalone_mode=False)
-idle = {{"soxr", "click._termui_impl", "importlib.metadata",
+idle = {{"soundfile", "soxr", "click._termui_impl", "importlib.metadata",
         "numpy.testing", "numpy.random", "numpy.ma", "numpy.fft", "onnx", "asd_edge.verify",
         "asd_edge.bench", "asd_edge.device_info", "unittest", "asyncio", "multiprocessing"}}
 print(sorted(idle & set(sys.modules)), gc.isenabled(), gc.get_freeze_count() > 10_000,
