@@ -85,7 +85,12 @@ class TripletCNN(nn.Module):
 
     def normalized(self, mel: Tensor) -> Tensor:
         """Give mel spectrograms as the network sees them, bands of mean 0 and deviation 1."""
-        return (mel - self.mean) / self.std
+        if self.config.normalize == "none":
+            return mel
+        # One operator on the device. Scaling before the mean is taken off rounds no more
+        # than the spectrogram's own float32 does.
+        mean, variance = self.mean.flatten(), self.std.flatten().square()
+        return nn.functional.batch_norm(mel, mean, variance, eps=0.0)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Map mel [shape=(batch, n_mels, n_frames)] to embeddings [shape=(batch, d)]."""
