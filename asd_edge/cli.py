@@ -467,7 +467,7 @@ def bench(
 @click.option(
     "--add",
     type=click.Path(path_type=Path),
-    help="Add the clips to this bundle of enroll; with -o, in a copy.",
+    help="Add the clips to this bundle; with -o, in a copy.",
 )
 @click.option(
     "--section",

@@ -16,7 +16,8 @@ from asd_edge.naming import section_of
 if TYPE_CHECKING:
     from asd_edge.audio import Channel
     from asd_edge.bundle import Bundle
-    from asd_edge.enroll import Clip, Enrollment, Suspect
+    from asd_edge.enroll import Enrollment
+    from asd_edge.listen import Clip, Suspect
 
 # So many clips are named for each kind of doubt; of more, the first ones.
 _NAMED = 20
@@ -34,7 +35,7 @@ def run(
     channel: Channel | None,
 ) -> None:
     """Enrol the clips in `paths`, write the bundle and say what came of it."""
-    from asd_edge import audio, bundle, default_bundle, enroll
+    from asd_edge import audio, bundle, default_bundle, enroll, listen
     from asd_edge.detector import Detector
 
     if add is not None and source is not None:
@@ -45,8 +46,6 @@ def run(
     if output.suffix != ".asd":
         raise click.BadParameter("a bundle is named NAME.asd.", param_hint="--output")
     contents = bundle.read(add or source or default_bundle.BUILT_IN)
-    if add is not None:
-        enroll.enrolled_clips(contents)  # refuses other bundles before any work
     detector = Detector.from_bundle(contents, path=add or source or default_bundle.BUILT_IN)
     found = list(dict.fromkeys(audio.find(list(paths))))
     sections = [section] * len(found) if section else _sections(found, contents if add else None)
@@ -57,7 +56,7 @@ def run(
     with click.progressbar(found, label="Listening", file=sys.stderr, hidden=_quiet(found)) as bar:
         for path in bar:
             try:
-                clips += enroll.hear(
+                clips += listen.hear(
                     detector,
                     path,
                     section_by_path[path],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,11 +111,13 @@ def _references(rule: ViewRule, x: NDArray[np.float32], normals: Normals) -> Ref
     clips, sections = normals.clips[named], normals.sections[named]
     density = np.empty(0, np.float32)
     if rule.scoring.local_density:
-        density = _density(np.concatenate(means), clips, sections, projected, normals, rule.scoring)
+        density = local_density(
+            np.concatenate(means), clips, sections, projected, normals, rule.scoring
+        )
     return References(embeddings, sections, normals.domains[named], clips, density, matrix)
 
 
-def _density(
+def local_density(
     references: NDArray[np.float32],
     clips: NDArray[np.str_],
     sections: NDArray[np.str_],
@@ -122,7 +125,19 @@ def _density(
     normals: Normals,
     config: ScoringConfig,
 ) -> NDArray[np.float32]:
-    """Mean distance of each reference to its nearest windows of other clips of its section."""
+    """Mean distance of each reference to its nearest windows of other clips of its section.
+
+    Args:
+        references: [shape=(n, d)], projected if the metric is "whitened".
+        clips: of the references [shape=(n,)].
+        sections: of the references [shape=(n,)].
+        projected: the windows [shape=(m, d)], in the same way.
+        normals: what is known of the windows.
+        config: of the view.
+
+    Returns:
+        [shape=(n,)], above 0.
+    """
     density = np.full(len(references), np.nan)
     d = distances(references, projected, config.metric)
     for i, (clip, section) in enumerate(zip(clips, sections, strict=True)):
@@ -193,14 +208,16 @@ def finish(
         ParameterError: fewer than two clips, or all alike.
     """
     if len(scorer.views) > 1:
-        scorer = scorer.with_weights(_weights(rules, scorer.sections, unseen))
-    scores: dict[str, list[float]] = {}
+        scorer = scorer.with_weights(view_weights(rules, scorer.sections, unseen))
+    return scorer, Calibration(scores_by_section(scorer, unseen), false_alarm_rate)
+
+
+def scores_by_section(scorer: Scorer, unseen: UnseenDistances) -> dict[str, tuple[float, ...]]:
+    """Give the clips' scores by a scorer's weights: section -> scores."""
+    scores: dict[str, tuple[float, ...]] = {}
     for section, score in zip(unseen.sections.tolist(), unseen_scores(scorer, unseen), strict=True):
-        scores.setdefault(section, []).append(float(score))
-    calibration = Calibration(
-        {section: tuple(values) for section, values in scores.items()}, false_alarm_rate
-    )
-    return scorer, calibration
+        scores[section] = (*scores.get(section, ()), float(score))
+    return scores
 
 
 def unseen_scores(scorer: Scorer, unseen: UnseenDistances) -> NDArray[np.float64]:
@@ -212,9 +229,14 @@ def unseen_scores(scorer: Scorer, unseen: UnseenDistances) -> NDArray[np.float64
     return total
 
 
-def _weights(
+def view_weights(
     rules: Mapping[str, ViewRule], sections: Iterable[str], unseen: UnseenDistances
 ) -> dict[str, dict[str, float]]:
+    """Weights of several views for some sections: view -> section -> weight; see `finish`.
+
+    Raises:
+        ParameterError: fewer than two clips.
+    """
     if len(unseen.sections) < 2:
         raise ParameterError("held-out clips", len(unseen.sections), "at least 2 normal clips")
     weights: dict[str, dict[str, float]] = {name: {} for name in rules}
@@ -274,12 +296,12 @@ def cross_fit(
 
     For views whose model has not learned from the clips. See `cross_measure`, `finish`.
     """
-    unseen = cross_measure(rules, normals, count=count, advance=advance)
+    unseen = cross_measure(partial(build, rules), normals, count=count, advance=advance)
     return finish(rules, build(rules, normals), unseen, false_alarm_rate)
 
 
 def cross_measure(
-    rules: Mapping[str, ViewRule],
+    make: Callable[[Normals], Scorer],
     normals: Normals,
     *,
     count: int = 5,
@@ -291,7 +313,7 @@ def cross_measure(
     little high, not low.
 
     Args:
-        rules: of the views.
+        make: `build` with its rules, or another way from normal clips to a scorer.
         normals: all clips.
         count: folds, at least 2.
         advance: called after each fold.
@@ -303,12 +325,12 @@ def cross_measure(
     parts = []
     for i in range(count):
         if (fold == i).any():
-            parts.append(measure(build(rules, normals.take(fold != i)), normals.take(fold == i)))
+            parts.append(measure(make(normals.take(fold != i)), normals.take(fold == i)))
         advance()
     if not parts:
         raise ParameterError("normal clips", len(np.unique(normals.clips)), "at least 2")
     return UnseenDistances(
-        {view: np.concatenate([part.views[view] for part in parts]) for view in rules},
+        {view: np.concatenate([part.views[view] for part in parts]) for view in parts[0].views},
         np.concatenate([part.sections for part in parts]),
         np.concatenate([part.clips for part in parts]),
     )
