@@ -134,7 +134,7 @@ def to_int8(model: bytes, windows: Iterable[Mels]) -> bytes:
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped
         def __init__(self) -> None:
             self._windows = iter(windows)
 
