@@ -443,7 +443,7 @@ def show(console: Console, title: str, rows: list[dict[str, float | str | None]]
     table = Table(title=title)
     columns = ("", "median ms", "min ms", "cold ms", "x ours", "librosa /", "cold librosa /")
     for column in (*columns, "of floor", "max rel. error"):
-        table.add_column(column, justify="right" if column else "left")
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for row in rows:
         share = row["share_of_floor"]
         table.add_row(
@@ -471,7 +471,7 @@ def main(rounds: int, clips: tuple[str, ...], sweep: bool, as_json: bool) -> Non
     signals = {"noise": noise, "harmonics": harmonics}
     signals |= {Path(path).name: recording(path) for path in clips}
     peak = fma_peak()
-    console = Console(stderr=as_json, width=110)  # room for the tables, in a pipe too
+    console = Console(stderr=as_json, width=130)  # room for the tables, in a pipe too
     console.print(", ".join(f"{name} {value}" for name, value in machine().items()))
     console.print(f"peak of fused multiply-adds {peak} GFLOP/s")
     cases = [(name, config) for name in signals for config in CONFIGS]
