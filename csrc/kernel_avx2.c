@@ -17,6 +17,8 @@
 #define REAL_BITS 32
 #define W 8
 #define V_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define V_FNMA(a, b, c) _mm256_fnmadd_ps(a, b, c)
+#define V_SUB(a, b) V_FNMA(b, _mm256_set1_ps(1), a)
 #define V_SQRT(a) _mm256_sqrt_ps(a)
 #define V_MIN(a, b) _mm256_min_ps(a, b)
 #define V_MAX(a, b) _mm256_max_ps(a, b)
@@ -29,6 +31,8 @@
 #define REAL_BITS 64
 #define W 4
 #define V_FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
+#define V_FNMA(a, b, c) _mm256_fnmadd_pd(a, b, c)
+#define V_SUB(a, b) V_FNMA(b, _mm256_set1_pd(1), a)
 #define V_SQRT(a) _mm256_sqrt_pd(a)
 #define V_MIN(a, b) _mm256_min_pd(a, b)
 #define V_MAX(a, b) _mm256_max_pd(a, b)

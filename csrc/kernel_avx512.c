@@ -19,6 +19,8 @@
 #define REAL_BITS 32
 #define W 16
 #define V_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define V_FNMA(a, b, c) _mm512_fnmadd_ps(a, b, c)
+#define V_SUB(a, b) V_FNMA(b, _mm512_set1_ps(1), a)
 #define V_SQRT(a) _mm512_sqrt_ps(a)
 #define V_MIN(a, b) _mm512_min_ps(a, b)
 #define V_MAX(a, b) _mm512_max_ps(a, b)
@@ -31,6 +33,8 @@
 #define REAL_BITS 64
 #define W 8
 #define V_FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
+#define V_FNMA(a, b, c) _mm512_fnmadd_pd(a, b, c)
+#define V_SUB(a, b) V_FNMA(b, _mm512_set1_pd(1), a)
 #define V_SQRT(a) _mm512_sqrt_pd(a)
 #define V_MIN(a, b) _mm512_min_pd(a, b)
 #define V_MAX(a, b) _mm512_max_pd(a, b)

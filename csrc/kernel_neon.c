@@ -13,6 +13,8 @@
 #define REAL_BITS 32
 #define W 4
 #define V_FMA(a, b, c) vfmaq_f32(c, a, b)
+#define V_FNMA(a, b, c) vfmsq_f32(c, a, b)
+#define V_SUB(a, b) ((a) - (b))
 #define V_SQRT(a) vsqrtq_f32(a)
 #define V_MIN(a, b) vminq_f32(a, b)
 #define V_MAX(a, b) vmaxq_f32(a, b)
@@ -25,6 +27,8 @@
 #define REAL_BITS 64
 #define W 2
 #define V_FMA(a, b, c) vfmaq_f64(c, a, b)
+#define V_FNMA(a, b, c) vfmsq_f64(c, a, b)
+#define V_SUB(a, b) ((a) - (b))
 #define V_SQRT(a) vsqrtq_f64(a)
 #define V_MIN(a, b) vminq_f64(a, b)
 #define V_MAX(a, b) vmaxq_f64(a, b)

@@ -10,6 +10,8 @@
 #define REAL_BITS 32
 #define W 1
 #define V_FMA(a, b, c) ((a) * (b) + (c))
+#define V_FNMA(a, b, c) ((c) - (a) * (b))
+#define V_SUB(a, b) ((a) - (b))
 #define V_SQRT(a) sqrtf(a)
 #define V_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define V_MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -22,6 +24,8 @@
 #define REAL_BITS 64
 #define W 1
 #define V_FMA(a, b, c) ((a) * (b) + (c))
+#define V_FNMA(a, b, c) ((c) - (a) * (b))
+#define V_SUB(a, b) ((a) - (b))
 #define V_SQRT(a) sqrt(a)
 #define V_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define V_MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -13,6 +13,8 @@
 #define REAL_BITS 32
 #define W 4
 #define V_FMA(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
+#define V_FNMA(a, b, c) _mm_sub_ps(c, _mm_mul_ps(a, b))
+#define V_SUB(a, b) ((a) - (b))
 #define V_SQRT(a) _mm_sqrt_ps(a)
 #define V_MIN(a, b) _mm_min_ps(a, b)
 #define V_MAX(a, b) _mm_max_ps(a, b)
@@ -25,6 +27,8 @@
 #define REAL_BITS 64
 #define W 2
 #define V_FMA(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c)
+#define V_FNMA(a, b, c) _mm_sub_pd(c, _mm_mul_pd(a, b))
+#define V_SUB(a, b) ((a) - (b))
 #define V_SQRT(a) _mm_sqrt_pd(a)
 #define V_MIN(a, b) _mm_min_pd(a, b)
 #define V_MAX(a, b) _mm_max_pd(a, b)

@@ -3,7 +3,11 @@
  *
  *     REAL_BITS            32 or 64: float or double
  *     W                    lanes
- *     V_FMA, V_SQRT, V_MIN, V_MAX on vectors; V_FMA(a, b, c) = a b + c, fused where the machine can
+ *     V_SQRT, V_MIN, V_MAX on vectors
+ *     V_FMA(a, b, c)       a b + c, fused where the machine can
+ *     V_FNMA(a, b, c)      c - a b, likewise
+ *     V_SUB(a, b)          a - b; where adders and multipliers are apart, by these, which have less
+ *                          to do: c - a b with b = 1 gives the same bits
  *     V_SPLAT(x)           all lanes x
  *     V_SAMPLES(p)         W floats at p, of any alignment
  *     V_OUT(p, v)          W floats to p, of any alignment
@@ -56,11 +60,14 @@
 #define combine F(combine)
 #define dft4 F(dft4)
 #define dft8 F(dft8)
+#define join F(join)
 #define dft16 F(dft16)
 #define dft F(dft)
 #define POINTS F(points)
 #define n_steps F(n_steps)
 #define fetch_ahead F(fetch_ahead)
+#define windowed F(windowed)
+#define put F(put)
 #define columns F(columns)
 #define pass F(pass)
 #define row_passes F(row_passes)
@@ -125,11 +132,14 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef combine
 #undef dft4
 #undef dft8
+#undef join
 #undef dft16
 #undef dft
 #undef POINTS
 #undef n_steps
 #undef fetch_ahead
+#undef windowed
+#undef put
 #undef columns
 #undef pass
 #undef row_passes
@@ -154,6 +164,8 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef REAL_BITS
 #undef W
 #undef V_FMA
+#undef V_FNMA
+#undef V_SUB
 #undef V_SQRT
 #undef V_MIN
 #undef V_MAX

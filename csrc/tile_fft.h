@@ -15,7 +15,25 @@ INLINE void fetch_ahead(ahead *ahead)
 
 /* ---- columns: samples, window, the first pass ---- */
 
-/* y[i] lies pitch apart from y[i+1]. block: room for W samples of every column. */
+INLINE cplx windowed(const float *x, size_t stride, const REAL *window)
+{
+    return (cplx){V_SAMPLES(x) * V_SPLAT(window[0]), V_SAMPLES(x + stride) * V_SPLAT(window[1])};
+}
+
+/* Points i and i + A/2 of a column, to y[i] and y[i + A/2]. */
+INLINE void put(int A, int i, const cplx *even, const cplx *odd, const REAL *w, REAL *to,
+                size_t pitch)
+{
+    const int half = A / 2;
+    cplx e = even[i], o = odd[i];
+    join(A, i, &e, &o);
+    store(to + (size_t)i * pitch, i == 0 ? e : times_twiddle(e, w + 2 * (i - 1)));
+    store(to + (size_t)(i + half) * pitch, times_twiddle(o, w + 2 * (i + half - 1)));
+}
+
+/* Even and odd points apart, and each pair of results stored at once: few values are alive at a
+ * time, and additions stand beside the multiplications of windows and twiddles.
+ * y[i] lies pitch apart from y[i+1]. block: room for W samples of every column. */
 INLINE void columns(int A, const tile_plan *plan, const tile_source *source, ahead *ahead,
                     REAL *y, size_t pitch, float *block)
 {
@@ -33,17 +51,21 @@ INLINE void columns(int A, const tile_plan *plan, const tile_source *source, ahe
             load_block(source, n_rows, 2 * (p0 + plan->B * g), SAMPLES,
                        block + g * SAMPLES * stride, stride);
         for (size_t j = 0; j < SAMPLES; j += 2, w += 2 * (A - 1), window += 2 * A) {
-            cplx x[TILE_MAX_COLUMNS];
-            for (int k = 0; k < A; k++) {
-                const float *even = at[k] + j * stride;
-                x[k].re = V_SAMPLES(even) * V_SPLAT(window[2 * k]);
-                x[k].im = V_SAMPLES(even + stride) * V_SPLAT(window[2 * k + 1]);
-            }
-            dft(A, x);
+            cplx even[TILE_MAX_COLUMNS / 2], odd[TILE_MAX_COLUMNS / 2];
+            for (int k = 0; k < A / 2; k++)
+                even[k] = windowed(at[2 * k] + j * stride, stride, window + 4 * k);
+            dft(A / 2, even);
+            for (int k = 0; k < A / 2; k++)
+                odd[k] = windowed(at[2 * k + 1] + j * stride, stride, window + 4 * k + 2);
+            dft(A / 2, odd);
             REAL *to = y + (p0 + j / 2) * 2 * W;
-            store(to, x[0]);
-            for (int i = 1; i < A; i++)
-                store(to + (size_t)i * pitch, times_twiddle(x[i], w + 2 * (i - 1)));
+            put(A, 0, even, odd, w, to, pitch), put(A, 1, even, odd, w, to, pitch);
+            if (A >= 8)
+                put(A, 2, even, odd, w, to, pitch), put(A, 3, even, odd, w, to, pitch);
+            if (A == 16) {
+                put(A, 4, even, odd, w, to, pitch), put(A, 5, even, odd, w, to, pitch);
+                put(A, 6, even, odd, w, to, pitch), put(A, 7, even, odd, w, to, pitch);
+            }
         }
     }
 }
@@ -57,7 +79,7 @@ INLINE void pass(int r, size_t M, size_t s, const REAL *w, const REAL *x, REAL *
         cplx z[TILE_MAX_COLUMNS];
         for (int k = 0; k < r; k++)
             z[k] = load(x + (q + s * M * (size_t)k) * 2 * W);
-        dft(r, z);
+        r == 16 ? dft16(z) : dft(r, z);
         for (int i = 0; i < r; i++)
             store(y + (q + s * (size_t)i) * 2 * W, z[i]);
     }
@@ -67,7 +89,7 @@ INLINE void pass(int r, size_t M, size_t s, const REAL *w, const REAL *x, REAL *
             cplx z[TILE_MAX_COLUMNS];
             for (int k = 0; k < r; k++)
                 z[k] = load(x + (q + s * M * (size_t)k) * 2 * W);
-            dft(r, z);
+            r == 16 ? dft16(z) : dft(r, z);
             store(y + q * 2 * W, z[0]);
             for (int i = 1; i < r; i++)
                 store(y + (q + s * (size_t)i) * 2 * W, times_twiddle(z[i], w + 2 * (i - 1)));

@@ -57,7 +57,7 @@ INLINE void store(REAL *p, cplx a)
 
 INLINE cplx times(cplx a, vec re, vec im)
 {
-    return (cplx){V_FMA(-a.im, im, a.re * re), V_FMA(a.im, re, a.re * im)};
+    return (cplx){V_FNMA(a.im, im, a.re * re), V_FMA(a.im, re, a.re * im)};
 }
 
 INLINE cplx times_twiddle(cplx a, const REAL *w)
@@ -72,7 +72,7 @@ INLINE void combine(cplx *a, cplx *b, cplx t)
 {
     const cplx s = *a;
     *a = (cplx){s.re + t.re, s.im + t.im};
-    *b = (cplx){s.re - t.re, s.im - t.im};
+    *b = (cplx){V_SUB(s.re, t.re), V_SUB(s.im, t.im)};
 }
 
 INLINE void dft4(cplx *x0, cplx *x1, cplx *x2, cplx *x3)
@@ -84,58 +84,64 @@ INLINE void dft4(cplx *x0, cplx *x1, cplx *x2, cplx *x3)
     *x1 = b, *x3 = b, combine(x1, x3, (cplx){d.im, -d.re}); /* -i d */
 }
 
-/* Halves e and o of even and odd points, of which e[j] and o[j] end as X[j] and X[j + r/2]. */
+/* From the transforms E of the even and O of the odd points to that of all r:
+ * E[i], O[i] <- E[i] + w O[i], E[i] - w O[i], w = w(r)^i */
+INLINE void join(int r, int i, cplx *e, cplx *o)
+{
+    static const REAL cosine[12] = { /* of k pi / 8; w = cosine[k] + i cosine[k + 4] */
+        (REAL)1, (REAL)0.92387953251128675612818318939679,
+        (REAL)0.70710678118654752440084436210485, (REAL)0.38268343236508977172845998403040,
+        (REAL)0, (REAL)-0.38268343236508977172845998403040,
+        (REAL)-0.70710678118654752440084436210485, (REAL)-0.92387953251128675612818318939679,
+        (REAL)-1, (REAL)-0.92387953251128675612818318939679,
+        (REAL)-0.70710678118654752440084436210485, (REAL)-0.38268343236508977172845998403040,
+    };
+    const int k = 16 / r * i;
+    const cplx x = *e, y = *o;
+    if (k % 4 == 2) { /* w y = h t */
+        const vec h = V_SPLAT(cosine[2]);
+        const cplx t = {k == 2 ? y.re + y.im : y.im - y.re, k == 2 ? y.im - y.re : -y.re - y.im};
+        *e = (cplx){V_FMA(h, t.re, x.re), V_FMA(h, t.im, x.im)};
+        *o = (cplx){V_FNMA(h, t.re, x.re), V_FNMA(h, t.im, x.im)};
+    } else {
+        combine(e, o, k == 0   ? y
+                      : k == 4 ? (cplx){y.im, -y.re}
+                               : times(y, V_SPLAT(cosine[k]), V_SPLAT(cosine[k + 4])));
+    }
+}
+
 INLINE void dft8(cplx *x0, cplx *x1, cplx *x2, cplx *x3, cplx *x4, cplx *x5, cplx *x6, cplx *x7)
 {
-    const vec h = V_SPLAT((REAL)0.70710678118654752440084436210485);
     cplx e0 = *x0, e1 = *x2, e2 = *x4, e3 = *x6, o0 = *x1, o1 = *x3, o2 = *x5, o3 = *x7;
     dft4(&e0, &e1, &e2, &e3);
     dft4(&o0, &o1, &o2, &o3);
-    *x0 = e0, combine(x0, x4, o0);
-    const cplx a = {o1.re + o1.im, o1.im - o1.re}; /* sqrt 2 w(8) o1 */
-    *x1 = (cplx){V_FMA(h, a.re, e1.re), V_FMA(h, a.im, e1.im)};
-    *x5 = (cplx){V_FMA(-h, a.re, e1.re), V_FMA(-h, a.im, e1.im)};
-    *x2 = e2, combine(x2, x6, (cplx){o2.im, -o2.re});
-    const cplx b = {o3.im - o3.re, -o3.re - o3.im}; /* sqrt 2 w(8)^3 o3 */
-    *x3 = (cplx){V_FMA(h, b.re, e3.re), V_FMA(h, b.im, e3.im)};
-    *x7 = (cplx){V_FMA(-h, b.re, e3.re), V_FMA(-h, b.im, e3.im)};
-}
-
-INLINE void dft16(cplx *x)
-{
-    const vec h = V_SPLAT((REAL)0.70710678118654752440084436210485);
-    const vec c = V_SPLAT((REAL)0.92387953251128675612818318939679); /* cos(pi / 8) */
-    const vec s = V_SPLAT((REAL)0.38268343236508977172845998403040);
-    cplx e[8], o[8];
-    for (int k = 0; k < 8; k++) {
-        e[k] = x[2 * k];
-        o[k] = x[2 * k + 1];
-    }
-    dft8(&e[0], &e[1], &e[2], &e[3], &e[4], &e[5], &e[6], &e[7]);
-    dft8(&o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &o[7]);
-    x[0] = e[0], combine(&x[0], &x[8], o[0]);
-    x[1] = e[1], combine(&x[1], &x[9], times(o[1], c, -s));
-    x[3] = e[3], combine(&x[3], &x[11], times(o[3], s, -c));
-    x[4] = e[4], combine(&x[4], &x[12], (cplx){o[4].im, -o[4].re});
-    x[5] = e[5], combine(&x[5], &x[13], times(o[5], -s, -c));
-    x[7] = e[7], combine(&x[7], &x[15], times(o[7], -c, -s));
-    const cplx a = {o[2].re + o[2].im, o[2].im - o[2].re};
-    x[2] = (cplx){V_FMA(h, a.re, e[2].re), V_FMA(h, a.im, e[2].im)};
-    x[10] = (cplx){V_FMA(-h, a.re, e[2].re), V_FMA(-h, a.im, e[2].im)};
-    const cplx b = {o[6].im - o[6].re, -o[6].re - o[6].im};
-    x[6] = (cplx){V_FMA(h, b.re, e[6].re), V_FMA(h, b.im, e[6].im)};
-    x[14] = (cplx){V_FMA(-h, b.re, e[6].re), V_FMA(-h, b.im, e[6].im)};
+    join(8, 0, &e0, &o0), *x0 = e0, *x4 = o0;
+    join(8, 1, &e1, &o1), *x1 = e1, *x5 = o1;
+    join(8, 2, &e2, &o2), *x2 = e2, *x6 = o2;
+    join(8, 3, &e3, &o3), *x3 = e3, *x7 = o3;
 }
 
 INLINE void dft(int r, cplx *x)
 {
-    if (r == 2) {
-        const cplx t = x[1];
-        x[1] = x[0], combine(&x[0], &x[1], t);
-    } else if (r == 4)
+    if (r == 2)
+        join(2, 0, &x[0], &x[1]);
+    else if (r == 4)
         dft4(&x[0], &x[1], &x[2], &x[3]);
-    else if (r == 8)
-        dft8(&x[0], &x[1], &x[2], &x[3], &x[4], &x[5], &x[6], &x[7]);
     else
-        dft16(x);
+        dft8(&x[0], &x[1], &x[2], &x[3], &x[4], &x[5], &x[6], &x[7]);
+}
+
+INLINE void dft16(cplx *x)
+{
+    cplx e[8], o[8];
+    for (int k = 0; k < 8; k++)
+        e[k] = x[2 * k], o[k] = x[2 * k + 1];
+    dft8(&e[0], &e[1], &e[2], &e[3], &e[4], &e[5], &e[6], &e[7]);
+    dft8(&o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &o[7]);
+    join(16, 0, &e[0], &o[0]), join(16, 1, &e[1], &o[1]);
+    join(16, 2, &e[2], &o[2]), join(16, 3, &e[3], &o[3]);
+    join(16, 4, &e[4], &o[4]), join(16, 5, &e[5], &o[5]);
+    join(16, 6, &e[6], &o[6]), join(16, 7, &e[7], &o[7]);
+    for (int i = 0; i < 8; i++)
+        x[i] = e[i], x[i + 8] = o[i];
 }
