@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from asd_edge import _melspec
 
 FOLDER = Path(os.environ["ASD_EDGE_RECORDED"])
 BUNDLE = FOLDER / "hummer.asd"
+THRESHOLD = ("--threshold", 10)  # between the normal clips and the faults
 
 
 def asd_edge(*arguments: object) -> str:
@@ -34,17 +36,19 @@ def test_this_is_arm64() -> None:
 
 def test_verify() -> None:
     stages = [json.loads(line) for line in asd_edge("verify", BUNDLE, "--json").splitlines()]
-    assert [stage["stage"] for stage in stages] == ["mel", "embedding", "score"]
+    assert [stage["stage"] for stage in stages] == ["mel", "embedding", "statistics", "score"]
     assert all(stage["passed"] for stage in stages)
 
 
 def test_scores_and_decisions_are_the_hosts() -> None:
-    rows = asd_edge("score", FOLDER / "clips", "--bundle", BUNDLE, "--json").splitlines()
+    rows = asd_edge(
+        "score", FOLDER / "clips", "--bundle", BUNDLE, "--json", *THRESHOLD
+    ).splitlines()
     recorded = (FOLDER / "score.jsonl").read_text().splitlines()
     assert len(rows) == len(recorded) == 16
     decisions = set()
     for here, there in zip(map(json.loads, rows), map(json.loads, recorded), strict=True):
-        for name in ("score", "windows"):
+        for name in ("score", "windows", "threshold"):
             assert here.pop(name) == pytest.approx(there.pop(name), abs=1e-4)
         assert here == there
         decisions.add(here["anomalous"])
@@ -54,5 +58,22 @@ def test_scores_and_decisions_are_the_hosts() -> None:
 def test_info_is_the_hosts() -> None:
     here = json.loads(asd_edge("info", BUNDLE, "--json"))
     there = json.loads((FOLDER / "info.json").read_text())
-    for name in ("machine", "mel", "scoring", "sections", "provenance"):
+    for name in ("machine", "mel", "views", "provenance"):
         assert here[name] == there[name]
+    assert thresholds(here) == pytest.approx(thresholds(there), rel=1e-6)
+
+
+def test_enrolls_as_the_host(tmp_path: Path) -> None:
+    out = tmp_path / "mine.asd"
+    program = [sys.executable, "-c", "from asd_edge.cli import main; main()"]
+    clips = FOLDER / "train"
+    subprocess.run([*program, "enroll", clips, "-o", out], check=True, capture_output=True)
+    here = json.loads(asd_edge("info", out, "--json"))
+    there = json.loads((FOLDER / "enrolled.json").read_text())
+    assert thresholds(here) == pytest.approx(thresholds(there), rel=1e-4)
+    asd_edge("verify", FOLDER / "enrolled.asd")
+    asd_edge("verify", out)
+
+
+def thresholds(info: dict[str, Any]) -> dict[str, float]:
+    return {name: section["threshold"] for name, section in info["sections"].items()}

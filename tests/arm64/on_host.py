@@ -13,12 +13,18 @@ from conftest import invoke
 
 from asd_edge.cli import main
 
+THRESHOLD = ("--threshold", 10)  # between the normal clips and the faults
+
 
 def test_record(tiny_bundle: Path, tiny_data: Path) -> None:
     folder = Path(os.environ["ASD_EDGE_RECORDED"])
     shutil.rmtree(folder, ignore_errors=True)
     bundle = shutil.copytree(tiny_bundle, folder / "hummer.asd")
     clips = shutil.copytree(tiny_data / "hummer" / "test", folder / "clips")
-    scored = invoke(main, "score", clips, "--bundle", bundle, "--json").stdout
+    scored = invoke(main, "score", clips, "--bundle", bundle, "--json", *THRESHOLD).stdout
     (folder / "score.jsonl").write_text(scored)
     (folder / "info.json").write_text(invoke(main, "info", bundle, "--json").stdout)
+    train = shutil.copytree(tiny_data / "hummer" / "train", folder / "train")
+    invoke(main, "enroll", train, "-o", folder / "enrolled.asd")
+    enrolled = invoke(main, "info", folder / "enrolled.asd", "--json").stdout
+    (folder / "enrolled.json").write_text(enrolled)
