@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 from asd_edge.calibration import Calibration
 from asd_edge.errors import AsdError, BundleError, MissingFileError
-from asd_edge.files import atomic_folder
 from asd_edge.frontend import FrontEnd
 from asd_edge.scoring import References, ScoringConfig, View
 
@@ -41,7 +40,7 @@ _NO_CHECKSUM = "0" * 64
 _EMBEDDING = "embedding/"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Golden:
     """One clip and what the export made of it; `asd-edge verify` replays it.
 
@@ -60,7 +59,7 @@ class Golden:
     section: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Bundle:
     """A bundle in memory; `model` is the ONNX file's content."""
 
@@ -125,6 +124,8 @@ class Bundle:
         text = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
         checksum = _sha256(text).encode()
         contents[MANIFEST] = text.replace(_NO_CHECKSUM.encode(), checksum, 1)
+        from asd_edge.files import atomic_folder  # here, because a device only reads
+
         with atomic_folder(path) as folder:
             for name, content in contents.items():
                 (folder / name).write_bytes(content)
@@ -238,7 +239,8 @@ def _unpacked(triangle: NDArray[np.float16]) -> NDArray[np.float32]:
     """Read what `_stored` makes of a whitening: the rows of the triangle one after the other."""
     d = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
     matrix = np.zeros((d, d), np.float32)
-    matrix[np.tril_indices(d)] = triangle
+    # A mask: the indices would take ten times its memory and most of the time of loading.
+    matrix[np.tri(d, dtype=bool)] = triangle
     return matrix
 
 

@@ -52,7 +52,7 @@ class ScoringConfig:
             raise ParameterError("local_density", self.local_density, "0 or more neighbours")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class References:
     """Embeddings of normal clips in one view.
 
@@ -91,7 +91,7 @@ class References:
             raise ParameterError("density", "0 or less", "distances above 0")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class View:
     """One embedding of the model: its references and how they are used.
 
