@@ -13,7 +13,7 @@ from asd_edge import audio
 from asd_edge.detector import Detector
 from asd_edge.naming import piece_name
 
-_FULL_SCALE = 0.999
+_FULL_SCALE = 0.999  # of a clipped sample, whatever the converter makes of the last steps
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from asd_edge.features import MelConfig, MelSpectrogram, instruction_set
 
@@ -420,7 +420,7 @@ def machine() -> dict[str, str]:
     """Name the processor and the versions that the figures belong to."""
     model = platform.processor() or platform.machine()
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
             model = next(
                 line.split(":")[1].strip() for line in info if line.startswith("model name")
             )
@@ -469,7 +469,7 @@ def main(rounds: int, clips: tuple[str, ...], sweep: bool, as_json: bool) -> Non
     """Run and print."""
     torch.set_num_threads(1)
     signals = {"noise": noise, "harmonics": harmonics}
-    signals |= {Path(path).name: recording(path) for path in clips}
+    signals |= {path: recording(path) for path in clips}  # by path: names may be alike
     peak = fma_peak()
     console = Console(stderr=as_json, width=130)  # room for the tables, in a pipe too
     console.print(", ".join(f"{name} {value}" for name, value in machine().items()))

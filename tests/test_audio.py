@@ -216,6 +216,32 @@ def test_wav_of_16_bits_in_all_its_shapes(tmp_path: Path, extensible: bool, arou
     np.testing.assert_array_equal(got, pcm)
 
 
+def test_a_wav_with_a_broken_header_is_what_libsndfile_makes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes of the header changed at random: the same samples or an error, by both ways."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, noise(3000), 8000, subtype="PCM_16")
+    good = path.read_bytes()
+
+    def outcome() -> bytes | None:
+        try:
+            return audio.read(path, 8000).tobytes()
+        except AudioError:
+            return None
+
+    for _ in range(500):
+        content = bytearray(good)
+        for at in rng.integers(0, 48, rng.integers(1, 3)):
+            content[at] = rng.choice([0, 1, 2, 3, 16, 127, 128, 255, rng.integers(256)])
+        path.write_bytes(content)
+        got = outcome()
+        with monkeypatch.context() as patch:
+            patch.setattr(audio, "_plain_wav", lambda *_: None)
+            assert outcome() == got, bytes(content[:48])
+
+
 def test_arrays_are_checked() -> None:
     with pytest.raises(ParameterError, match="shape"):
         audio.from_array(np.zeros((2, 2, 2)), 8000, 8000)

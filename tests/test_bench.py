@@ -74,7 +74,7 @@ def test_the_stages_together_decide_as_the_detector(
     inner = detector._decide
 
     def decide(name: str, clip: object) -> object:
-        decisions.append(inner(name, clip))  # type: ignore[arg-type]
+        decisions.append(inner(name, clip))
         return decisions[-1]
 
     monkeypatch.setattr(detector, "_decide", decide)

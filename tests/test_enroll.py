@@ -119,7 +119,7 @@ def test_a_long_recording_is_cut(tiny_bundle: Path, tmp_path: Path) -> None:
 def test_neighbours_of_a_recording_are_left_out_together() -> None:
     names = [f"rec.wav@{10 * i}s" for i in range(20)] + [f"clip_{i}.wav" for i in range(10)]
     clips = [
-        Clip(name, "00", {"v": np.zeros((1, 2), np.float32)}, 10, 0, 0, 0, np.empty(0))  # type: ignore[arg-type]
+        Clip(name, "00", {"v": np.zeros((1, 2), np.float32)}, 10, 0, 0, 0, np.empty(0))
         for name in names
     ]
     fold = folds(enroll._normals(clips), 5)
@@ -321,7 +321,7 @@ def test_the_realised_false_alarm_rate(n: int, rate: float) -> None:
     for _ in range(sets):
         embeddings = rng.normal(0, 1, (n + tested, dimensions)).astype(np.float32)
         clips = [
-            Clip(f"{i:03d}", "00", {"statistics": x[np.newaxis]}, 10, 0, 0, -30, x)  # type: ignore[arg-type]
+            Clip(f"{i:03d}", "00", {"statistics": x[np.newaxis]}, 10, 0, 0, -30, x)
             for i, x in enumerate(embeddings)
         ]
         scorer, calibration, _ = enroll._fit(contents, clips[:n], rate, lambda: None)

@@ -70,4 +70,4 @@ def test_json_round_trip() -> None:
 )
 def test_senseless_values_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong))):
-        FrontEnd(**wrong)  # type: ignore[arg-type]
+        FrontEnd(**wrong)

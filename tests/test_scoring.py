@@ -99,7 +99,7 @@ def test_a_small_distance_between_large_vectors_is_exact() -> None:
 @pytest.mark.parametrize("wrong", [{"metric": "manhattan"}, {"k": 0}, {"local_density": -1}])
 def test_senseless_values_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong))):
-        ScoringConfig(**wrong)  # type: ignore[arg-type]
+        ScoringConfig(**wrong)
 
 
 def test_references_are_checked() -> None:

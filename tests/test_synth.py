@@ -110,7 +110,7 @@ def test_refuses_to_mix_two_seeds(tmp_path: Path) -> None:
 )
 def test_config_out_of_range(wrong: dict[str, object]) -> None:
     with pytest.raises(ParameterError):
-        SynthConfig(**wrong)  # type: ignore[arg-type]
+        SynthConfig(**wrong)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
