@@ -71,68 +71,98 @@ static ahead look_ahead(const melspec_plan *plan, const clip *clip, size_t t, si
     };
 }
 
-static void scatter(const melspec_plan *plan, const float *columns, size_t width, const size_t *at,
-                    size_t count, float *out, size_t out_stride)
-{
-    for (size_t m = 0; m < plan->tile->n_mels; m++)
-        for (size_t l = 0; l < count; l++)
-            out[m * out_stride + at[l]] = columns[m * width + l];
-}
+/* Frames that wait for others, to be computed beside them. */
+typedef struct {
+    size_t at[TILE_MAX_LANES], n;
+} queue;
 
-/* Frames first + at[0 .. count - 1], in double. */
-static void compute_double(const melspec_plan *plan, const clip *clip, size_t first,
-                           const size_t *at, size_t count, float *out, size_t out_stride,
-                           const tile_workspace *w)
+/* Frames of a clip on their way to out[band * out_stride + t - first]. */
+typedef struct {
+    const melspec_plan *plan;
+    const clip *clip;
+    size_t first;
+    float *out;
+    size_t out_stride;
+    tile_workspace w;
+    queue queue[2]; /* [is_double] */
+} job;
+
+/* Computes the frames first + at[0 .. n-1], after which `left` are still to come, and gives
+ * the lanes that need double. */
+static unsigned compute(const job *job, int is_double, const size_t *at, size_t n, size_t left)
 {
-    const kernel *kernel = fit(plan->kernel, count, 1);
+    const melspec_plan *plan = job->plan;
+    const kernel *kernel = fit(plan->kernel, n, is_double);
+    const size_t width = is_double ? kernel->lanes_f64 : kernel->lanes_f32;
+    tile_function *tile = is_double ? kernel->compute_f64 : kernel->compute_f32;
     size_t t[TILE_MAX_LANES] = {0};
+    for (size_t l = 0; l < n; l++)
+        t[l] = job->first + at[l];
     tile_source source;
-    for (size_t l = 0; l < count; l++)
-        t[l] = first + at[l];
-    collect(plan, clip, t, count, w, &source);
-    source.next = (ahead){0};
-    kernel->compute_f64(plan->tile, &source, w->columns, kernel->lanes_f64, w->work);
-    scatter(plan, w->columns, kernel->lanes_f64, at, count, out, out_stride);
+    collect(plan, job->clip, t, n, &job->w, &source);
+    const size_t next = left < width ? left : width;
+    source.next = look_ahead(plan, job->clip, t[n - 1], next, job->out + (at[n - 1] + next),
+                             job->out_stride);
+    if (n == width && at[n - 1] == at[0] + n - 1)
+        return tile(plan->tile, &source, job->out + at[0], job->out_stride, job->w.work);
+    const unsigned need = tile(plan->tile, &source, job->w.columns, width, job->w.work);
+    for (size_t m = 0; m < plan->tile->n_mels; m++)
+        for (size_t l = 0; l < n; l++)
+            job->out[m * job->out_stride + at[l]] = job->w.columns[m * width + l];
+    return need;
 }
 
+static void compute_queue(job *job, int is_double);
+
+static void enqueue(job *job, int is_double, size_t at)
+{
+    const kernel *kernel = job->plan->kernel;
+    queue *queue = &job->queue[is_double];
+    queue->at[queue->n++] = at;
+    if (queue->n == (is_double ? kernel->lanes_f64 : kernel->lanes_f32))
+        compute_queue(job, is_double);
+}
+
+static void compute_queue(job *job, int is_double)
+{
+    const queue queue = job->queue[is_double];
+    job->queue[is_double].n = 0;
+    if (queue.n == 0)
+        return;
+    const unsigned need = compute(job, is_double, queue.at, queue.n, 0);
+    for (size_t l = 0; l < queue.n && !is_double; l++)
+        if (need >> l & 1)
+            enqueue(job, 1, queue.at[l]);
+}
+
+/* Float first, or double first after frames that mostly needed it, which is cheaper from two
+ * in three. The bits do not tell: float has the last word on all but those that it is sure to leave to
+ * double. */
 void frames_tile(const melspec_plan *plan, const clip *clip, size_t first, size_t count,
-                          float *out, size_t out_stride, char *memory)
+                 float *out, size_t out_stride, char *memory)
 {
     const size_t work_size = tile_work_size(plan->tile);
-    const tile_workspace w = {memory, (float *)(void *)(memory + work_size),
-                              memory + work_size + columns_size(plan)};
-    size_t again[TILE_MAX_LANES], n_again = 0;
+    job job = {.plan = plan, .clip = clip, .first = first, .out = out, .out_stride = out_stride};
+    job.w = (tile_workspace){memory, (float *)(void *)(memory + work_size),
+                             memory + work_size + columns_size(plan)};
+    int is_double = 0;
     for (size_t done = 0; done < count;) {
-        const kernel *kernel = fit(plan->kernel, count - done, 0);
-        const size_t width = kernel->lanes_f32;
-        const size_t lanes = count - done < width ? count - done : width;
-        size_t at[TILE_MAX_LANES] = {0}, t[TILE_MAX_LANES] = {0};
-        for (size_t l = 0; l < lanes; l++) {
+        const kernel *kernel = fit(plan->kernel, count - done, is_double);
+        const size_t width = is_double ? kernel->lanes_f64 : kernel->lanes_f32;
+        const size_t n = count - done < width ? count - done : width;
+        size_t at[TILE_MAX_LANES] = {0}, n_need = 0;
+        for (size_t l = 0; l < n; l++)
             at[l] = done + l;
-            t[l] = first + done + l;
+        done += n;
+        const unsigned need = compute(&job, is_double, at, n, count - done);
+        for (size_t l = 0; l < n; l++) {
+            const int needs = (int)(need >> l & 1);
+            n_need += (size_t)needs;
+            if (needs != is_double)
+                enqueue(&job, needs, at[l]);
         }
-        tile_source source;
-        collect(plan, clip, t, lanes, &w, &source);
-        const size_t left = count - done - lanes, next = left < width ? left : width;
-        source.next = look_ahead(plan, clip, t[lanes - 1], next, out + (done + lanes + next - 1),
-                                 out_stride);
-        unsigned doubts;
-        if (lanes == width) {
-            doubts = kernel->compute_f32(plan->tile, &source, out + done, out_stride, w.work);
-        } else {
-            doubts = kernel->compute_f32(plan->tile, &source, w.columns, width, w.work);
-            scatter(plan, w.columns, width, at, lanes, out, out_stride);
-        }
-        for (size_t l = 0; l < lanes; l++)
-            if (doubts >> l & 1) {
-                again[n_again++] = at[l];
-                if (n_again == plan->kernel->lanes_f64) {
-                    compute_double(plan, clip, first, again, n_again, out, out_stride, &w);
-                    n_again = 0;
-                }
-            }
-        done += lanes;
+        is_double = 3 * n_need >= 2 * n;
     }
-    if (n_again > 0)
-        compute_double(plan, clip, first, again, n_again, out, out_stride, &w);
+    compute_queue(&job, 0);
+    compute_queue(&job, 1);
 }

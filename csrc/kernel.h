@@ -68,8 +68,9 @@ typedef struct {
     ahead next;
 } tile_source;
 
-/* Computes W frames, out[band * W + lane]. Returns the lanes, as bits, whose frames are to be
- * computed again in double (tile.h says when); 0 from the double function itself. */
+/* Computes W frames, out[band * out_stride + lane]. Returns the lanes, as bits, whose frames need double
+ * (`doubts` in tile_mel.h says when): all of them in float, in double those that float is
+ * sure to name. */
 typedef unsigned tile_function(const tile_plan *plan, const tile_source *source,
                                float *out, size_t out_stride, void *work);
 

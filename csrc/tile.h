@@ -36,6 +36,8 @@
 #define F(name) name##_f32
 #define PLAN_TABLE(plan) (plan)->table_f32
 #define MANTISSA_BITS 23
+#define MARGIN 0.0f /* see `doubts` */
+#define FLOOR_MARGIN 1.0f
 #define SQRT_HALF_BITS 0x3f3504f3 /* sqrt(1/2) */
 #else
 #define REAL double
@@ -43,6 +45,8 @@
 #define F(name) name##_f64
 #define PLAN_TABLE(plan) (plan)->table_f64
 #define MANTISSA_BITS 52
+#define MARGIN 1e-3
+#define FLOOR_MARGIN 4.0
 #define SQRT_HALF_BITS 0x3fe6a09e667f3bcd
 #endif
 
@@ -52,6 +56,7 @@
 #define bits_of F(bits_of)
 #define real_of F(real_of)
 #define below F(below)
+#define lanes_of F(lanes_of)
 #define choose F(choose)
 #define load F(load)
 #define store F(store)
@@ -81,6 +86,7 @@
 #define rows F(rows)
 #define bands F(bands)
 #define ln F(ln)
+#define doubts F(doubts)
 #define finish F(finish)
 #define tile_compute F(tile_compute)
 
@@ -110,12 +116,7 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
                                          : rows(2, plan, &next, y, pitch, scratch);
     bands(plan, y, mel);
     finish(plan, mel, out, out_stride);
-#if REAL_BITS == 32
     return doubts(plan, source, mel, level);
-#else
-    (void)level;
-    return 0;
-#endif
 }
 
 #undef vec
@@ -124,6 +125,7 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef bits_of
 #undef real_of
 #undef below
+#undef lanes_of
 #undef choose
 #undef load
 #undef store
@@ -153,6 +155,7 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef rows
 #undef bands
 #undef ln
+#undef doubts
 #undef finish
 #undef tile_compute
 #undef REAL
@@ -160,6 +163,8 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef F
 #undef PLAN_TABLE
 #undef MANTISSA_BITS
+#undef MARGIN
+#undef FLOOR_MARGIN
 #undef SQRT_HALF_BITS
 #undef REAL_BITS
 #undef W

@@ -42,8 +42,7 @@ INLINE vec ln(vec x)
     return V_FMA(V_FROM_INT(e), V_SPLAT((REAL)0.69314718055994530942), p) + (x - x);
 }
 
-#if REAL_BITS == 32
-/* Lanes whose result may be further than the contract allows from the exact one.
+/* Lanes whose float result may be further than the contract allows from the exact one.
  *
  * Rounding leaves two errors in a bin, and neither knows of the bin's own size: noise, spread
  * evenly over all bins, and images of loud bins in others, the mirrored one above all. A band is
@@ -53,51 +52,61 @@ INLINE vec ln(vec x)
  *
  * with scale and image from the law in tile_plan.c. Bands more than 110 dB below the
  * frame's loudest are out of the contract, which ends at 100 dB. Energies near the ends of float's range are not
- * trusted, nor is one of zero if the samples are not: squares may have left the range. */
-static unsigned doubts(const tile_plan *plan, const tile_source *source, const float *mel,
+ * trusted, nor is one of zero if the samples are not: squares may have left the range.
+ *
+ * In double: lanes of which the same is sure to be said in float. A band's float result lies within 1e-5
+ * of the limit's from the exact one by the law, so MARGIN leaves a hundredfold; FLOOR_MARGIN, since
+ * bands at the floor may be noise in float. Of what the range decides nothing is said. */
+static unsigned doubts(const tile_plan *plan, const tile_source *source, const REAL *mel,
                        level level)
 {
-    const vec energy = V_FMA(V_SPLAT((float)plan->image), level.loudest, level.energy);
-    const float *trust = plan->table_f32 + plan->trust_at;
-    const float floor = plan->power == 1 ? 3.16e-6f : 1e-11f;
-    static const char zeros[128]; /* n >= 64: divides the size of every frame */
-    float sum[W], least[W];
-    vec lowest = V_SPLAT(INFINITY);
+    const vec energy = V_FMA(V_SPLAT((REAL)plan->image), level.loudest, level.energy);
+    const vec limit = energy * V_SPLAT(1 - MARGIN);
+    const REAL *trust = PLAN_TABLE(plan) + plan->trust_at;
+    vec lowest = V_SPLAT(INFINITY), peak = V_SPLAT(0);
     for (size_t m = 0; m < plan->n_mels; m++) {
         const vec v = *(const vec *)(const void *)(mel + m * W);
         lowest = V_MIN(lowest, V_FMA(v, V_SPLAT(trust[2 * m]), V_SPLAT(trust[2 * m + 1])));
+        peak = V_MAX(peak, v);
     }
     if (plan->power == 1)
         lowest = lowest * lowest;
-    memcpy(sum, &energy, sizeof sum);
-    memcpy(least, &lowest, sizeof least);
     unsigned result = 0;
+    if (lanes_of(below(limit, lowest)) != (1u << W) - 1) { /* only then look which band it is */
+        const vec floor = peak * V_SPLAT((plan->power == 1 ? (REAL)3.16e-6 : (REAL)1e-11) * FLOOR_MARGIN);
+        ints doubt = below(V_SPLAT(1), V_SPLAT(0));
+        for (size_t m = 0; m < plan->n_mels; m++) {
+            const vec v = *(const vec *)(const void *)(mel + m * W);
+            vec bound = V_FMA(v, V_SPLAT(trust[2 * m]), V_SPLAT(trust[2 * m + 1]));
+            if (plan->power == 1)
+                bound = bound * bound;
+            doubt |= ~below(limit, bound) & below(floor, v);
+        }
+        result = lanes_of(doubt);
+    }
+    REAL sum[W];
+    memcpy(sum, &energy, sizeof sum);
     for (size_t l = 0; l < W; l++) {
-        int doubt = 0;
+        const unsigned lane = 1u << l;
+#if REAL_BITS == 64
+        if (!(sum[l] > 1e-21 && sum[l] < 1e33))
+            result &= ~lane;
+#else
         if (sum[l] == 0.0f) {
+            static const char zeros[128]; /* n >= 64: divides the size of every frame */
             const size_t size = source->is_pcm16 ? sizeof(int16_t) : sizeof(float);
             const char *row = source->row[l];
-            for (size_t i = 0; i < plan->n * size && !doubt; i += sizeof zeros)
-                doubt = memcmp(row + i, zeros, sizeof zeros) != 0;
+            for (size_t i = 0; i < plan->n * size && !(result & lane); i += sizeof zeros)
+                if (memcmp(row + i, zeros, sizeof zeros) != 0)
+                    result |= lane;
         } else if (!(sum[l] > 1e-22f && sum[l] < 1e34f)) {
-            doubt = 1;
-        } else if (!(least[l] >= sum[l])) {
-            float peak = 0.0f;
-            for (size_t m = 0; m < plan->n_mels; m++)
-                peak = mel[m * W + l] > peak ? mel[m * W + l] : peak;
-            for (size_t m = 0; m < plan->n_mels && !doubt; m++) {
-                const float v = mel[m * W + l];
-                float bound = v * trust[2 * m] + trust[2 * m + 1];
-                if (plan->power == 1)
-                    bound *= bound;
-                doubt = !(bound >= sum[l]) && !(v < floor * peak);
-            }
+            result |= lane;
         }
-        result |= (unsigned)(doubt != 0) << l;
+#endif
     }
+    (void)source;
     return result;
 }
-#endif
 
 INLINE void finish(const tile_plan *plan, const REAL *mel, float *out, size_t out_stride)
 {

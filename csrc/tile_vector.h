@@ -38,6 +38,17 @@ INLINE ints below(vec a, vec b)
 #endif
 }
 
+/* A mask as bits, the lowest for the first lane. */
+INLINE unsigned lanes_of(ints mask)
+{
+    INT lane[W];
+    unsigned result = 0;
+    memcpy(lane, &mask, sizeof lane);
+    for (int l = 0; l < W; l++)
+        result |= (unsigned)(lane[l] != 0) << l;
+    return result;
+}
+
 INLINE vec choose(ints mask, vec a, vec b)
 {
     return real_of((mask & bits_of(a)) | (~mask & bits_of(b)));
