@@ -32,7 +32,7 @@ if os.environ.get("ASD_EDGE_WERROR") == "1":
     warnings.append("-Werror")
 
 core = (
-    "asd_melspec",
+    "asd_core",
     {
         "sources": SOURCES,
         "obj_deps": {"": HEADERS},
@@ -42,13 +42,13 @@ core = (
 )
 
 binding = Extension(
-    "asd_edge._melspec",
-    sources=["csrc/_melspec.pyx"],
+    "asd_edge._core",
+    sources=["csrc/_core.pyx"],
     depends=[*HEADERS, *SOURCES],
     include_dirs=["csrc"],
     extra_compile_args=compile_args,
     extra_link_args=link_args,
-    libraries=["asd_melspec", "m"],
+    libraries=["asd_core", "m"],
 )
 
 

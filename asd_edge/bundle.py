@@ -17,7 +17,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +83,7 @@ class Bundle:
             MODEL: self.model,
             REFERENCES: _npz(
                 {
-                    f"{name}/{key}": _stored(key, value)
+                    f"{name}/{key}": value
                     for name, view in self.views.items()
                     for key, value in vars(view.references).items()
                 }
@@ -223,25 +222,8 @@ def _views(scoring: dict[str, Any], arrays: dict[str, Any]) -> dict[str, View]:
         weights, weight = rule.pop("weights"), rule.pop("weight")
         prefix = f"{name}/"
         own = {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
-        own["whitening"] = _unpacked(own["whitening"])
         views[name] = View(ScoringConfig(**rule), References(**own), weights, weight)
     return views
-
-
-def _stored(key: str, value: NDArray[Any]) -> NDArray[Any]:
-    # A whitening is a lower triangle of values that float16 holds, so this loses nothing.
-    if key == "whitening":
-        return value[np.tril_indices(len(value))].astype(np.float16)
-    return value
-
-
-def _unpacked(triangle: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Read what `_stored` makes of a whitening: the rows of the triangle one after the other."""
-    d = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
-    matrix = np.zeros((d, d), np.float32)
-    # A mask: the indices would take ten times its memory and most of the time of loading.
-    matrix[np.tri(d, dtype=bool)] = triangle
-    return matrix
 
 
 def _npz(arrays: Mapping[str, Any]) -> bytes:

@@ -28,6 +28,7 @@ from asd_edge.errors import MissingFileError
 from asd_edge.features import MelConfig, mel_frequencies
 from asd_edge.model import VIEWS
 from asd_edge.scoring import View
+from asd_edge.whitening import as_matrix
 
 LEARNED, STATISTICS = VIEWS
 # Copies that go through the network at once; of the report's each takes 100 MB on its way.
@@ -343,9 +344,9 @@ def shares(x: NDArray[Any], view: View, section: str) -> Array:
     return mean
 
 
-def _partition(whitening: NDArray[np.float32]) -> Array:
+def _partition(whitening: NDArray[np.float16]) -> Array:
     """Matrix M = D^-1 R^(-1/2) of a whitening L: |x M| = |x L| for every x."""
-    factor = whitening.astype(np.float64)
+    factor = as_matrix(whitening)
     covariance = np.linalg.inv(factor @ factor.T)
     deviation = np.sqrt(np.diag(covariance))
     values, vectors = np.linalg.eigh(covariance / np.outer(deviation, deviation))

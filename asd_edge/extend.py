@@ -26,6 +26,7 @@ from asd_edge.reference_set import (
     view_weights,
 )
 from asd_edge.scoring import References, Scorer, View
+from asd_edge.whitening import projection
 
 # Embeddings of one clip by two runtimes differ by less, those of two clips by far more.
 _SAME = 1e-4
@@ -92,7 +93,7 @@ def _with(view: View, x: NDArray[np.float32], normals: Normals) -> View:
     embeddings = np.concatenate([old.embeddings, x])
     density = old.density
     if view.config.local_density:
-        projected = embeddings @ old.whitening if old.whitening.size else embeddings
+        projected = projection(old.whitening)(embeddings) if old.whitening.size else embeddings
         new = projected[len(old.embeddings) :]
         clips, sections = normals.clips, normals.sections
         own = local_density(new, clips, sections, projected, together, view.config)

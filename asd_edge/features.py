@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asd_edge._melspec import (
+from asd_edge._core import (
     MAX_N_FFT,
     MAX_N_MELS,
     MIN_N_FFT,

@@ -22,7 +22,7 @@ from asd_edge.calibration import (
 from asd_edge.errors import ParameterError
 from asd_edge.naming import piece_of
 from asd_edge.scoring import References, Scorer, ScoringConfig, View, distances
-from asd_edge.whitening import whitening
+from asd_edge.whitening import projection, whitening
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ def build(rules: Mapping[str, ViewRule], normals: Normals) -> Scorer:
 
 def _references(rule: ViewRule, x: NDArray[np.float32], normals: Normals) -> References:
     metric = rule.scoring.metric
-    matrix = np.empty((0, 0), np.float32)
+    matrix = np.empty(0, np.float16)
     projected = x
     if metric == "whitened":
         matrix = whitening(x, normals.groups)
-        projected = x @ matrix
+        projected = projection(matrix)(x)
     groups = rule.select(projected, normals)
     embeddings = np.stack([x[rows].mean(axis=0) for rows in groups])
     # A mean goes by the name of the clip nearest to it.

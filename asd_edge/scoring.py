@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.errors import ParameterError
+from asd_edge.whitening import projection
 
 METRICS = ("euclidean", "cosine", "whitened")
 
@@ -63,7 +64,8 @@ class References:
             mean, has the name of the one nearest to it.
         density: what distances to each reference are divided by [shape=(n,)];
             empty for none.
-        whitening: projection of the metric "whitened" [shape=(d, d)]; empty for others.
+        whitening: projection of the metric "whitened", float16 [shape=(d (d + 1) / 2,)], as
+            `asd_edge.whitening` has it; empty for others.
     """
 
     embeddings: NDArray[np.float32]
@@ -71,7 +73,7 @@ class References:
     domains: NDArray[np.str_]
     clips: NDArray[np.str_]
     density: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    whitening: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    whitening: NDArray[np.float16] = field(default_factory=lambda: np.empty(0, np.float16))
 
     def __post_init__(self) -> None:
         n = len(self.embeddings)
@@ -82,9 +84,10 @@ class References:
         d = self.embeddings.shape[1]
         if self.density.shape not in ((0,), (n,)):
             raise ParameterError("density.shape", self.density.shape, f"({n},)")
-        if self.whitening.shape not in ((0, 0), (d, d)):
-            raise ParameterError("whitening.shape", self.whitening.shape, f"({d}, {d})")
-        for name in ("embeddings", "density", "whitening"):
+        length = d * (d + 1) // 2
+        if self.whitening.shape not in ((0,), (length,)):
+            raise ParameterError("whitening.shape", self.whitening.shape, f"({length},)")
+        for name in ("embeddings", "density"):  # the whitening's are checked by who uses it
             if not np.isfinite(getattr(self, name)).all():
                 raise ParameterError(name, "NaN or infinite", "finite values")
         if (self.density <= 0).any():
@@ -171,7 +174,7 @@ class _ViewScorer:
         references = view.references
         self._metric, self._k = view.config.metric, view.config.k
         self.weights = view.weights
-        self._whitening = references.whitening
+        self._project = projection(references.whitening) if references.whitening.size else None
         self.sections: tuple[str, ...] = tuple(sorted(set(references.sections.tolist())))
         prepared = self.prepare(references.embeddings)
         pooled = np.arange(len(prepared))
@@ -190,7 +193,7 @@ class _ViewScorer:
 
     def prepare(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give windows [shape=(w, d)] as `distances` wants them."""
-        return _prepared(x @ self._whitening if self._whitening.size else x, self._metric)
+        return _prepared(x if self._project is None else self._project(x), self._metric)
 
     def distances(self, x: NDArray[np.float64], section: str) -> NDArray[np.float64]:
         """Distances of prepared windows to the references used for a section [shape=(w, n)]."""

@@ -7,14 +7,38 @@ sections: it is about how clips of one machine differ among themselves, and that
 is learned better from all of them. There are more bands than clips as a rule, so S is
 shrunk towards a multiple of the identity by Ledoit and Wolf (2004), J. Multivariate
 Analysis 88, 365-411.
+
+L is lower triangular. Everywhere but inside a formula it is the rows of that triangle, one after
+the other, in float16 [shape=(d (d + 1) / 2,)]: reading it is most of a score's time.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from asd_edge._core import Projection
+from asd_edge.features import instruction_set
+
+
+def projection(triangle: NDArray[np.float16]) -> Projection:
+    """Make what multiplies embeddings [shape=(n, d)] with L, in single precision.
+
+    Raises:
+        ParameterError: not the length of a triangle, or values that are infinite or NaN.
+    """
+    return Projection(triangle.view(np.uint16), instruction_set()[0])
+
+
+def as_matrix(triangle: NDArray[np.float16]) -> NDArray[np.float64]:
+    """Give L itself [shape=(d, d)]."""
+    d = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+    matrix = np.zeros((d, d))
+    matrix[np.tri(d, dtype=bool)] = triangle
+    return matrix
 
 
 def ledoit_wolf(x: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
@@ -40,7 +64,7 @@ def ledoit_wolf(x: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     return shrunk, shrinkage
 
 
-def whitening(embeddings: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.float32]:
+def whitening(embeddings: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.float16]:
     """Projection under which the spread within groups is the same in all directions.
 
     Args:
@@ -48,9 +72,8 @@ def whitening(embeddings: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.floa
         groups: section and domain of each, in any coding [shape=(n,)].
 
     Returns:
-        lower triangle L of the inverse covariance [shape=(d, d)], with values that float16
-        holds, which is how bundles store it: distances change by less than 1e-3 (relative).
-        All rows equal give the identity.
+        L of the inverse covariance [shape=(d (d + 1) / 2,)]; distances change by less than
+        1e-3 (relative) for being kept in float16. All rows equal give the identity.
     """
     x = np.asarray(embeddings, dtype=np.float64)
     centred = np.empty_like(x)
@@ -61,8 +84,12 @@ def whitening(embeddings: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.floa
     # In units of the mean deviation, so that float16 has the range whatever the embedding's.
     scale = float(np.sqrt(np.trace(covariance) / len(covariance)))
     if not scale > np.finfo(np.float32).tiny:
-        return np.eye(x.shape[1], dtype=np.float32)
+        return _triangle(np.eye(x.shape[1]))
     # The shrinkage keeps the smallest eigenvalue off 0, unless it is 0 itself.
     floor = 1e-6 * np.eye(len(covariance))
     factor = np.linalg.cholesky(np.linalg.inv(covariance / scale**2 + floor))
-    return factor.astype(np.float16).astype(np.float32)
+    return _triangle(factor)
+
+
+def _triangle(matrix: NDArray[np.float64]) -> NDArray[np.float16]:
+    return matrix[np.tri(len(matrix), dtype=bool)].astype(np.float16)

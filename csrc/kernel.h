@@ -1,4 +1,5 @@
-/* Kernels: the same tile of mel frames computed with different instruction sets.
+/* Kernels: the same tile of mel frames computed with different instruction sets, and the one step of scoring
+ * that reads much memory (whiten.h).
  *
  * A kernel computes W frames side by side, a frame a vector lane, from samples to mel bands
  * (tile.h). kernel_avx512.c, kernel_avx2.c, ... give tile.h their vectors; kernel.c picks one
@@ -21,6 +22,7 @@ enum {
     TILE_MAX_COLUMNS = 16,                              /* radix of the first pass */
     TILE_MAX_ROWS = TILE_MAX_LANES + TILE_MAX_COLUMNS,  /* of samples, see tile_source */
     TILE_MAX_PASSES = 16,
+    WHITEN_SIDE = 16, /* a multiple of any W */
     TILE_BLOCK = TILE_MAX_COLUMNS * 16 * 16 /* floats, see columns in tile.h */
 };
 
@@ -74,6 +76,11 @@ typedef struct {
 typedef unsigned tile_function(const tile_plan *plan, const tile_source *source,
                                float *out, size_t out_stride, void *work);
 
+/* y = x L. L is lower triangular and lies in square blocks of WHITEN_SIDE, by rows of blocks up to the
+ * diagonal, each block by rows; float, or float16 where the machine converts it. x and y are n_strips *
+ * WHITEN_SIDE long. */
+typedef void whiten_function(const void *blocks, size_t n_strips, const float *x, float *y);
+
 typedef struct kernel kernel;
 struct kernel {
     const char *name;
@@ -81,6 +88,8 @@ struct kernel {
     const kernel *narrow; /* the same bits for tiles of fewer frames, or NULL */
     size_t lanes_f32, lanes_f64;
     tile_function *compute_f32, *compute_f64;
+    whiten_function *whiten;
+    int whitens_halves; /* blocks are of float16 */
 };
 
 /* The widest kernel that this machine has, or the one of that name; NULL where there is none. */

@@ -2,12 +2,13 @@
 #include "kernel.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #else
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma,f16c")
 #endif
 
 #define LOAD_SSE2
@@ -26,6 +27,8 @@
 #define V_SAMPLES(p) _mm256_loadu_ps(p)
 #define V_OUT(p, v) _mm256_storeu_ps(p, v)
 #define V_FROM_INT(v) _mm256_cvtepi32_ps((__m256i)(v))
+#define V_HALF(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
+#include "whiten.h"
 #include "tile.h"
 
 #define REAL_BITS 64
@@ -51,6 +54,8 @@ const kernel kernel_avx2 = {
     .lanes_f64 = 4,
     .compute_f32 = tile_compute_f32,
     .compute_f64 = tile_compute_f64,
+    .whiten = whiten,
+    .whitens_halves = 1,
 };
 
 #if defined(__clang__)
@@ -59,7 +64,9 @@ const kernel kernel_avx2 = {
 
 static int is_supported(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    unsigned a, b, c, d; /* clang's builtin does not know F16C */
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 #else
 typedef int not_for_this_machine; /* ISO C wants a declaration */

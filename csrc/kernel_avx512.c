@@ -28,6 +28,8 @@
 #define V_SAMPLES(p) _mm512_loadu_ps(p)
 #define V_OUT(p, v) _mm512_storeu_ps(p, v)
 #define V_FROM_INT(v) _mm512_cvtepi32_ps((__m512i)(v))
+#define V_HALF(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
+#include "whiten.h"
 #include "tile.h"
 
 #define REAL_BITS 64
@@ -55,6 +57,8 @@ const kernel kernel_avx512 = {
     .lanes_f64 = 8,
     .compute_f32 = tile_compute_f32,
     .compute_f64 = tile_compute_f64,
+    .whiten = whiten,
+    .whitens_halves = 1,
 };
 
 #if defined(__clang__)

@@ -22,6 +22,8 @@
 #define V_SAMPLES(p) vld1q_f32(p)
 #define V_OUT(p, v) vst1q_f32(p, v)
 #define V_FROM_INT(v) vcvtq_f32_s32(v)
+#define V_HALF(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
+#include "whiten.h"
 #include "tile.h"
 
 #define REAL_BITS 64
@@ -47,6 +49,8 @@ const kernel kernel_neon = {
     .lanes_f64 = 2,
     .compute_f32 = tile_compute_f32,
     .compute_f64 = tile_compute_f64,
+    .whiten = whiten,
+    .whitens_halves = 1,
 };
 #else
 typedef int not_for_this_machine; /* ISO C wants a declaration */

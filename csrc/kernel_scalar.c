@@ -19,6 +19,7 @@
 #define V_SAMPLES(p) (*(p))
 #define V_OUT(p, v) (void)(*(p) = (v))
 #define V_FROM_INT(v) ((float)(v))
+#include "whiten.h"
 #include "tile.h"
 
 #define REAL_BITS 64
@@ -44,4 +45,5 @@ const kernel kernel_scalar = {
     .lanes_f64 = 1,
     .compute_f32 = tile_compute_f32,
     .compute_f64 = tile_compute_f64,
+    .whiten = whiten,
 };

@@ -2,6 +2,7 @@
  * sees the first one too many, and power spectra are checked against the definition. */
 #include "melspec.h"
 #include "rfft.h"
+#include "whitening.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -176,6 +177,48 @@ static void check_stream(const melspec_config *config, const char *set, size_t n
     melspec_plan_free(plan);
 }
 
+/* x L for L[i][j] = (i - j) / 8 + 1/16, of which float holds every sum exactly. */
+static void check_whitening(size_t d, const char *set)
+{
+    const size_t n = d * (d + 1) / 2;
+    uint16_t *triangle = malloc(n * sizeof *triangle), *to = triangle;
+    float *x = malloc(2 * d * sizeof *x), *y = malloc(2 * d * sizeof *y);
+    whitening *w;
+    if (triangle == NULL || x == NULL || y == NULL)
+        fail("no memory", (long)d, 0);
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = 0; j <= i; j++) {
+            int exponent = 11; /* of 1/16, offset 15 */
+            unsigned k = 2 * (unsigned)(i - j) + 1;
+            for (unsigned rest = k; rest > 1; rest /= 2)
+                exponent++;
+            while (k < 1024)
+                k *= 2;
+            *to++ = (uint16_t)((unsigned)exponent << 10 | (k & 1023));
+        }
+    for (size_t i = 0; i < 2 * d; i++)
+        x[i] = (float)(i % 7) - 3;
+    if (whitening_create(triangle, d, set, &w) != MELSPEC_OK)
+        fail("whitening_create", (long)d, 0);
+    float *work = malloc(whitening_workspace_size(w) * sizeof *work);
+    if (work == NULL)
+        fail("no memory", (long)d, 0);
+    whitening_project(w, x, 2, y, work);
+    for (size_t row = 0; row < 2; row++)
+        for (size_t j = 0; j < d; j++) {
+            float sum = 0;
+            for (size_t i = j; i < d; i++)
+                sum += x[row * d + i] * ((float)(i - j) / 8 + 1.0f / 16);
+            if (sum != y[row * d + j])
+                fail("whitening_project", (long)d, (long)j);
+        }
+    whitening_free(w);
+    triangle[n - 1] = 0x7c00;
+    if (whitening_create(triangle, d, set, &w) != MELSPEC_BAD_CONFIG || w != NULL)
+        fail("an infinite whitening", (long)d, 0);
+    free(triangle), free(x), free(y), free(work);
+}
+
 static void check_refused(melspec_config config)
 {
     melspec_plan *plan = (melspec_plan *)&config;
@@ -221,6 +264,10 @@ int main(void)
                         check_compute(&config, set, h ? n * (size_t)hops[h] / 8 : n);
                         check_stream(&config, set, h ? n * (size_t)hops[h] / 8 : n);
                     }
+
+    for (size_t k = 0; (set = melspec_instruction_set(k)) != NULL; k++)
+        for (size_t d = 1; d < 50; d++)
+            check_whitening(d, set);
 
     const melspec_config good = {16000, 64, 1, 8, 0, 8000, 2, MELSPEC_LOG_NONE, 1e-10, 1, 0};
     check_compute(&good, NULL, 100);

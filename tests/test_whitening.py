@@ -7,7 +7,9 @@ import pytest
 from scipy.spatial.distance import cdist
 from sklearn.covariance import LedoitWolf
 
-from asd_edge.whitening import ledoit_wolf, whitening
+from asd_edge.errors import ParameterError
+from asd_edge.features import instruction_set
+from asd_edge.whitening import as_matrix, ledoit_wolf, projection, whitening
 
 
 def clips(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -33,11 +35,8 @@ def test_the_projection_makes_mahalanobis_euclidean(n: int, d: int) -> None:
     centred = np.concatenate([x[groups == g] - x[groups == g].mean(0) for g in np.unique(groups)])
     precision = np.linalg.inv(LedoitWolf(assume_centered=True).fit(centred).covariance_)
     expected = cdist(x[:9], x[:9], "mahalanobis", VI=precision)
-    matrix = whitening(x, groups)
-    assert matrix.dtype == np.float32
-    np.testing.assert_array_equal(matrix, matrix.astype(np.float16).astype(np.float32))
-    np.testing.assert_array_equal(matrix, np.tril(matrix))
-    got = cdist(x[:9] @ matrix, x[:9] @ matrix)
+    projected = projection(whitening(x, groups))(x[:9])
+    got = cdist(projected, projected)
     # Up to a common factor, as the module says; 16 bits keep three digits.
     off = ~np.eye(9, dtype=bool)
     ratio = got[off] / expected[off]
@@ -46,15 +45,52 @@ def test_the_projection_makes_mahalanobis_euclidean(n: int, d: int) -> None:
 
 def test_equal_clips_are_left_as_they_are() -> None:
     x = np.ones((4, 3), np.float32)
-    np.testing.assert_array_equal(whitening(x, np.array(["a", "a", "b", "b"])), np.eye(3))
+    triangle = whitening(x, np.array(["a", "a", "b", "b"]))
+    np.testing.assert_array_equal(as_matrix(triangle), np.eye(3))
 
 
 def test_a_single_clip_a_group_is_no_spread() -> None:
     x = clips(3, 4).astype(np.float32)
-    np.testing.assert_array_equal(whitening(x, np.array(["a", "b", "c"])), np.eye(4))
+    np.testing.assert_array_equal(as_matrix(whitening(x, np.array(["a", "b", "c"]))), np.eye(4))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_the_unit_does_not_matter(scale: float) -> None:
     x, groups = clips(60, 5), np.repeat(["a", "b"], 30)
     np.testing.assert_allclose(whitening(x * scale, groups), whitening(x, groups), rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", instruction_set()[1])
+@pytest.mark.parametrize("d", [1, 3, 15, 16, 17, 100, 257])
+def test_projections_multiply_with_the_triangle(
+    name: str, d: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASD_EDGE_SIMD", name)
+    rng = np.random.default_rng(d)
+    # All sizes that float16 has, those below its normal range and zeros among them.
+    values = rng.standard_normal(d * (d + 1) // 2) * 10.0 ** rng.integers(-9, 5, d * (d + 1) // 2)
+    triangle = values.astype(np.float16)
+    matrix = np.zeros((d, d))
+    matrix[np.tril_indices(d)] = triangle
+    np.testing.assert_array_equal(as_matrix(triangle), matrix)
+    x = rng.standard_normal((5, d)).astype(np.float32)
+    got = projection(triangle)(x)
+    assert got.dtype == np.float32
+    # Each of d roundings is at most half a unit in the last place of the sum so far.
+    bound = 2**-24 * (d + 2) * (np.abs(x).astype(np.float64) @ np.abs(matrix))
+    assert (np.abs(got - x.astype(np.float64) @ matrix) <= bound).all()
+    np.testing.assert_array_equal(projection(triangle)(x[1:2, :]), got[1:2])
+    assert projection(triangle)(x[:0]).shape == (0, d)
+
+
+def test_senseless_triangles_and_embeddings_are_refused() -> None:
+    for bad in (np.inf, -np.inf, np.nan):
+        triangle = np.ones(153, np.float16)
+        triangle[150] = bad
+        with pytest.raises(ParameterError, match="NaN or infinite"):
+            projection(triangle)
+    for n in (0, 2, 4):
+        with pytest.raises(ParameterError, match="triangle"):
+            projection(np.ones(n, np.float16))
+    with pytest.raises(ParameterError, match="embeddings.shape"):
+        projection(np.ones(3, np.float16))(np.ones((1, 3), np.float32))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from asd_edge import _melspec
+from asd_edge import _core
 
 FOLDER = Path(os.environ["ASD_EDGE_RECORDED"])
 BUNDLE = FOLDER / "hummer.asd"
@@ -31,7 +31,7 @@ def asd_edge(*arguments: object) -> str:
 
 def test_this_is_arm64() -> None:
     assert platform.machine() == "aarch64"
-    assert "aarch64" in Path(_melspec.__file__).name
+    assert "aarch64" in Path(_core.__file__).name
 
 
 def test_verify() -> None:

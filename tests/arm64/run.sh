@@ -115,7 +115,7 @@ from setuptools import build_meta
 build_meta.build_wheel('$work/wheel')" >"$work/wheel.log" 2>&1 || { cat "$work/wheel.log"; exit 1; }
     "$host_python" -m zipfile -e "$work"/wheel/*.whl "$work/package"
     local built
-    built=$(ls "$work"/package/asd_edge/_melspec*.so)
+    built=$(ls "$work"/package/asd_edge/_core*.so)
     LC_ALL=C readelf -h "$built" | grep -q 'Machine: *AArch64' || {
         echo "$built is not an aarch64 library" >&2
         exit 1

@@ -4,7 +4,10 @@
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
+from libc.stdint cimport uint16_t
 from libc.stdlib cimport free, malloc
+
+import math
 
 import numpy as np
 
@@ -67,6 +70,16 @@ cdef extern from "melspec.h" nogil:
     melspec_status melspec_stream_finish(melspec_stream *stream, float *out, size_t out_stride,
                                          void *workspace)
 
+cdef extern from "whitening.h" nogil:
+    ctypedef struct whitening:
+        pass
+    melspec_status whitening_create(const uint16_t *triangle, size_t d,
+                                    const char *instruction_set, whitening **result)
+    void whitening_free(whitening *w)
+    size_t whitening_workspace_size(const whitening *w)
+    void whitening_project(const whitening *w, const float *x, size_t n, float *y,
+                           float *workspace)
+
 
 MIN_N_FFT = MELSPEC_MIN_N_FFT
 MAX_N_FFT = MELSPEC_MAX_N_FFT
@@ -90,6 +103,13 @@ cdef _check(melspec_status status):
         raise ParameterError("y", "a clip", "at least the samples of one frame")
     if status != MELSPEC_OK:
         raise ParameterError("n_frames", "a count", "at most the frames that the samples give")
+
+
+cdef _check_set(melspec_status status, instruction_set):
+    if status == MELSPEC_NO_INSTRUCTION_SET:
+        raise ParameterError("instruction_set", instruction_set,
+                             f"one of {', '.join(instruction_sets())} on this machine")
+    _check(status)
 
 
 cdef melspec_format _get_samples(object y, Py_buffer *samples) except? MELSPEC_PCM16:
@@ -129,11 +149,7 @@ cdef class Plan:
         config.pad_mode = MELSPEC_PAD_REFLECT if reflect else MELSPEC_PAD_CONSTANT
         cdef bytes name = b"" if instruction_set is None else instruction_set.encode()
         cdef const char *wanted = NULL if instruction_set is None else <const char *>name
-        cdef melspec_status status = melspec_plan_create(&config, wanted, &self._plan)
-        if status == MELSPEC_NO_INSTRUCTION_SET:
-            raise ParameterError("instruction_set", instruction_set,
-                                 f"one of {', '.join(instruction_sets())} on this machine")
-        _check(status)
+        _check_set(melspec_plan_create(&config, wanted, &self._plan), instruction_set)
         self._n_mels = n_mels
         self._n_bins = n_fft // 2 + 1
 
@@ -235,4 +251,45 @@ cdef class Stream:
         PyBuffer_Release(&result)
         self._plan._return_workspace(work)
         _check(status)
+        return out
+
+
+cdef class Projection:
+    """A whitening L, ready to multiply embeddings with; read-only, so threads share it."""
+
+    cdef whitening *_whitening
+    cdef readonly Py_ssize_t d
+
+    def __cinit__(self, const uint16_t[::1] triangle not None, str instruction_set=None):
+        self.d = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+        if self.d == 0 or self.d * (self.d + 1) // 2 != len(triangle):
+            raise ParameterError("triangle", f"{len(triangle)} values", "d (d + 1) / 2 of them")
+        cdef bytes name = b"" if instruction_set is None else instruction_set.encode()
+        cdef const char *wanted = NULL if instruction_set is None else <const char *>name
+        cdef melspec_status status = whitening_create(&triangle[0], self.d, wanted,
+                                                      &self._whitening)
+        if status == MELSPEC_BAD_CONFIG:
+            raise ParameterError("triangle", "NaN or infinite", "finite values")
+        _check_set(status, instruction_set)
+
+    def __dealloc__(self):
+        whitening_free(self._whitening)
+
+    def __call__(self, embeddings not None):
+        """Embeddings times L, float32 [shape=(n, d)]."""
+        rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+        if rows.ndim != 2 or rows.shape[1] != self.d:
+            raise ParameterError("embeddings.shape", rows.shape, f"(n, {self.d})")
+        out = np.empty_like(rows)
+        if len(rows) == 0:
+            return out
+        cdef const float[:, ::1] x = rows
+        cdef float[:, ::1] y = out
+        cdef float *work = <float *>malloc(
+            whitening_workspace_size(self._whitening) * sizeof(float))
+        if work == NULL:
+            _check(MELSPEC_NO_MEMORY)
+        with nogil:
+            whitening_project(self._whitening, &x[0, 0], x.shape[0], &y[0, 0], work)
+        free(work)
         return out
