@@ -34,6 +34,12 @@ class Stream:
     def push(self, y: NDArray[np.float32 | np.int16]) -> NDArray[np.float32]: ...
     def finish(self) -> NDArray[np.float32]: ...
 
+def squared_distances(
+    x: NDArray[np.float32],
+    references: NDArray[np.float32],
+    instruction_set: str | None = None,
+) -> NDArray[np.float64]: ...
+
 class Projection:
     d: Final[int]
     def __init__(

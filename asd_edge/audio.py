@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import stat
+import struct
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +20,9 @@ Samples: TypeAlias = NDArray[np.float32 | np.int16]  # full scale 1, or 32768
 # Recorders that write to a pipe cannot know the length and leave a value like
 # these in the header; everything up to the end of the file is then meant.
 _UNKNOWN_LENGTH = 0x7FFF_0000
+
+# The beginning of a WAV file in which its chunk of samples is looked for; 44 bytes as a rule.
+_WAV_HEADER = 512
 
 # Files of chunks, by their first four bytes: the byte order and the chunk with the sound.
 _SOUND_CHUNK: dict[bytes, tuple[Literal["little", "big"], bytes]] = {
@@ -117,22 +121,37 @@ def decode(path: str | Path, sr: int | None = None) -> tuple[Samples, int]:
 def _plain_wav(path: Path, sr: int, size: int) -> NDArray[np.int16] | None:
     """Give a WAV file of mono 16-bit PCM at `sr` [shape=(n, 1)]; None if it is anything else.
 
-    What most microphones are recorded as, in half the time of libsndfile and without loading it.
-    Whatever is odd about a file is left to libsndfile too.
+    What most microphones are recorded as, in a third of the time of libsndfile and without loading
+    it. Whatever is odd about a file is left to libsndfile too.
     """
-    import wave
-
-    try:
-        with wave.open(str(path), "rb") as file:
-            form = file.getnchannels(), file.getsampwidth(), file.getframerate()
-            length = 2 * file.getnframes()
-            if form != (1, 2, sr) or length > size:
+    with path.open("rb", buffering=0) as file:
+        header = file.read(_WAV_HEADER)
+        if len(header) < 12 or header[:4] != b"RIFF" or header[8:12] != b"WAVE":
+            return None
+        (riff_length,) = struct.unpack_from("<I", header, 4)
+        at, is_plain = 12, False
+        while at + 8 <= len(header):
+            name, length = struct.unpack_from("<4sI", header, at)
+            at += 8
+            if name == b"data":
+                break
+            if name == b"fmt ":
+                if length != 16 or is_plain or at + length > len(header):
+                    return None
+                is_plain = struct.unpack_from("<HHIIHH", header, at) == (1, 1, sr, 2 * sr, 2, 16)
+            elif name not in (b"LIST", b"JUNK"):
                 return None
-            content = file.readframes(length // 2)
-    except (wave.Error, EOFError, RuntimeError):  # the last where a chunk ends beyond the file
-        return None
-    # Less than stated: cut off, or the header is wrong. libsndfile knows how to go on.
-    return np.frombuffer(content, np.int16)[:, np.newaxis] if len(content) == length else None
+            at += length + length % 2
+        else:
+            return None
+        # A length that the file or the header around does not have room for: cut off, or wrong.
+        if not is_plain or length % 2 or at + length > min(size, riff_length + 8):
+            return None
+        samples = np.empty((length // 2, 1), "<i2")
+        file.seek(at)
+        if file.readinto(samples.data) != length:
+            return None
+        return samples.astype(np.int16, copy=False)  # a copy where the machine is big-endian
 
 
 def _by_libsndfile(path: Path, sr: int | None, size: int) -> tuple[Samples, int]:

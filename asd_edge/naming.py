@@ -10,6 +10,7 @@ MIMII        <machine>/id_00/{normal,abnormal}/00000000.wav: the folders tell al
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +64,11 @@ def is_audio_name(name: str) -> bool:
 
 def parse_clip_name(name: str) -> ClipName | None:
     """Read a DCASE Task 2 file name, with or without folders and suffix; None for any other."""
-    path = Path(name)
+    name = os.path.split(name)[1]
     # Only a known suffix is cut: attributes may hold a dot of their own.
-    stem = path.stem if path.suffix.lower() in AUDIO_SUFFIXES else path.name
+    stem, _, suffix = name.rpartition(".")
+    if f".{suffix.lower()}" not in AUDIO_SUFFIXES:
+        stem = name
     if match := re.fullmatch(_ID_NAME, stem):
         return ClipName(section=match["section"], label=match["label"] or "")
     if match := re.fullmatch(_SECTION_NAME, stem):
@@ -80,17 +83,19 @@ def parse_clip_name(name: str) -> ClipName | None:
 
 def section_of_folder(name: str) -> str | None:
     """Give "00" for a folder `id_00` (MIMII) or `section_00`; None for any other name."""
-    match = re.fullmatch(_SECTION_FOLDER, name.lower())
+    match = re.fullmatch(_SECTION_FOLDER, name, re.IGNORECASE)
     return match[1] if match else None
 
 
 def section_of(path: str | Path) -> str | None:
     """Give the section of a clip: from its file name, else from the nearest folder `id_NN`."""
-    path = Path(path)
-    if name := parse_clip_name(path.name):
+    # By os.path: a Path would take longer than all the rest, and this is part of every score.
+    folder, last = os.path.split(os.path.normpath(path))
+    if name := parse_clip_name(last):
         return name.section
-    for folder in path.parents:
-        if section := section_of_folder(folder.name):
+    while last:
+        folder, last = os.path.split(folder)
+        if section := section_of_folder(last):
             return section
     return None
 

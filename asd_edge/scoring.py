@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge._core import squared_distances
 from asd_edge.errors import ParameterError
+from asd_edge.features import instruction_set
 from asd_edge.whitening import projection
 
 METRICS = ("euclidean", "cosine", "whitened")
+_ZERO = np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -140,26 +143,27 @@ def distances(
         component of the difference; that is left out here, which changes a
         distance by at most 1e-6 * sqrt(d).
     """
-    return _between(_prepared(x, metric), _prepared(references, metric), metric)
+    prepared = _prepared(x, metric), _prepared(references, metric)
+    return _between(*prepared, metric, instruction_set()[0])
 
 
-def _prepared(x: NDArray[np.float32], metric: str) -> NDArray[np.float64]:
-    rows = x.astype(np.float64)
-    if metric == "cosine":
-        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+def _prepared(x: NDArray[np.float32], metric: str) -> NDArray[Any]:
+    if metric != "cosine":
+        return x
+    rows = x.astype(np.float64)  # 1 - cos cancels where vectors are alike
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return rows
 
 
-def _between(a: NDArray[np.float64], b: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+def _between(
+    a: NDArray[Any], b: NDArray[Any], metric: str, instruction_set: str
+) -> NDArray[np.float64]:
     if metric == "cosine":
-        return np.maximum(1.0 - a @ b.T, 0.0)
+        cosines: NDArray[np.float64] = a @ b.T
+        return np.maximum(1.0 - cosines, 0.0)
     # Differences first: |a|^2 + |b|^2 - 2ab would cancel where the distance is small.
-    # One window at a time keeps the memory at (n, d).
-    lengths = np.empty((len(a), len(b)))
-    for row, out in zip(a, lengths, strict=True):
-        difference = b - row
-        np.einsum("ij,ij->i", difference, difference, out=out)
-    return np.sqrt(lengths, out=lengths)
+    squares = squared_distances(a, b, instruction_set)
+    return np.sqrt(squares, out=squares)
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -168,36 +172,42 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 
 class _ViewScorer:
-    """One view with its references projected and sorted by the sections they are used for."""
+    """One view with its references projected, those of a section side by side.
+
+    Attributes:
+        rows: which reference each of them is [shape=(n,)].
+        used: section -> those of them that its clips are measured against.
+    """
 
     def __init__(self, view: View) -> None:
         references = view.references
         self._metric, self._k = view.config.metric, view.config.k
+        self._instruction_set = instruction_set()[0]
         self.weights = view.weights
         self._project = projection(references.whitening) if references.whitening.size else None
-        self.sections: tuple[str, ...] = tuple(sorted(set(references.sections.tolist())))
-        prepared = self.prepare(references.embeddings)
-        pooled = np.arange(len(prepared))
-        # By section, so that those a clip is measured against are side by side.
-        self.rows = {
-            name: pooled
-            if view.config.pool_sections
-            else np.flatnonzero(references.sections == name)
-            for name in self.sections
+        names, counts = np.unique(references.sections, return_counts=True)
+        self.sections: tuple[str, ...] = tuple(names.tolist())
+        self.rows = np.argsort(references.sections, kind="stable")
+        ends = np.cumsum(counts).tolist()
+        self.used = {
+            name: slice(None) if view.config.pool_sections else slice(end - count, end)
+            for name, count, end in zip(self.sections, counts.tolist(), ends, strict=True)
         }
-        self._references = {name: prepared[rows] for name, rows in self.rows.items()}
-        density = references.density.astype(np.float64)
-        self._density = {
-            name: density[rows] if density.size else np.ones(1) for name, rows in self.rows.items()
-        }
+        self._references = self.prepare(references.embeddings[self.rows])
+        self._density: NDArray[np.float64] | None = None
+        if references.density.size:
+            self._density = references.density[self.rows].astype(np.float64)
 
-    def prepare(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    def prepare(self, x: NDArray[np.float32]) -> NDArray[Any]:
         """Give windows [shape=(w, d)] as `distances` wants them."""
         return _prepared(x if self._project is None else self._project(x), self._metric)
 
-    def distances(self, x: NDArray[np.float64], section: str) -> NDArray[np.float64]:
-        """Distances of prepared windows to the references used for a section [shape=(w, n)]."""
-        return _between(x, self._references[section], self._metric) / self._density[section]
+    def distances(self, x: NDArray[Any], used: slice) -> NDArray[np.float64]:
+        """Distances of prepared windows to some of the references [shape=(w, n)]."""
+        d = _between(x, self._references[used], self._metric, self._instruction_set)
+        if self._density is not None:
+            d /= self._density[used]
+        return d
 
     def mean(self, d: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean of the k smallest distances of each window [shape=(w,)]."""
@@ -208,6 +218,10 @@ class _ViewScorer:
             d = np.partition(d, self._k - 1, axis=1)[:, : self._k]
         mean: NDArray[np.float64] = d.mean(axis=1)
         return mean
+
+    def nearest(self, d: NDArray[np.float64], section: str) -> int:
+        """Which reference is nearest to all windows together, by distances to a section's."""
+        return int(self.rows[self.used[section]][d.sum(axis=0).argmin()])
 
 
 class Scorer:
@@ -243,18 +257,21 @@ class Scorer:
         Returns:
             the score; a clip's score is the mean over its windows.
         """
-        x = {name: view.prepare(embeddings[name]) for name, view in self._scorers.items()}
-        known = section is not None and section in self.sections
-        candidates = (section,) if known else self.sections
+        known = section if section in self.sections else None
+        every = {}  # distances by view; to all references where the section is not known
+        for name, view in self._scorers.items():
+            used = slice(None) if known is None else view.used[known]
+            every[name] = view.distances(view.prepare(embeddings[name]), used)
         best = None
-        for candidate in candidates:
-            assert candidate is not None
-            d = {name: view.distances(x[name], candidate) for name, view in self._scorers.items()}
+        for candidate in self.sections if known is None else (known,):
+            d = every
+            if known is None:
+                d = {name: x[:, self._scorers[name].used[candidate]] for name, x in every.items()}
             parts = {
                 name: view.weights.get(candidate, 1.0) * view.mean(d[name])
                 for name, view in self._scorers.items()
             }
-            windows = sum(parts.values(), np.zeros(1))
+            windows = sum(parts.values(), _ZERO)
             score = _mean(windows)
             if best is None or score < best[0]:
                 best = score, windows, parts, d, candidate
@@ -262,11 +279,11 @@ class Scorer:
         score, windows, parts, d, nearest = best
         views = {name: _mean(values) for name, values in parts.items()}
         decisive = max(views, key=views.__getitem__)
-        row = self._scorers[decisive].rows[nearest][d[decisive].sum(axis=0).argmin()]
+        row = self._scorers[decisive].nearest(d[decisive], nearest)
         return ClipScore(
             score=score,
             section=nearest,
-            section_known=known,
+            section_known=known is not None,
             windows=tuple(windows.tolist()),
             views=views,
             nearest=str(self.views[decisive].references.clips[row]),
@@ -275,8 +292,8 @@ class Scorer:
     def nearest(self, embeddings: Mapping[str, NDArray[Any]], view: str, section: str) -> int:
         """Row of the view's reference, of those used for a section, nearest to a clip's windows."""
         scorer = self._scorers[view]
-        d = scorer.distances(scorer.prepare(embeddings[view]), section)
-        return int(scorer.rows[section][d.sum(axis=0).argmin()])
+        d = scorer.distances(scorer.prepare(embeddings[view]), scorer.used[section])
+        return scorer.nearest(d, section)
 
     def with_weights(self, weights: Mapping[str, Mapping[str, float]]) -> Scorer:
         """Give a scorer of the same references with weights by view and section."""

@@ -92,4 +92,5 @@ def whitening(embeddings: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.floa
 
 
 def _triangle(matrix: NDArray[np.float64]) -> NDArray[np.float16]:
-    return matrix[np.tri(len(matrix), dtype=bool)].astype(np.float16)
+    triangle: NDArray[np.float64] = matrix[np.tri(len(matrix), dtype=bool)]
+    return triangle.astype(np.float16)

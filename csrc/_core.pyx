@@ -70,7 +70,10 @@ cdef extern from "melspec.h" nogil:
     melspec_status melspec_stream_finish(melspec_stream *stream, float *out, size_t out_stride,
                                          void *workspace)
 
-cdef extern from "whitening.h" nogil:
+cdef extern from "scoring.h" nogil:
+    melspec_status c_squared_distances "squared_distances"(
+        const float *x, size_t n_x, const float *references, size_t n, size_t d,
+        const char *instruction_set, double *out)
     ctypedef struct whitening:
         pass
     melspec_status whitening_create(const uint16_t *triangle, size_t d,
@@ -252,6 +255,29 @@ cdef class Stream:
         self._plan._return_workspace(work)
         _check(status)
         return out
+
+
+def squared_distances(x not None, references not None, str instruction_set=None):
+    """Squared euclidean distances of embeddings to references, float64 [shape=(w, n)]."""
+    a = np.ascontiguousarray(x, dtype=np.float32)
+    b = np.ascontiguousarray(references, dtype=np.float32)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ParameterError("shapes", (a.shape, b.shape), "(w, d) and (n, d)")
+    out = np.empty((len(a), len(b)))
+    cdef size_t n_a = len(a), n_b = len(b), d = a.shape[1]
+    if out.size == 0:
+        return out
+    cdef bytes name = b"" if instruction_set is None else instruction_set.encode()
+    cdef const char *wanted = NULL if instruction_set is None else <const char *>name
+    cdef const float[:, ::1] rows = a
+    cdef const float[:, ::1] others = b
+    cdef double[:, ::1] result = out
+    cdef melspec_status status
+    with nogil:
+        status = c_squared_distances(&rows[0, 0], n_a, &others[0, 0], n_b, d, wanted,
+                                     &result[0, 0])
+    _check_set(status, instruction_set)
+    return out
 
 
 cdef class Projection:

@@ -1,5 +1,5 @@
-/* Kernels: the same tile of mel frames computed with different instruction sets, and the one step of scoring
- * that reads much memory (whiten.h).
+/* Kernels: the same tile of mel frames computed with different instruction sets, and the steps of scoring
+ * that read much memory (scoring_kernel.h).
  *
  * A kernel computes W frames side by side, a frame a vector lane, from samples to mel bands
  * (tile.h). kernel_avx512.c, kernel_avx2.c, ... give tile.h their vectors; kernel.c picks one
@@ -80,6 +80,8 @@ typedef unsigned tile_function(const tile_plan *plan, const tile_source *source,
  * diagonal, each block by rows; float, or float16 where the machine converts it. x and y are n_strips *
  * WHITEN_SIDE long. */
 typedef void whiten_function(const void *blocks, size_t n_strips, const float *x, float *y);
+/* sum (a[i] - b[i])^2, i = 0 .. d-1, in float but for the last sum. */
+typedef double distance_function(const float *a, const float *b, size_t d);
 
 typedef struct kernel kernel;
 struct kernel {
@@ -90,6 +92,7 @@ struct kernel {
     tile_function *compute_f32, *compute_f64;
     whiten_function *whiten;
     int whitens_halves; /* blocks are of float16 */
+    distance_function *squared_distance;
 };
 
 /* The widest kernel that this machine has, or the one of that name; NULL where there is none. */

@@ -28,7 +28,7 @@
 #define V_OUT(p, v) _mm256_storeu_ps(p, v)
 #define V_FROM_INT(v) _mm256_cvtepi32_ps((__m256i)(v))
 #define V_HALF(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
-#include "whiten.h"
+#include "scoring_kernel.h"
 #include "tile.h"
 
 #define REAL_BITS 64
@@ -55,6 +55,7 @@ const kernel kernel_avx2 = {
     .compute_f32 = tile_compute_f32,
     .compute_f64 = tile_compute_f64,
     .whiten = whiten,
+    .squared_distance = squared_distance,
     .whitens_halves = 1,
 };
 

@@ -29,7 +29,7 @@
 #define V_OUT(p, v) _mm512_storeu_ps(p, v)
 #define V_FROM_INT(v) _mm512_cvtepi32_ps((__m512i)(v))
 #define V_HALF(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
-#include "whiten.h"
+#include "scoring_kernel.h"
 #include "tile.h"
 
 #define REAL_BITS 64
@@ -58,6 +58,7 @@ const kernel kernel_avx512 = {
     .compute_f32 = tile_compute_f32,
     .compute_f64 = tile_compute_f64,
     .whiten = whiten,
+    .squared_distance = squared_distance,
     .whitens_halves = 1,
 };
 

@@ -23,7 +23,7 @@
 #define V_OUT(p, v) vst1q_f32(p, v)
 #define V_FROM_INT(v) vcvtq_f32_s32(v)
 #define V_HALF(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
-#include "whiten.h"
+#include "scoring_kernel.h"
 #include "tile.h"
 
 #define REAL_BITS 64
@@ -50,6 +50,7 @@ const kernel kernel_neon = {
     .compute_f32 = tile_compute_f32,
     .compute_f64 = tile_compute_f64,
     .whiten = whiten,
+    .squared_distance = squared_distance,
     .whitens_halves = 1,
 };
 #else

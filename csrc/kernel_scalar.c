@@ -19,7 +19,7 @@
 #define V_SAMPLES(p) (*(p))
 #define V_OUT(p, v) (void)(*(p) = (v))
 #define V_FROM_INT(v) ((float)(v))
-#include "whiten.h"
+#include "scoring_kernel.h"
 #include "tile.h"
 
 #define REAL_BITS 64
@@ -46,4 +46,5 @@ const kernel kernel_scalar = {
     .compute_f32 = tile_compute_f32,
     .compute_f64 = tile_compute_f64,
     .whiten = whiten,
+    .squared_distance = squared_distance,
 };

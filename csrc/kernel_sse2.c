@@ -22,7 +22,7 @@
 #define V_SAMPLES(p) _mm_loadu_ps(p)
 #define V_OUT(p, v) _mm_storeu_ps(p, v)
 #define V_FROM_INT(v) _mm_cvtepi32_ps((__m128i)(v))
-#include "whiten.h"
+#include "scoring_kernel.h"
 #include "tile.h"
 
 #define REAL_BITS 64
@@ -49,6 +49,7 @@ const kernel kernel_sse2 = {
     .compute_f32 = tile_compute_f32,
     .compute_f64 = tile_compute_f64,
     .whiten = whiten,
+    .squared_distance = squared_distance,
 };
 #else
 typedef int not_for_this_machine; /* ISO C wants a declaration */

@@ -2,7 +2,7 @@
  * sees the first one too many, and power spectra are checked against the definition. */
 #include "melspec.h"
 #include "rfft.h"
-#include "whitening.h"
+#include "scoring.h"
 
 #include <math.h>
 #include <stdint.h>

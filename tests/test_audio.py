@@ -223,7 +223,8 @@ def test_a_wav_with_a_broken_header_is_what_libsndfile_makes_of_it(
     rng = np.random.default_rng(0)
     path = tmp_path / "clip.wav"
     soundfile.write(path, noise(3000), 8000, subtype="PCM_16")
-    good = path.read_bytes()
+    plain = path.read_bytes()
+    listed = plain[:36] + chunk(b"LIST", b"INFOodd") + plain[36:]  # and RIFF's length is too small
 
     def outcome() -> bytes | None:
         try:
@@ -232,8 +233,8 @@ def test_a_wav_with_a_broken_header_is_what_libsndfile_makes_of_it(
             return None
 
     for _ in range(500):
-        content = bytearray(good)
-        for at in rng.integers(0, 48, rng.integers(1, 3)):
+        content = bytearray(plain if rng.random() < 0.5 else listed)
+        for at in rng.integers(0, 64, rng.integers(1, 3)):
             content[at] = rng.choice([0, 1, 2, 3, 16, 127, 128, 255, rng.integers(256)])
         path.write_bytes(content)
         got = outcome()

@@ -92,5 +92,5 @@ def test_senseless_triangles_and_embeddings_are_refused() -> None:
     for n in (0, 2, 4):
         with pytest.raises(ParameterError, match="triangle"):
             projection(np.ones(n, np.float16))
-    with pytest.raises(ParameterError, match="embeddings.shape"):
+    with pytest.raises(ParameterError, match=r"embeddings\.shape"):
         projection(np.ones(3, np.float16))(np.ones((1, 3), np.float32))

@@ -1,12 +1,18 @@
-/* Whitening: embeddings times a lower triangular matrix L of float16, which makes the Mahalanobis
- * distance a euclidean one (asd_edge/whitening.py). */
-#ifndef ASD_WHITENING_H
-#define ASD_WHITENING_H
+/* Distances between embeddings (asd_edge/scoring.py). */
+#ifndef ASD_SCORING_H
+#define ASD_SCORING_H
 
 #include "melspec.h"
 
 #include <stdint.h>
 
+/* out[i][j] = |x[i] - references[j]|^2, rows of d, by an instruction set as for melspec_plan_create. Relative error
+ * below d 2^-26. */
+melspec_status squared_distances(const float *x, size_t n_x, const float *references, size_t n,
+                                 size_t d, const char *instruction_set, double *out);
+
+/* Whitening: embeddings times a lower triangular matrix L of float16, which makes the Mahalanobis
+ * distance a euclidean one (asd_edge/whitening.py). */
 typedef struct whitening whitening;
 
 /* triangle: L's rows one after the other, up to the diagonal, d (d + 1) / 2 float16 in all, d > 0. instruction_set

@@ -1,4 +1,4 @@
-#include "whitening.h"
+#include "scoring.h"
 #include "kernel.h"
 
 #include <math.h>
@@ -86,4 +86,16 @@ void whitening_project(const whitening *whitening, const float *x, size_t n, flo
         whitening->kernel->whiten(whitening->blocks, whitening->n_strips, from, to);
         memcpy(y, to, d * sizeof *y);
     }
+}
+
+melspec_status squared_distances(const float *x, size_t n_x, const float *references, size_t n,
+                                 size_t d, const char *instruction_set, double *out)
+{
+    const kernel *kernel = kernel_find(instruction_set);
+    if (kernel == NULL)
+        return MELSPEC_NO_INSTRUCTION_SET;
+    for (size_t i = 0; i < n_x; i++)
+        for (size_t j = 0; j < n; j++)
+            *out++ = kernel->squared_distance(x + i * d, references + j * d, d);
+    return MELSPEC_OK;
 }
