@@ -10,7 +10,7 @@ the sum of their distances, weighted so that 1 is an ordinary normal clip:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,6 @@ from asd_edge.features import instruction_set
 from asd_edge.whitening import projection
 
 METRICS = ("euclidean", "cosine", "whitened")
-_ZERO = np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -166,9 +165,8 @@ def _between(
     return np.sqrt(squares, out=squares)
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    """Like numpy's, at half the price for a single window."""
-    return float(values.sum()) / len(values)
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 class _ViewScorer:
@@ -267,11 +265,12 @@ class Scorer:
             d = every
             if known is None:
                 d = {name: x[:, self._scorers[name].used[candidate]] for name, x in every.items()}
-            parts = {
-                name: view.weights.get(candidate, 1.0) * view.mean(d[name])
-                for name, view in self._scorers.items()
-            }
-            windows = sum(parts.values(), _ZERO)
+            # Lists from here on: there are a few values, and arrays would take ten times as long.
+            parts = {}
+            for name, view in self._scorers.items():
+                weight = view.weights.get(candidate, 1.0)
+                parts[name] = [weight * x for x in view.mean(d[name]).tolist()]
+            windows = tuple(map(sum, zip(*parts.values(), strict=True)))
             score = _mean(windows)
             if best is None or score < best[0]:
                 best = score, windows, parts, d, candidate
@@ -284,7 +283,7 @@ class Scorer:
             score=score,
             section=nearest,
             section_known=known is not None,
-            windows=tuple(windows.tolist()),
+            windows=windows,
             views=views,
             nearest=str(self.views[decisive].references.clips[row]),
         )
