@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* out[i][j] = |x[i] - references[j]|^2, rows of d, by an instruction set as for melspec_plan_create. Relative error
- * below d 2^-26. */
+ * below max(d, 16) 2^-26. */
 melspec_status squared_distances(const float *x, size_t n_x, const float *references, size_t n,
                                  size_t d, const char *instruction_set, double *out);
 

@@ -216,7 +216,17 @@ static void check_whitening(size_t d, const char *set)
     triangle[n - 1] = 0x7c00;
     if (whitening_create(triangle, d, set, &w) != MELSPEC_BAD_CONFIG || w != NULL)
         fail("an infinite whitening", (long)d, 0);
-    free(triangle), free(x), free(y), free(work);
+    free(triangle), free(work);
+
+    double distances[2];
+    if (squared_distances(x, 1, x, 2, d, set, distances) != MELSPEC_OK || distances[0] != 0)
+        fail("squared_distances of equal rows", (long)d, 0);
+    double sum = 0;
+    for (size_t j = 0; j < d; j++)
+        sum += (x[j] - x[d + j]) * (x[j] - x[d + j]);
+    if (distances[1] != sum) /* small integers: exact in any order */
+        fail("squared_distances", (long)d, 0);
+    free(x), free(y);
 }
 
 static void check_refused(melspec_config config)
@@ -268,6 +278,10 @@ int main(void)
     for (size_t k = 0; (set = melspec_instruction_set(k)) != NULL; k++)
         for (size_t d = 1; d < 50; d++)
             check_whitening(d, set);
+
+    double distance;
+    if (squared_distances(NULL, 0, NULL, 0, 1, "mmx", &distance) != MELSPEC_NO_INSTRUCTION_SET)
+        fail("distances by an instruction set that is none", 0, 0);
 
     const melspec_config good = {16000, 64, 1, 8, 0, 8000, 2, MELSPEC_LOG_NONE, 1e-10, 1, 0};
     check_compute(&good, NULL, 100);

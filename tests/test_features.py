@@ -397,6 +397,23 @@ def test_few_frames_equal_many_to_the_bit(n_fft: int) -> None:
             np.testing.assert_array_equal(part, whole[:, first : first + count])
 
 
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("n_fft", [64, 1024, 2048])
+def test_frames_do_not_tell_which_precision_their_neighbours_needed(n_fft: int, power: int) -> None:
+    # A tone in noise that comes and goes, so slowly that many frames lie at the very limit of
+    # what single precision is trusted with; alone, a frame is tried in single precision first.
+    n = 12 * SR
+    fading = 10 ** (-4 + 3.5 * np.sin(2 * np.pi * np.arange(n) / (5 * SR)))
+    y = np.float32(tone(64, 0.5, n) + 0.1 * fading * noise(n, scale=1.0))
+    mel = MelSpectrogram(
+        MelConfig(n_fft=n_fft, hop_length=n_fft // 4, n_mels=n_fft // 16, power=power, center=False)
+    )
+    whole = mel(y)
+    for t in range(whole.shape[1]):
+        start = t * n_fft // 4
+        np.testing.assert_array_equal(mel(y[start : start + n_fft])[:, 0], whole[:, t])
+
+
 # ---- whole == chunked ----
 
 

@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import mahalanobis
+from scipy.spatial.distance import cdist, mahalanobis
 from sklearn.metrics.pairwise import cosine_distances
 from sklearn.neighbors import NearestNeighbors
 
 from asd_edge.errors import ParameterError
+from asd_edge.features import instruction_set
 from asd_edge.scoring import ClipScore, References, Scorer, ScoringConfig, View, distances
 
 
@@ -44,6 +45,22 @@ def test_the_report_score_is_the_mean_of_pairwise_distance() -> None:
             torch.from_numpy(query).expand(40, -1), torch.from_numpy(references.embeddings)
         ).mean()
         assert score(scorer, query).score == pytest.approx(float(expected), abs=5e-6)
+
+
+@pytest.mark.parametrize("name", instruction_set()[1])
+@pytest.mark.parametrize("d", [1, 3, 15, 16, 17, 64, 100, 768])
+def test_euclidean_distance(name: str, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASD_EDGE_SIMD", name)
+    rng = np.random.default_rng(d)
+    x, references = (rng.normal(50, 1, (n, d)).astype(np.float32) for n in (4, 7))
+    references[0] = x[1]
+    got = distances(x, references, "euclidean")
+    assert got[1, 0] == 0
+    expected = cdist(x.astype(np.float64), references.astype(np.float64))
+    np.testing.assert_allclose(got, expected, rtol=max(d, 16) * 2**-26)  # as scoring.h says
+    assert distances(x[:0], references, "euclidean").shape == (0, 7)
+    with pytest.raises(ParameterError, match="shapes"):
+        distances(x, references[:, :-1], "euclidean")
 
 
 def test_cosine_distance() -> None:
