@@ -51,12 +51,12 @@ INLINE vec ln(vec x)
  *     scale mel + offset >= sum of |X|^2 + image max |X|^2      (amplitude: left side squared)
  *
  * with scale and image from the law in tile_plan.c. Bands more than 110 dB below the
- * frame's loudest are out of the contract, which ends at 100 dB. Energies near the ends of float's range are not
- * trusted, nor is one of zero if the samples are not: squares may have left the range.
+ * frame's loudest are out of the contract, which ends at 100 dB. Energies near the ends of float's
+ * range are not trusted, nor is one of zero if the samples are not: squares may have left the range.
  *
- * In double: lanes of which the same is sure to be said in float. A band's float result lies within 1e-5
- * of the limit's from the exact one by the law, so MARGIN leaves a hundredfold; FLOOR_MARGIN, since
- * bands at the floor may be noise in float. Of what the range decides nothing is said. */
+ * In double: lanes of which the same is sure to be said in float. At the limit a band's float result
+ * lies within 1e-5 of the exact one by the law, so MARGIN leaves a hundredfold. FLOOR_MARGIN is
+ * wider, since bands at the floor may be noise in float. What the range decides is left open. */
 static unsigned doubts(const tile_plan *plan, const tile_source *source, const REAL *mel,
                        level level)
 {
@@ -73,7 +73,8 @@ static unsigned doubts(const tile_plan *plan, const tile_source *source, const R
         lowest = lowest * lowest;
     unsigned result = 0;
     if (lanes_of(below(limit, lowest)) != (1u << W) - 1) { /* only then look which band it is */
-        const vec floor = peak * V_SPLAT((plan->power == 1 ? (REAL)3.16e-6 : (REAL)1e-11) * FLOOR_MARGIN);
+        const REAL below_peak = plan->power == 1 ? (REAL)3.16e-6 : (REAL)1e-11;
+        const vec floor = peak * V_SPLAT(below_peak * FLOOR_MARGIN);
         ints doubt = below(V_SPLAT(1), V_SPLAT(0));
         for (size_t m = 0; m < plan->n_mels; m++) {
             const vec v = *(const vec *)(const void *)(mel + m * W);
