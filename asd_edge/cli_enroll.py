@@ -6,12 +6,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from asd_edge.cli_options import ChannelType
 from asd_edge.errors import AsdError
 from asd_edge.naming import section_of
+from asd_edge.startup import quick_start
 
 if TYPE_CHECKING:
     from asd_edge.audio import Channel
@@ -23,7 +25,52 @@ if TYPE_CHECKING:
 _NAMED = 20
 
 
-def run(
+@click.command()
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The bundle to write, a folder NAME.asd; one that is there is replaced.",
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Bundle whose model is used. Default: the built-in one, which needs no training.",
+)
+@click.option(
+    "--add",
+    type=click.Path(path_type=Path),
+    help="Add the clips to this bundle; with -o, in a copy.",
+)
+@click.option(
+    "--section",
+    help="Section of the clips: one machine, or one way it runs. "
+    "Default: what DCASE file names say, else 00.",
+)
+@click.option("--machine", help="What the bundle calls the machine. Default: its file name.")
+@click.option(
+    "--false-alarm-rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of normal clips that the bundle may call anomalous. Default: 0.01.",
+)
+@click.option("--drop-suspects", is_flag=True, help="Leave out the clips that are warned of.")
+@click.option(
+    "--channel",
+    type=ChannelType(),
+    help="Mean of all channels, or the number of one, from 0. Default: the model's.",
+)
+def enroll(clips: tuple[Path, ...], **options: Any) -> None:
+    """Teach the normal sound of a machine: make a bundle of normal CLIPS on this device.
+
+    CLIPS are sound files and folders of them. Longer recordings are cut into clips; ten
+    minutes are a good start. Clips that seem not to belong are named on stderr.
+    """
+    _run(clips, **options)
+
+
+def _run(
     paths: tuple[Path, ...],
     output: Path | None,
     source: Path | None,
@@ -35,8 +82,9 @@ def run(
     channel: Channel | None,
 ) -> None:
     """Enrol the clips in `paths`, write the bundle and say what came of it."""
-    from asd_edge import audio, bundle, default_bundle, enroll, listen
-    from asd_edge.detector import Detector
+    with quick_start():
+        from asd_edge import audio, bundle, default_bundle, enroll, listen
+        from asd_edge.detector import Detector
 
     if add is not None and source is not None:
         raise click.UsageError("--add and --from exclude each other: --add keeps its own model.")

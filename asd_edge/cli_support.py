@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import click
@@ -72,7 +73,24 @@ class AsdCommand(click.Command):
 
 
 class AsdGroup(click.Group):
-    """A group whose commands' errors end as this module says: `@click.group(cls=AsdGroup)`."""
+    """A group whose commands' errors end as this module says: `@click.group(cls=AsdGroup)`.
+
+    Args:
+        elsewhere: name of a command -> module that has it under that name, and
+            is imported when the command is wanted.
+    """
+
+    def __init__(self, *args: Any, elsewhere: Mapping[str, str] | None = None, **options: Any):
+        super().__init__(*args, **options)
+        self._elsewhere = dict(elsewhere or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *self._elsewhere})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self._elsewhere and cmd_name not in self.commands:
+            self.add_command(getattr(import_module(self._elsewhere[cmd_name]), cmd_name))
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         with report_errors():
