@@ -46,8 +46,8 @@ class MelConfig:
     Attributes:
         sr: sampling rate in Hz, >= 1.
         n_fft: samples of a frame, even, 64 to 1048576. Powers of two run in single precision, with
-            the frames that need it repeated in double: a clip takes 1 to 3 times as long, noise
-            1, a pure tone 3. Others always run in double, about 5 times as long with factors 2,
+            the frames that need it in double: a clip takes 1 to 2.5 times as long, noise 1, a
+            pure tone 2. Others always run in double, about 5 times as long with factors 2,
             3 and 5; a large prime factor r of n_fft / 2 costs r operations a sample
             (1022 = 2 * 7 * 73: about 4 times 1000).
         hop_length: samples from a frame to the next, >= 1; it may exceed `n_fft`.
