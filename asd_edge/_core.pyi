@@ -41,7 +41,6 @@ def squared_distances(
 ) -> NDArray[np.float64]: ...
 
 class Projection:
-    d: Final[int]
     def __init__(
         self, triangle: NDArray[np.uint16], instruction_set: str | None = None
     ) -> None: ...

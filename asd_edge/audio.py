@@ -213,9 +213,6 @@ def prepare(samples: Any, rate: int, sr: int, channel: Channel, name: str | Path
     if y.shape[0] == 0 or y.size == 0:
         raise AudioError(name, "holds no samples")
     y = _mono(y, channel, name)
-    # A dead input gives one value for ever, which is 0 or the offset of the converter.
-    if (y[:_FEW] == y[0]).all() and (y == y[0]).all():
-        raise AudioError(name, f"is silent: all {len(y)} samples are {_as_float(y[:1])[0]:g}")
     # NaN spreads to both; and unlike masks of the clip's length, two numbers need no memory.
     if y.dtype != np.int16 and not (math.isfinite(y.min()) and math.isfinite(y.max())):
         bad = np.flatnonzero(~np.isfinite(y))
@@ -223,6 +220,9 @@ def prepare(samples: Any, rate: int, sr: int, channel: Channel, name: str | Path
             name,
             f"has {len(bad)} samples that are NaN or infinite, the first at {bad[0] / rate:.3f} s",
         )
+    # A dead input gives one value for ever, which is 0 or the offset of the converter.
+    if (y[:_FEW] == y[0]).all() and (y == y[0]).all():
+        raise AudioError(name, f"is silent: all {len(y)} samples are {_as_float(y[:1])[0]:g}")
     if rate != sr:
         import soxr
 

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -61,17 +61,8 @@ _NAMED = 20
     type=ChannelType(),
     help="Mean of all channels, or the number of one, from 0. Default: the model's.",
 )
-def enroll(clips: tuple[Path, ...], **options: Any) -> None:
-    """Teach the normal sound of a machine: make a bundle of normal CLIPS on this device.
-
-    CLIPS are sound files and folders of them. Longer recordings are cut into clips; ten
-    minutes are a good start. Clips that seem not to belong are named on stderr.
-    """
-    _run(clips, **options)
-
-
-def _run(
-    paths: tuple[Path, ...],
+def enroll(
+    clips: tuple[Path, ...],
     output: Path | None,
     source: Path | None,
     add: Path | None,
@@ -81,7 +72,11 @@ def _run(
     drop_suspects: bool,
     channel: Channel | None,
 ) -> None:
-    """Enrol the clips in `paths`, write the bundle and say what came of it."""
+    """Teach the normal sound of a machine: make a bundle of normal CLIPS on this device.
+
+    CLIPS are sound files and folders of them. Longer recordings are cut into clips; ten
+    minutes are a good start. Clips that seem not to belong are named on stderr.
+    """
     with quick_start():
         from asd_edge import audio, bundle, default_bundle, enroll, listen
         from asd_edge.detector import Detector
@@ -95,16 +90,16 @@ def _run(
         raise click.BadParameter("a bundle is named NAME.asd.", param_hint="--output")
     contents = bundle.read(add or source or default_bundle.BUILT_IN)
     detector = Detector.from_bundle(contents, path=add or source or default_bundle.BUILT_IN)
-    found = list(dict.fromkeys(audio.find(list(paths))))
+    found = list(dict.fromkeys(audio.find(list(clips))))
     sections = [section] * len(found) if section else _sections(found, contents if add else None)
     section_by_path = dict(zip(found, sections, strict=True))
     names = Counter(path.name for path in found)
-    clips: list[Clip | Suspect] = []
+    heard: list[Clip | Suspect] = []
     failed = 0
     with click.progressbar(found, label="Listening", file=sys.stderr, hidden=_quiet(found)) as bar:
         for path in bar:
             try:
-                clips += listen.hear(
+                heard += listen.hear(
                     detector,
                     path,
                     section_by_path[path],
@@ -120,7 +115,7 @@ def _run(
     ) as bar:
         done = enroll.enroll(
             contents,
-            clips,
+            heard,
             machine=machine or (contents.machine if add else output.stem),
             add=add is not None,
             false_alarm_rate=false_alarm_rate,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 class ChannelType(click.ParamType[Any]):
+    """Value of `--channel`: "mean", or the number of a channel, from 0."""
+
     name = "mean|N"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Channel:
@@ -52,9 +54,10 @@ bundle_argument = click.argument("bundle", required=False, type=click.Path(path_
 
 
 def network(detector: Detector) -> EmbeddingModel:
+    """Give the model of a detector that was made from a bundle."""
     from asd_edge.model import EmbeddingModel
 
-    assert isinstance(detector.model, EmbeddingModel)  # made from a bundle
+    assert isinstance(detector.model, EmbeddingModel)
     return detector.model
 
 
@@ -77,6 +80,11 @@ def open_bundle(given: Path | None) -> tuple[Path, Bundle]:
 
 
 def check_section(detector: Detector, section: str | None, bundle: Path) -> None:
+    """Refuse a `--section` that the bundle does not know; None is always fine.
+
+    Raises:
+        click.BadParameter: says which ones it knows.
+    """
     if section is not None and section not in detector.scorer.sections:
         known = ", ".join(detector.scorer.sections)
         raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")

@@ -89,6 +89,8 @@ class References:
         length = d * (d + 1) // 2
         if self.whitening.shape not in ((0,), (length,)):
             raise ParameterError("whitening.shape", self.whitening.shape, f"({length},)")
+        if self.whitening.dtype != np.float16:
+            raise ParameterError("whitening.dtype", str(self.whitening.dtype), "float16")
         for name in ("embeddings", "density"):  # the whitening's are checked by who uses it
             if not np.isfinite(getattr(self, name)).all():
                 raise ParameterError(name, "NaN or infinite", "finite values")

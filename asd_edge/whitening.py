@@ -9,7 +9,7 @@ shrunk towards a multiple of the identity by Ledoit and Wolf (2004), J. Multivar
 Analysis 88, 365-411.
 
 L is lower triangular. Everywhere but inside a formula it is the rows of that triangle, one after
-the other, in float16 [shape=(d (d + 1) / 2,)]: reading it is most of a score's time.
+the other, in float16 [shape=(d (d + 1) / 2,)]: reading it is the largest part of a score's time.
 """
 
 from __future__ import annotations

@@ -284,15 +284,15 @@ cdef class Projection:
     """A whitening L, ready to multiply embeddings with; read-only, so threads share it."""
 
     cdef whitening *_whitening
-    cdef readonly Py_ssize_t d
+    cdef Py_ssize_t _d
 
     def __cinit__(self, const uint16_t[::1] triangle not None, str instruction_set=None):
-        self.d = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
-        if self.d == 0 or self.d * (self.d + 1) // 2 != len(triangle):
+        self._d = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+        if self._d == 0 or self._d * (self._d + 1) // 2 != len(triangle):
             raise ParameterError("triangle", f"{len(triangle)} values", "d (d + 1) / 2 of them")
         cdef bytes name = b"" if instruction_set is None else instruction_set.encode()
         cdef const char *wanted = NULL if instruction_set is None else <const char *>name
-        cdef melspec_status status = whitening_create(&triangle[0], self.d, wanted,
+        cdef melspec_status status = whitening_create(&triangle[0], self._d, wanted,
                                                       &self._whitening)
         if status == MELSPEC_BAD_CONFIG:
             raise ParameterError("triangle", "NaN or infinite", "finite values")
@@ -304,8 +304,8 @@ cdef class Projection:
     def __call__(self, embeddings not None):
         """Embeddings times L, float32 [shape=(n, d)]."""
         rows = np.ascontiguousarray(embeddings, dtype=np.float32)
-        if rows.ndim != 2 or rows.shape[1] != self.d:
-            raise ParameterError("embeddings.shape", rows.shape, f"(n, {self.d})")
+        if rows.ndim != 2 or rows.shape[1] != self._d:
+            raise ParameterError("embeddings.shape", rows.shape, f"(n, {self._d})")
         out = np.empty_like(rows)
         if len(rows) == 0:
             return out

@@ -146,6 +146,8 @@ def broken_files(folder: Path) -> dict[str, tuple[bytes, str]]:
     bad[4000:4003] = np.nan
     soundfile.write(good, bad, 8000, subtype="FLOAT")
     nan = good.read_bytes()
+    soundfile.write(good, np.full(8000, np.inf), 8000, subtype="FLOAT")
+    infinite = good.read_bytes()
     return {
         "empty.wav": (b"", "is empty"),
         "text.wav": (b"no sound in here, just words\n" * 100, "cannot be read as sound"),
@@ -157,6 +159,7 @@ def broken_files(folder: Path) -> dict[str, tuple[bytes, str]]:
         "silent.wav": (silent, "is silent: all 8000 samples are 0"),
         "stuck.wav": (stuck, r"is silent: all 8000 samples are 0\.25"),
         "nan.wav": (nan, r"3 samples that are NaN or infinite, the first at 0\.500 s"),
+        "infinite.wav": (infinite, r"8000 samples that are NaN or infinite, the first at 0\.000"),
     }
 
 

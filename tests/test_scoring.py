@@ -134,6 +134,8 @@ def test_references_are_checked() -> None:
         References(x, names, names, names, density=np.zeros(2, np.float32))
     with pytest.raises(ParameterError, match="whitening"):
         References(x, names, names, names, whitening=np.ones(3, np.float16))
+    with pytest.raises(ParameterError, match="whitening"):
+        References(x, names, names, names, whitening=np.ones(6, np.float32))
     references = References(x, names, names, names)
     with pytest.raises(ParameterError, match="whitening"):
         View(ScoringConfig("whitened"), references)
