@@ -23,7 +23,7 @@ enum {
     TILE_MAX_ROWS = TILE_MAX_LANES + TILE_MAX_COLUMNS,  /* of samples, see tile_source */
     TILE_MAX_PASSES = 16,
     WHITEN_SIDE = 16, /* a multiple of any W */
-    TILE_BLOCK = TILE_MAX_COLUMNS * 16 * 16 /* floats, see columns in tile.h */
+    TILE_BLOCK = TILE_MAX_COLUMNS * 16 * 32 /* floats, see columns in tile_fft.h */
 };
 
 /* n = n_fft, a power of two; m = n/2 = A B points in A columns and rows of B (see tile.h). All

@@ -25,6 +25,7 @@
 #define V_MAX(a, b) _mm256_max_ps(a, b)
 #define V_SPLAT(x) _mm256_set1_ps(x)
 #define V_SAMPLES(p) _mm256_loadu_ps(p)
+#define V_AFRESH(p) (p)
 #define V_OUT(p, v) _mm256_storeu_ps(p, v)
 #define V_FROM_INT(v) _mm256_cvtepi32_ps((__m256i)(v))
 #define V_HALF(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
@@ -41,6 +42,7 @@
 #define V_MAX(a, b) _mm256_max_pd(a, b)
 #define V_SPLAT(x) _mm256_set1_pd(x)
 #define V_SAMPLES(p) _mm256_cvtps_pd(_mm_loadu_ps(p))
+#define V_AFRESH(p) (p)
 #define V_OUT(p, v) _mm_storeu_ps(p, _mm256_cvtpd_ps(v))
 #define V_FROM_INT(v) __builtin_convertvector(v, __m256d)
 #include "tile.h"

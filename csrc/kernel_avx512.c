@@ -16,6 +16,21 @@
 #define LOAD_AVX
 #include "tile_load.h"
 
+/* An operation takes a number from memory to all lanes for nothing, where a broadcast of its own takes an
+ * adder's or multiplier's time on Zen 4. Compilers broadcast a number used twice once, and
+ * leave the samples to the operation; kept apart, each use has its own. */
+INLINE const void *afresh(const void *p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+INLINE __m512 in_register(__m512 v)
+{
+    __asm__("" : "+v"(v));
+    return v;
+}
+
 #define REAL_BITS 32
 #define W 16
 #define V_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
@@ -25,7 +40,8 @@
 #define V_MIN(a, b) _mm512_min_ps(a, b)
 #define V_MAX(a, b) _mm512_max_ps(a, b)
 #define V_SPLAT(x) _mm512_set1_ps(x)
-#define V_SAMPLES(p) _mm512_loadu_ps(p)
+#define V_SAMPLES(p) in_register(_mm512_loadu_ps(p))
+#define V_AFRESH(p) afresh(p)
 #define V_OUT(p, v) _mm512_storeu_ps(p, v)
 #define V_FROM_INT(v) _mm512_cvtepi32_ps((__m512i)(v))
 #define V_HALF(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
@@ -42,6 +58,7 @@
 #define V_MAX(a, b) _mm512_max_pd(a, b)
 #define V_SPLAT(x) _mm512_set1_pd(x)
 #define V_SAMPLES(p) _mm512_cvtps_pd(_mm256_loadu_ps(p))
+#define V_AFRESH(p) afresh(p)
 #define V_OUT(p, v) _mm256_storeu_ps(p, _mm512_cvtpd_ps(v))
 #define V_FROM_INT(v) _mm512_cvtepi64_pd((__m512i)(v))
 #include "tile.h"

@@ -20,6 +20,7 @@
 #define V_MAX(a, b) vmaxq_f32(a, b)
 #define V_SPLAT(x) vdupq_n_f32(x)
 #define V_SAMPLES(p) vld1q_f32(p)
+#define V_AFRESH(p) (p)
 #define V_OUT(p, v) vst1q_f32(p, v)
 #define V_FROM_INT(v) vcvtq_f32_s32(v)
 #define V_HALF(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
@@ -36,6 +37,7 @@
 #define V_MAX(a, b) vmaxq_f64(a, b)
 #define V_SPLAT(x) vdupq_n_f64(x)
 #define V_SAMPLES(p) vcvt_f64_f32(vld1_f32(p))
+#define V_AFRESH(p) (p)
 #define V_OUT(p, v) vst1_f32(p, vcvt_f32_f64(v))
 #define V_FROM_INT(v) vcvtq_f64_s64(v)
 #include "tile.h"

@@ -17,6 +17,7 @@
 #define V_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define V_SPLAT(x) (x)
 #define V_SAMPLES(p) (*(p))
+#define V_AFRESH(p) (p)
 #define V_OUT(p, v) (void)(*(p) = (v))
 #define V_FROM_INT(v) ((float)(v))
 #include "scoring_kernel.h"
@@ -32,6 +33,7 @@
 #define V_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define V_SPLAT(x) (x)
 #define V_SAMPLES(p) ((double)*(p))
+#define V_AFRESH(p) (p)
 #define V_OUT(p, v) (void)(*(p) = (float)(v))
 #define V_FROM_INT(v) ((double)(v))
 #include "tile.h"

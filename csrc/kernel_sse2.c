@@ -20,6 +20,7 @@
 #define V_MAX(a, b) _mm_max_ps(a, b)
 #define V_SPLAT(x) _mm_set1_ps(x)
 #define V_SAMPLES(p) _mm_loadu_ps(p)
+#define V_AFRESH(p) (p)
 #define V_OUT(p, v) _mm_storeu_ps(p, v)
 #define V_FROM_INT(v) _mm_cvtepi32_ps((__m128i)(v))
 #include "scoring_kernel.h"
@@ -35,6 +36,7 @@
 #define V_MAX(a, b) _mm_max_pd(a, b)
 #define V_SPLAT(x) _mm_set1_pd(x)
 #define V_SAMPLES(p) _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
+#define V_AFRESH(p) (p)
 #define V_OUT(p, v) _mm_storel_pi((__m64 *)(void *)(p), _mm_cvtpd_ps(v))
 #define V_FROM_INT(v) __builtin_convertvector(v, __m128d)
 #include "tile.h"

@@ -6,10 +6,11 @@
  *     V_SQRT, V_MIN, V_MAX on vectors
  *     V_FMA(a, b, c)       a b + c, fused where the machine can
  *     V_FNMA(a, b, c)      c - a b, likewise
- *     V_SUB(a, b)          a - b; where adders and multipliers are apart, by these, which have less
- *                          to do: c - a b with b = 1 gives the same bits
+ *     V_SUB(a, b)          a - b; where adders and multipliers are apart, by these
  *     V_SPLAT(x)           all lanes x
  *     V_SAMPLES(p)         W floats at p, of any alignment
+ *     V_AFRESH(p)          p, where it pays from a pointer of which the compiler does not know
+ *                          that it is p
  *     V_OUT(p, v)          W floats to p, of any alignment
  *
  * With z[j] = x[2j] w[2j] + i x[2j+1] w[2j+1] and m = n/2 = A B, Z = DFT(z) takes two steps,
@@ -27,7 +28,7 @@
  * two edges of the triangles, a segment, every bin is in the falling flank of one band and the
  * rising flank of the next.
  *
- *     samples --load_block--> --columns--> y --row, unfold--> |X|^2 --bands--> mel --finish--> out
+ *     samples --load_blocks--> --columns--> y --row, unfold--> |X|^2 --bands--> mel --to_db--> out
  */
 
 #if REAL_BITS == 32
@@ -64,15 +65,26 @@
 #define times_twiddle F(times_twiddle)
 #define combine F(combine)
 #define dft4 F(dft4)
-#define dft8 F(dft8)
-#define join F(join)
-#define dft16 F(dft16)
-#define dft F(dft)
+#define turned_dft2 F(turned_dft2)
+#define turned_dft4 F(turned_dft4)
+#define outer F(outer)
+#define inner_dft F(inner_dft)
+#define outer_dft F(outer_dft)
+#define column_in F(column_in)
+#define column_out F(column_out)
+#define pass_in F(pass_in)
+#define pass_out F(pass_out)
+#define butterflies F(butterflies)
+#define unfold F(unfold)
+#define unfold_row_0 F(unfold_row_0)
+#define extremes F(extremes)
+#define share F(share)
+#define to_db F(to_db)
 #define POINTS F(points)
+#define BLOCK_STRIDE F(block_stride)
 #define n_steps F(n_steps)
 #define fetch_ahead F(fetch_ahead)
 #define windowed F(windowed)
-#define put F(put)
 #define columns F(columns)
 #define pass F(pass)
 #define row_passes F(row_passes)
@@ -82,12 +94,10 @@
 #define store_bin F(store_bin)
 #define unfold_pair F(unfold_pair)
 #define unfold_rows F(unfold_rows)
-#define unfold_own F(unfold_own)
 #define rows F(rows)
 #define bands F(bands)
 #define ln F(ln)
 #define doubts F(doubts)
-#define finish F(finish)
 #define tile_compute F(tile_compute)
 
 #include "tile_vector.h"
@@ -114,9 +124,10 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
     }
     const level level = plan->power == 1 ? rows(1, plan, &next, y, pitch, scratch)
                                          : rows(2, plan, &next, y, pitch, scratch);
-    bands(plan, y, mel);
-    finish(plan, mel, out, out_stride);
-    return doubts(plan, source, mel, level);
+    const extremes extremes = bands(plan, y, mel, out, out_stride);
+    if (plan->db)
+        to_db(plan, mel, out, out_stride);
+    return doubts(plan, source, mel, level, extremes);
 }
 
 #undef vec
@@ -133,15 +144,29 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef times_twiddle
 #undef combine
 #undef dft4
-#undef dft8
-#undef join
-#undef dft16
-#undef dft
+#undef turned_dft2
+#undef turned_dft4
+#undef outer
+#undef inner_dft
+#undef outer_dft
+#undef column_in
+#undef column_out
+#undef pass_in
+#undef pass_out
+#undef butterflies
+#undef unfold
+#undef unfold_row_0
+#undef extremes
+#undef share
+#undef to_db
+#undef COS_1
+#undef SIN_1
+#undef COS_2
 #undef POINTS
+#undef BLOCK_STRIDE
 #undef n_steps
 #undef fetch_ahead
 #undef windowed
-#undef put
 #undef columns
 #undef pass
 #undef row_passes
@@ -151,12 +176,10 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef store_bin
 #undef unfold_pair
 #undef unfold_rows
-#undef unfold_own
 #undef rows
 #undef bands
 #undef ln
 #undef doubts
-#undef finish
 #undef tile_compute
 #undef REAL
 #undef INT
@@ -176,5 +199,6 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef V_MAX
 #undef V_SPLAT
 #undef V_SAMPLES
+#undef V_AFRESH
 #undef V_OUT
 #undef V_FROM_INT

@@ -6,6 +6,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* What subtracts, where adders and multipliers are apart: c - a b with b = 1 gives the same bits. A
+ * loop is as fast as the busier of the two. */
+enum { BY_ADDERS, BY_BOTH, BY_MULTIPLIERS };
+
 /* dst[i * stride + r] = row[r][j + i], i = 0 .. 3, r = 0 .. 3 */
 #if defined(LOAD_SSE2)
 INLINE void transpose4(__m128 a, __m128 b, __m128 c, __m128 d, float *dst, size_t stride)
@@ -115,40 +119,34 @@ INLINE void load8_pcm16(const int16_t *const row[8], size_t j, float *dst, size_
 }
 #endif
 
-/* dst[j * stride + r] = row[r][first + j], for j < n_samples and r < n_rows, each up to the next
- * multiple of 4. */
-INLINE void load_block(const tile_source *source, size_t n_rows, size_t first, size_t n_samples,
-                       float *dst, size_t stride)
+/* dst[(g n_samples + j) stride + r] = row[r][first + g apart + j], for g < n_groups, j < n_samples and
+ * r < n_rows or somewhat more, up to the next multiple of 4. A row's pointer is taken up
+ * once for all groups: taken up for each, that cost as much as the transposing. */
+INLINE void load_blocks(const tile_source *source, size_t n_rows, size_t first, size_t n_groups,
+                        size_t apart, size_t n_samples, float *dst, size_t stride)
 {
     size_t r = 0;
+#define LOAD_ROWS(n, type, load)                                                                   \
+    do {                                                                                           \
+        const type *row[n];                                                                        \
+        for (size_t i = 0; i < n; i++)                                                             \
+            row[i] = (const type *)source->row[r + i] + first;                                     \
+        float *to = dst + r;                                                                       \
+        for (size_t g = 0; g < n_groups; g++)                                                      \
+            for (size_t j = 0; j < n_samples; j += 4, to += 4 * stride)                            \
+                load(row, g * apart + j, to, stride);                                              \
+    } while (0)
 #if defined(LOAD_AVX)
     for (; r + 4 < n_rows; r += 8)
-        if (source->is_pcm16) {
-            const int16_t *row[8];
-            for (size_t i = 0; i < 8; i++)
-                row[i] = (const int16_t *)source->row[r + i] + first;
-            for (size_t j = 0; j < n_samples; j += 4)
-                load8_pcm16(row, j, dst + j * stride + r, stride);
-        } else {
-            const float *row[8];
-            for (size_t i = 0; i < 8; i++)
-                row[i] = (const float *)source->row[r + i] + first;
-            for (size_t j = 0; j < n_samples; j += 4)
-                load8_float(row, j, dst + j * stride + r, stride);
-        }
+        if (source->is_pcm16)
+            LOAD_ROWS(8, int16_t, load8_pcm16);
+        else
+            LOAD_ROWS(8, float, load8_float);
 #endif
     for (; r < n_rows; r += 4)
-        if (source->is_pcm16) {
-            const int16_t *row[4];
-            for (size_t i = 0; i < 4; i++)
-                row[i] = (const int16_t *)source->row[r + i] + first;
-            for (size_t j = 0; j < n_samples; j += 4)
-                load4_pcm16(row, j, dst + j * stride + r, stride);
-        } else {
-            const float *row[4];
-            for (size_t i = 0; i < 4; i++)
-                row[i] = (const float *)source->row[r + i] + first;
-            for (size_t j = 0; j < n_samples; j += 4)
-                load4_float(row, j, dst + j * stride + r, stride);
-        }
+        if (source->is_pcm16)
+            LOAD_ROWS(4, int16_t, load4_pcm16);
+        else
+            LOAD_ROWS(4, float, load4_float);
+#undef LOAD_ROWS
 }

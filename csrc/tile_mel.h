@@ -2,10 +2,25 @@
 
 /* ---- bands ---- */
 
-/* mel[band][W] from the bins. */
-INLINE void bands(const tile_plan *plan, const REAL *bins, REAL *mel)
+/* The same of the bands: their least share of what `doubts` asks for, and the largest. */
+typedef struct {
+    vec lowest, peak;
+} extremes;
+
+INLINE vec share(const tile_plan *plan, const REAL *trust, vec v)
 {
-    const REAL *w = PLAN_TABLE(plan) + plan->weights_at;
+    vec bound = V_FMA(v, V_SPLAT(trust[0]), V_SPLAT(trust[1]));
+    if (plan->power == 1)
+        bound = bound * bound;
+    return bound;
+}
+
+/* mel[band][W] from the bins, and to out unless it is to be in dB. */
+INLINE extremes bands(const tile_plan *plan, const REAL *bins, REAL *mel, float *out,
+                      size_t out_stride)
+{
+    const REAL *w = PLAN_TABLE(plan) + plan->weights_at, *trust = PLAN_TABLE(plan) + plan->trust_at;
+    extremes extremes = {V_SPLAT(INFINITY), V_SPLAT(0)};
     vec rising = V_SPLAT(0);
     for (size_t s = 0; s <= plan->n_mels; s++) {
         vec rise = V_SPLAT(0), fall = rising;
@@ -14,10 +29,16 @@ INLINE void bands(const tile_plan *plan, const REAL *bins, REAL *mel)
             rise = V_FMA(V_SPLAT(w[0]), v, rise);
             fall = V_FMA(V_SPLAT(w[1]), v, fall);
         }
-        if (s > 0)
-            *(vec *)(void *)(mel + (s - 1) * W) = fall;
         rising = rise;
+        if (s == 0)
+            continue;
+        *(vec *)(void *)mel = fall, mel += W;
+        extremes.lowest = V_MIN(extremes.lowest, share(plan, trust, fall)), trust += 2;
+        extremes.peak = V_MAX(extremes.peak, fall);
+        if (!plan->db)
+            V_OUT(out, fall), out += out_stride;
     }
+    return extremes;
 }
 
 /* ln x for normal x; NaN where x is not finite. With x = 2^e (1 + f), sqrt(1/2) <= 1 + f <
@@ -58,30 +79,19 @@ INLINE vec ln(vec x)
  * lies within 1e-5 of the exact one by the law, so MARGIN leaves a hundredfold. FLOOR_MARGIN is
  * wider, since bands at the floor may be noise in float. What the range decides is left open. */
 static unsigned doubts(const tile_plan *plan, const tile_source *source, const REAL *mel,
-                       level level)
+                       level level, extremes extremes)
 {
     const vec energy = V_FMA(V_SPLAT((REAL)plan->image), level.loudest, level.energy);
     const vec limit = energy * V_SPLAT(1 - MARGIN);
-    const REAL *trust = PLAN_TABLE(plan) + plan->trust_at;
-    vec lowest = V_SPLAT(INFINITY), peak = V_SPLAT(0);
-    for (size_t m = 0; m < plan->n_mels; m++) {
-        const vec v = *(const vec *)(const void *)(mel + m * W);
-        lowest = V_MIN(lowest, V_FMA(v, V_SPLAT(trust[2 * m]), V_SPLAT(trust[2 * m + 1])));
-        peak = V_MAX(peak, v);
-    }
-    if (plan->power == 1)
-        lowest = lowest * lowest;
     unsigned result = 0;
-    if (lanes_of(below(limit, lowest)) != (1u << W) - 1) { /* only then look which band it is */
+    if (lanes_of(below(limit, extremes.lowest)) != (1u << W) - 1) { /* only then look which it is */
+        const REAL *trust = PLAN_TABLE(plan) + plan->trust_at;
         const REAL below_peak = plan->power == 1 ? (REAL)3.16e-6 : (REAL)1e-11;
-        const vec floor = peak * V_SPLAT(below_peak * FLOOR_MARGIN);
+        const vec floor = extremes.peak * V_SPLAT(below_peak * FLOOR_MARGIN);
         ints doubt = below(V_SPLAT(1), V_SPLAT(0));
         for (size_t m = 0; m < plan->n_mels; m++) {
             const vec v = *(const vec *)(const void *)(mel + m * W);
-            vec bound = V_FMA(v, V_SPLAT(trust[2 * m]), V_SPLAT(trust[2 * m + 1]));
-            if (plan->power == 1)
-                bound = bound * bound;
-            doubt |= ~below(limit, bound) & below(floor, v);
+            doubt |= ~below(limit, share(plan, trust + 2 * m, v)) & below(floor, v);
         }
         result = lanes_of(doubt);
     }
@@ -109,12 +119,12 @@ static unsigned doubts(const tile_plan *plan, const tile_source *source, const R
     return result;
 }
 
-INLINE void finish(const tile_plan *plan, const REAL *mel, float *out, size_t out_stride)
+INLINE void to_db(const tile_plan *plan, const REAL *mel, float *out, size_t out_stride)
 {
     const vec amin = V_SPLAT((REAL)plan->amin), scale = V_SPLAT((REAL)plan->db_scale);
     const vec floor = V_SPLAT((REAL)plan->db_floor);
     for (size_t m = 0; m < plan->n_mels; m++, mel += W, out += out_stride) {
         const vec v = *(const vec *)(const void *)mel;
-        V_OUT(out, plan->db ? choose(below(v, amin), floor, ln(v) * scale) : v);
+        V_OUT(out, choose(below(v, amin), floor, ln(v) * scale));
     }
 }

@@ -71,88 +71,99 @@ INLINE cplx times(cplx a, vec re, vec im)
     return (cplx){V_FNMA(a.im, im, a.re * re), V_FMA(a.im, re, a.re * im)};
 }
 
-INLINE cplx times_twiddle(cplx a, const REAL *w)
+/* a w. `again` is w, or V_AFRESH(w). */
+INLINE cplx times_twiddle(cplx a, const REAL *w, const REAL *again)
 {
-    return times(a, V_SPLAT(w[0]), V_SPLAT(w[1]));
+    return (cplx){V_FNMA(a.im, V_SPLAT(w[1]), a.re * V_SPLAT(w[0])),
+                  V_FMA(a.im, V_SPLAT(again[0]), a.re * V_SPLAT(again[1]))};
 }
 
-/* ---- transforms of r points in registers, in place, in natural order ---- */
+/* ---- transforms of r points in registers, in place ---- */
 
 /* a, b <- a + t, a - t */
-INLINE void combine(cplx *a, cplx *b, cplx t)
+INLINE void combine(int by, cplx *a, cplx *b, cplx t)
 {
     const cplx s = *a;
     *a = (cplx){s.re + t.re, s.im + t.im};
-    *b = (cplx){V_SUB(s.re, t.re), V_SUB(s.im, t.im)};
+    *b = (cplx){s.re - t.re, s.im - t.im};
+    if (by != BY_ADDERS)
+        b->re = V_SUB(s.re, t.re);
+    if (by == BY_MULTIPLIERS)
+        b->im = V_SUB(s.im, t.im);
 }
 
-INLINE void dft4(cplx *x0, cplx *x1, cplx *x2, cplx *x3)
+INLINE void dft4(int by, cplx *x0, cplx *x1, cplx *x2, cplx *x3)
 {
     cplx a = *x0, b = *x2, c = *x1, d = *x3, t;
-    t = b, combine(&a, &b, t); /* x0 + x2, x0 - x2 */
-    t = d, d = c, combine(&c, &d, t);
-    *x0 = a, *x2 = a, combine(x0, x2, c);
-    *x1 = b, *x3 = b, combine(x1, x3, (cplx){d.im, -d.re}); /* -i d */
+    t = b, combine(by, &a, &b, t); /* x0 + x2, x0 - x2 */
+    t = d, d = c, combine(by, &c, &d, t);
+    *x0 = a, *x2 = a, combine(by, x0, x2, c);
+    *x1 = b, *x3 = b, combine(by, x1, x3, (cplx){d.im, -d.re}); /* -i d */
 }
 
-/* From the transforms E of the even and O of the odd points to that of all r:
- * E[i], O[i] <- E[i] + w O[i], E[i] - w O[i], w = w(r)^i */
-INLINE void join(int r, int i, cplx *e, cplx *o)
+#define COS_1 V_SPLAT((REAL)0.92387953251128675612818318939679) /* of pi / 8 */
+#define SIN_1 V_SPLAT((REAL)0.38268343236508977172845998403040)
+#define COS_2 V_SPLAT((REAL)0.70710678118654752440084436210485)
+
+/* The transform of a, w b with w = w(r)^k, r = 2, 4, 8 */
+INLINE void turned_dft2(int by, int r, int k, cplx *a, cplx *b)
 {
-    static const REAL cosine[12] = { /* of k pi / 8; w = cosine[k] + i cosine[k + 4] */
-        (REAL)1, (REAL)0.92387953251128675612818318939679,
-        (REAL)0.70710678118654752440084436210485, (REAL)0.38268343236508977172845998403040,
-        (REAL)0, (REAL)-0.38268343236508977172845998403040,
-        (REAL)-0.70710678118654752440084436210485, (REAL)-0.92387953251128675612818318939679,
-        (REAL)-1, (REAL)-0.92387953251128675612818318939679,
-        (REAL)-0.70710678118654752440084436210485, (REAL)-0.38268343236508977172845998403040,
-    };
-    const int k = 16 / r * i;
-    const cplx x = *e, y = *o;
-    if (k % 4 == 2) { /* w y = h t */
-        const vec h = V_SPLAT(cosine[2]);
-        const cplx t = {k == 2 ? y.re + y.im : y.im - y.re, k == 2 ? y.im - y.re : -y.re - y.im};
-        *e = (cplx){V_FMA(h, t.re, x.re), V_FMA(h, t.im, x.im)};
-        *o = (cplx){V_FNMA(h, t.re, x.re), V_FNMA(h, t.im, x.im)};
+    const cplx x = *a, y = *b;
+    if (8 / r * k % 2 == 1) {
+        const vec u = y.re + y.im, v = y.im - y.re; /* sqrt(1/2) (u, v) or (v, -u) is w y */
+        const vec re = k == 1 ? u : v, im = k == 1 ? v : u;
+        *a = (cplx){V_FMA(COS_2, re, x.re), k == 1 ? V_FMA(COS_2, im, x.im) : V_FNMA(COS_2, im, x.im)};
+        *b = (cplx){V_FNMA(COS_2, re, x.re), k == 1 ? V_FNMA(COS_2, im, x.im) : V_FMA(COS_2, im, x.im)};
     } else {
-        combine(e, o, k == 0   ? y
-                      : k == 4 ? (cplx){y.im, -y.re}
-                               : times(y, V_SPLAT(cosine[k]), V_SPLAT(cosine[k + 4])));
+        combine(by, a, b, k == 0 ? y : (cplx){y.im, -y.re});
     }
 }
 
-INLINE void dft8(cplx *x0, cplx *x1, cplx *x2, cplx *x3, cplx *x4, cplx *x5, cplx *x6, cplx *x7)
+/* The transform of a, w b, w^2 c, w^3 d with w = w(16)^k */
+INLINE void turned_dft4(int by, int k, cplx *a, cplx *b, cplx *c, cplx *d)
 {
-    cplx e0 = *x0, e1 = *x2, e2 = *x4, e3 = *x6, o0 = *x1, o1 = *x3, o2 = *x5, o3 = *x7;
-    dft4(&e0, &e1, &e2, &e3);
-    dft4(&o0, &o1, &o2, &o3);
-    join(8, 0, &e0, &o0), *x0 = e0, *x4 = o0;
-    join(8, 1, &e1, &o1), *x1 = e1, *x5 = o1;
-    join(8, 2, &e2, &o2), *x2 = e2, *x6 = o2;
-    join(8, 3, &e3, &o3), *x3 = e3, *x7 = o3;
+    if (k == 0) {
+        dft4(by, a, b, c, d);
+        return;
+    }
+    cplx e = *a, f = *a, g, h; /* a + w^2 c, a - w^2 c; w b + w^3 d, w b - w^3 d */
+    if (k == 2) {
+        combine(by, &e, &f, (cplx){c->im, -c->re});
+        const vec bu = b->re + b->im, bv = b->im - b->re, du = d->re + d->im, dv = d->im - d->re;
+        g = (cplx){bu + dv, bv - du}, h = (cplx){bu - dv, bv + du}; /* but for sqrt(1/2) */
+        *a = (cplx){V_FMA(COS_2, g.re, e.re), V_FMA(COS_2, g.im, e.im)};
+        *b = (cplx){V_FMA(COS_2, h.im, f.re), V_FNMA(COS_2, h.re, f.im)};
+        *c = (cplx){V_FNMA(COS_2, g.re, e.re), V_FNMA(COS_2, g.im, e.im)};
+        *d = (cplx){V_FNMA(COS_2, h.im, f.re), V_FMA(COS_2, h.re, f.im)};
+    } else {
+        f = *c, turned_dft2(by, 8, k, &e, &f);
+        g = k == 1 ? times(*b, COS_1, -SIN_1) : times(*b, SIN_1, -COS_1);
+        combine(by, &g, &h, k == 1 ? times(*d, SIN_1, -COS_1) : times(*d, -COS_1, SIN_1));
+        *a = e, combine(by, a, c, g);
+        *b = f, combine(by, b, d, (cplx){h.im, -h.re});
+    }
 }
 
-INLINE void dft(int r, cplx *x)
+/* The transform of r = 2, 4, 8 or 16 points z in two layers: inner_dft for each i < outer(r), then
+ * outer_dft for each k < r / outer(r), which leaves result k + j r / outer(r) in
+ * z[outer(r) k + j]. Each takes a few points apart from the others, so that few are alive at a
+ * time, and additions stand beside the multiplications of windows and twiddles. */
+INLINE int outer(int r) { return r == 16 ? 4 : 2; }
+
+INLINE void inner_dft(int by, int r, int i, cplx *z)
 {
-    if (r == 2)
-        join(2, 0, &x[0], &x[1]);
+    if (r == 16)
+        dft4(by, &z[i], &z[i + 4], &z[i + 8], &z[i + 12]);
+    else if (r == 8)
+        dft4(by, &z[i], &z[i + 2], &z[i + 4], &z[i + 6]);
     else if (r == 4)
-        dft4(&x[0], &x[1], &x[2], &x[3]);
-    else
-        dft8(&x[0], &x[1], &x[2], &x[3], &x[4], &x[5], &x[6], &x[7]);
+        turned_dft2(by, 2, 0, &z[i], &z[i + 2]);
 }
 
-INLINE void dft16(cplx *x)
+INLINE void outer_dft(int by, int r, int k, cplx *z)
 {
-    cplx e[8], o[8];
-    for (int k = 0; k < 8; k++)
-        e[k] = x[2 * k], o[k] = x[2 * k + 1];
-    dft8(&e[0], &e[1], &e[2], &e[3], &e[4], &e[5], &e[6], &e[7]);
-    dft8(&o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &o[7]);
-    join(16, 0, &e[0], &o[0]), join(16, 1, &e[1], &o[1]);
-    join(16, 2, &e[2], &o[2]), join(16, 3, &e[3], &o[3]);
-    join(16, 4, &e[4], &o[4]), join(16, 5, &e[5], &o[5]);
-    join(16, 6, &e[6], &o[6]), join(16, 7, &e[7], &o[7]);
-    for (int i = 0; i < 8; i++)
-        x[i] = e[i], x[i + 8] = o[i];
+    if (r == 16)
+        turned_dft4(by, k, &z[4 * k], &z[4 * k + 1], &z[4 * k + 2], &z[4 * k + 3]);
+    else
+        turned_dft2(by, r, k, &z[2 * k], &z[2 * k + 1]);
 }
