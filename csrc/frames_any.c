@@ -36,7 +36,7 @@ static workspace split_workspace(const melspec_plan *plan, void *memory)
 /* Frame t as floats: in y, or, where it reaches beyond it or y is of int16, in edge. */
 static const float *float_frame(const melspec_plan *plan, const clip *clip, size_t t, float *edge)
 {
-    const void *samples = clip_frame(plan, clip, t, (char *)edge);
+    const void *samples = clip_frames(plan, clip, t, 1, (char *)edge);
     if (clip->format == MELSPEC_FLOAT)
         return samples;
     for (size_t j = (size_t)plan->config.n_fft; j-- > 0;) { /* backwards: samples may be edge */

@@ -37,17 +37,20 @@ static void collect(const melspec_plan *plan, const clip *clip, const size_t *t,
 {
     const size_t n = plan->tile->n, A = plan->tile->A, hop = (size_t)plan->config.hop_length;
     const size_t size = clip_sample_size(clip);
-    size_t n_rows = count;
+    const int is_run = t[count - 1] == t[0] + count - 1;
+    size_t n_rows = 0;
+    source->n_frames = count;
     source->is_pcm16 = clip->format == MELSPEC_PCM16;
     source->columns_apart = A;
-    for (size_t l = 0; l < count; l++)
-        source->row[l] = clip_frame(plan, clip, t[l], w->edge + l * n * sizeof(float));
-    if (hop < n && hop * A % n == 0 && A % (hop * A / n) == 0 && t[count - 1] == t[0] + count - 1 &&
-        clip_holds(plan, clip, t[0]) && clip_holds(plan, clip, t[count - 1])) {
+    if (is_run && hop < n && hop * A % n == 0 && A % (hop * A / n) == 0) {
         source->columns_apart = hop * A / n;
+        const char *first = clip_frames(plan, clip, t[0], count, w->edge);
         for (; n_rows < count + A / source->columns_apart - 1; n_rows++)
-            source->row[n_rows] = (const char *)source->row[n_rows - 1] + hop * size;
+            source->row[n_rows] = first + n_rows * hop * size;
     }
+    for (; n_rows < count; n_rows++)
+        source->row[n_rows] =
+            clip_frames(plan, clip, t[n_rows], 1, w->edge + n_rows * n * sizeof(float));
     for (; n_rows < TILE_MAX_ROWS; n_rows++)
         source->row[n_rows] = source->row[0];
 }

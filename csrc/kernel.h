@@ -65,6 +65,7 @@ typedef struct {
  * W - 1 + A/c - 1, and samples are transposed once for all frames that share them. */
 typedef struct {
     const void *row[TILE_MAX_ROWS];
+    size_t n_frames;      /* in the first lanes; what the others hold is of no matter */
     int is_pcm16;         /* int16, to be scaled by 2^-15, instead of float */
     size_t columns_apart; /* A: nothing is shared */
     ahead next;

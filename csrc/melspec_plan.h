@@ -56,11 +56,10 @@ typedef struct {
 
 size_t clip_sample_size(const clip *clip);
 
-/* Frame t lies in the clip from its first sample to its last. */
-int clip_holds(const melspec_plan *plan, const clip *clip, size_t t);
-
-/* Where frame t's samples lie: in y, or, where the frame reaches beyond it, copied to edge. */
-const void *clip_frame(const melspec_plan *plan, const clip *clip, size_t t, char *edge);
+/* Where the samples of frames t .. t + count - 1 begin, those of the next frame always hop_length
+ * further: in y, or, where they reach beyond it, copied to edge. */
+const void *clip_frames(const melspec_plan *plan, const clip *clip, size_t t, size_t count,
+                        char *edge);
 
 /* ---- frames_tile.c, frames_any.c ---- */
 

@@ -80,6 +80,19 @@ INLINE void load4_pcm16(const int16_t *const row[4], size_t j, float *dst, size_
 }
 #endif
 
+/* The same for one row. */
+INLINE void load1_float(const float *const row[1], size_t j, float *dst, size_t stride)
+{
+    for (size_t i = 0; i < 4; i++)
+        dst[i * stride] = row[0][j + i];
+}
+
+INLINE void load1_pcm16(const int16_t *const row[1], size_t j, float *dst, size_t stride)
+{
+    for (size_t i = 0; i < 4; i++)
+        dst[i * stride] = (float)row[0][j + i] * (1.0f / 32768);
+}
+
 #if defined(LOAD_AVX)
 /* The same for eight rows: in each half of a register four by four, rows r and r + 4 abreast. */
 INLINE void transpose8(__m256 a, __m256 b, __m256 c, __m256 d, float *dst, size_t stride)
@@ -143,10 +156,16 @@ INLINE void load_blocks(const tile_source *source, size_t n_rows, size_t first, 
         else
             LOAD_ROWS(8, float, load8_float);
 #endif
-    for (; r < n_rows; r += 4)
+    for (; r + 1 < n_rows; r += 4)
         if (source->is_pcm16)
             LOAD_ROWS(4, int16_t, load4_pcm16);
         else
             LOAD_ROWS(4, float, load4_float);
+    if (r < n_rows) {
+        if (source->is_pcm16)
+            LOAD_ROWS(1, int16_t, load1_pcm16);
+        else
+            LOAD_ROWS(1, float, load1_float);
+    }
 #undef LOAD_ROWS
 }

@@ -95,26 +95,27 @@ static unsigned doubts(const tile_plan *plan, const tile_source *source, const R
         }
         result = lanes_of(doubt);
     }
-    REAL sum[W];
-    memcpy(sum, &energy, sizeof sum);
-    for (size_t l = 0; l < W; l++) {
-        const unsigned lane = 1u << l;
 #if REAL_BITS == 64
-        if (!(sum[l] > 1e-21 && sum[l] < 1e33))
-            result &= ~lane;
+    result &= lanes_of(below(V_SPLAT(1e-21), energy) & below(energy, V_SPLAT(1e33)));
 #else
-        if (sum[l] == 0.0f) {
+    const unsigned all = (1u << W) - 1;
+    const unsigned in_range =
+        lanes_of(below(V_SPLAT(1e-22f), energy) & below(energy, V_SPLAT(1e34f)));
+    if (in_range != all) {
+        const unsigned silent = lanes_of(below(energy, V_SPLAT(0)));
+        result |= all & ~in_range & ~silent;
+        for (size_t l = 0; l < source->n_frames; l++) {
             static const char zeros[128]; /* n >= 64: divides the size of every frame */
             const size_t size = source->is_pcm16 ? sizeof(int16_t) : sizeof(float);
             const char *row = source->row[l];
-            for (size_t i = 0; i < plan->n * size && !(result & lane); i += sizeof zeros)
-                if (memcmp(row + i, zeros, sizeof zeros) != 0)
-                    result |= lane;
-        } else if (!(sum[l] > 1e-22f && sum[l] < 1e34f)) {
-            result |= lane;
+            for (size_t i = 0; silent >> l & 1 && i < plan->n * size; i += sizeof zeros)
+                if (memcmp(row + i, zeros, sizeof zeros) != 0) {
+                    result |= 1u << l;
+                    break;
+                }
         }
-#endif
     }
+#endif
     (void)source;
     return result;
 }

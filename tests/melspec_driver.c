@@ -117,6 +117,13 @@ static void check_compute(const melspec_config *config, const char *set, size_t 
     if (n_samples < (size_t)config->n_fft &&
         melspec_frames(plan, y, MELSPEC_FLOAT, n_samples, 1, one, 1, work) != MELSPEC_BAD_RANGE)
         fail("melspec_frames beyond the samples", config->n_fft, (long)n_samples);
+    memset(y, 0, n_samples * sizeof *y);
+    memset(pcm, 0, n_samples * sizeof *pcm);
+    melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, 0, frames, whole, frames, work);
+    melspec_compute(plan, pcm, MELSPEC_PCM16, n_samples, 0, frames, whole_pcm, frames, work);
+    for (size_t i = 0; i < mels * frames && config->log == MELSPEC_LOG_NONE; i++)
+        if (whole[i] != 0 || whole_pcm[i] != 0)
+            fail("silence is not zero", config->n_fft, (long)i);
     free(y), free(pcm), free(whole), free(whole_pcm), free(one), free(memory);
     melspec_plan_free(plan);
 }
