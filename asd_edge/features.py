@@ -222,6 +222,7 @@ class MelSpectrogram:
     def __init__(self, config: MelConfig | None = None) -> None:
         self._config = MelConfig() if config is None else config
         self._plan = _build_plan(self._config)
+        self._min_samples = self._config.min_samples
 
     @property
     def config(self) -> MelConfig:
@@ -244,7 +245,8 @@ class MelSpectrogram:
                 `config.min_samples`.
         """
         samples = _as_samples(y)
-        self._config.n_frames(samples.size)  # says why a clip is too short
+        if samples.size < self._min_samples:
+            self._config.n_frames(samples.size)  # says why
         return self._plan.compute(samples)
 
     def stream(self) -> MelStream:

@@ -43,33 +43,38 @@ INLINE void column_out(int A, int k, cplx *z, const REAL *w, const REAL *again, 
     }
 }
 
-/* y[i] lies pitch apart from y[i+1]. block: room for W samples of every column. */
+/* y[i] lies pitch apart from y[i+1]. block: room for W samples of every column. Blocks end where cache
+ * lines do, or lines that two of them share would be fetched twice. */
 INLINE void columns(int A, const tile_plan *plan, const tile_source *source, ahead *ahead,
                     REAL *y, size_t pitch, float *block)
 {
-    enum { SAMPLES = 2 * POINTS };
+    enum { ROOM = 2 * POINTS * BLOCK_STRIDE };
     const size_t apart = source->columns_apart, n_rows = W + (size_t)A / apart - 1;
+    const size_t point = 2 * (source->is_pcm16 ? sizeof(int16_t) : sizeof(float));
+    const size_t offset = (uintptr_t)source->row[0] / point % POINTS & ~(size_t)1;
     const REAL *window = PLAN_TABLE(plan) + plan->window_at;
     const REAL *w = PLAN_TABLE(plan) + plan->column_at;
     const float *first[TILE_MAX_COLUMNS];
     for (size_t k = 0; k < (size_t)A; k++)
-        first[k] = block + k % apart * SAMPLES * BLOCK_STRIDE + k / apart;
-    for (size_t p0 = 0; p0 < plan->B; p0 += POINTS) {
+        first[k] = block + k % apart * ROOM + k / apart;
+    for (size_t p0 = 0, count; p0 < plan->B; p0 += count) {
+        count = POINTS - (p0 + offset) % POINTS;
+        if (count > plan->B - p0)
+            count = plan->B - p0;
         fetch_ahead(ahead);
-        load_blocks(source, n_rows, 2 * p0, apart, 2 * plan->B, SAMPLES, block, BLOCK_STRIDE);
-        for (size_t j = 0; j < SAMPLES; j += 2, w += 2 * (A - 1), window += 2 * A) {
+        load_blocks(source, n_rows, 2 * p0, apart, 2 * plan->B, 2 * count, block, ROOM, BLOCK_STRIDE);
+        for (size_t j = 0; j < count; j++, w += 2 * (A - 1), window += 2 * A, y += 2 * W) {
             const REAL *again = V_AFRESH(w);
             const float *at[TILE_MAX_COLUMNS];
             for (int k = 0; k < A; k++)
-                at[k] = first[k] + j * BLOCK_STRIDE;
+                at[k] = first[k] + j * 2 * BLOCK_STRIDE;
             cplx z[TILE_MAX_COLUMNS];
-            REAL *to = y + (p0 + j / 2) * 2 * W;
             column_in(A, 0, at, window, z), column_in(A, 1, at, window, z);
             if (A == 16)
                 column_in(A, 2, at, window, z), column_in(A, 3, at, window, z);
-            column_out(A, 0, z, w, again, to, pitch), column_out(A, 1, z, w, again, to, pitch);
+            column_out(A, 0, z, w, again, y, pitch), column_out(A, 1, z, w, again, y, pitch);
             if (A >= 8)
-                column_out(A, 2, z, w, again, to, pitch), column_out(A, 3, z, w, again, to, pitch);
+                column_out(A, 2, z, w, again, y, pitch), column_out(A, 3, z, w, again, y, pitch);
         }
     }
 }

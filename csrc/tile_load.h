@@ -132,11 +132,11 @@ INLINE void load8_pcm16(const int16_t *const row[8], size_t j, float *dst, size_
 }
 #endif
 
-/* dst[(g n_samples + j) stride + r] = row[r][first + g apart + j], for g < n_groups, j < n_samples and
+/* dst[g dst_apart + j stride + r] = row[r][first + g apart + j], for g < n_groups, j < n_samples and
  * r < n_rows or somewhat more, up to the next multiple of 4. A row's pointer is taken up
  * once for all groups: taken up for each, that cost as much as the transposing. */
 INLINE void load_blocks(const tile_source *source, size_t n_rows, size_t first, size_t n_groups,
-                        size_t apart, size_t n_samples, float *dst, size_t stride)
+                        size_t apart, size_t n_samples, float *dst, size_t dst_apart, size_t stride)
 {
     size_t r = 0;
 #define LOAD_ROWS(n, type, load)                                                                   \
@@ -144,10 +144,11 @@ INLINE void load_blocks(const tile_source *source, size_t n_rows, size_t first, 
         const type *row[n];                                                                        \
         for (size_t i = 0; i < n; i++)                                                             \
             row[i] = (const type *)source->row[r + i] + first;                                     \
-        float *to = dst + r;                                                                       \
-        for (size_t g = 0; g < n_groups; g++)                                                      \
+        for (size_t g = 0; g < n_groups; g++) {                                                    \
+            float *to = dst + g * dst_apart + r;                                                   \
             for (size_t j = 0; j < n_samples; j += 4, to += 4 * stride)                            \
                 load(row, g * apart + j, to, stride);                                              \
+        }                                                                                          \
     } while (0)
 #if defined(LOAD_AVX)
     for (; r + 4 < n_rows; r += 8)
