@@ -28,7 +28,7 @@
  * two edges of the triangles, a segment, every bin is in the falling flank of one band and the
  * rising flank of the next.
  *
- *     samples --load_blocks--> --columns--> y --row, unfold--> |X|^2 --bands--> mel --to_db--> out
+ *     samples --load_blocks--> --columns--> y --row, unfold--> |X|^2 --bands--> mel --finish--> out
  */
 
 #if REAL_BITS == 32
@@ -79,7 +79,7 @@
 #define unfold_row_0 F(unfold_row_0)
 #define extremes F(extremes)
 #define share F(share)
-#define to_db F(to_db)
+#define finish F(finish)
 #define POINTS F(points)
 #define BLOCK_STRIDE F(block_stride)
 #define n_steps F(n_steps)
@@ -124,10 +124,13 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
     }
     const level level = plan->power == 1 ? rows(1, plan, &next, y, pitch, scratch)
                                          : rows(2, plan, &next, y, pitch, scratch);
-    const extremes extremes = bands(plan, y, mel, out, out_stride);
-    if (plan->db)
-        to_db(plan, mel, out, out_stride);
-    return doubts(plan, source, mel, level, extremes);
+    if (REAL_BITS == 32 && !plan->db) { /* all is done */
+        mel = (REAL *)(void *)out;
+        return doubts(plan, source, mel, out_stride, level, bands(plan, y, mel, out_stride));
+    }
+    const extremes extremes = bands(plan, y, mel, W);
+    finish(plan, mel, out, out_stride);
+    return doubts(plan, source, mel, W, level, extremes);
 }
 
 #undef vec
@@ -158,7 +161,7 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef unfold_row_0
 #undef extremes
 #undef share
-#undef to_db
+#undef finish
 #undef COS_1
 #undef SIN_1
 #undef COS_2

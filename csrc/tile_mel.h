@@ -15,9 +15,8 @@ INLINE vec share(const tile_plan *plan, const REAL *trust, vec v)
     return bound;
 }
 
-/* mel[band][W] from the bins, and to out unless it is to be in dB. */
-INLINE extremes bands(const tile_plan *plan, const REAL *bins, REAL *mel, float *out,
-                      size_t out_stride)
+/* mel[band][W] from the bins, stride from band to band. */
+INLINE extremes bands(const tile_plan *plan, const REAL *bins, REAL *mel, size_t stride)
 {
     const REAL *w = PLAN_TABLE(plan) + plan->weights_at, *trust = PLAN_TABLE(plan) + plan->trust_at;
     extremes extremes = {V_SPLAT(INFINITY), V_SPLAT(0)};
@@ -32,11 +31,9 @@ INLINE extremes bands(const tile_plan *plan, const REAL *bins, REAL *mel, float 
         rising = rise;
         if (s == 0)
             continue;
-        *(vec *)(void *)mel = fall, mel += W;
+        memcpy(mel, &fall, sizeof fall), mel += stride;
         extremes.lowest = V_MIN(extremes.lowest, share(plan, trust, fall)), trust += 2;
         extremes.peak = V_MAX(extremes.peak, fall);
-        if (!plan->db)
-            V_OUT(out, fall), out += out_stride;
     }
     return extremes;
 }
@@ -79,7 +76,7 @@ INLINE vec ln(vec x)
  * lies within 1e-5 of the exact one by the law, so MARGIN leaves a hundredfold. FLOOR_MARGIN is
  * wider, since bands at the floor may be noise in float. What the range decides is left open. */
 static unsigned doubts(const tile_plan *plan, const tile_source *source, const REAL *mel,
-                       level level, extremes extremes)
+                       size_t stride, level level, extremes extremes)
 {
     const vec energy = V_FMA(V_SPLAT((REAL)plan->image), level.loudest, level.energy);
     const vec limit = energy * V_SPLAT(1 - MARGIN);
@@ -90,7 +87,8 @@ static unsigned doubts(const tile_plan *plan, const tile_source *source, const R
         const vec floor = extremes.peak * V_SPLAT(below_peak * FLOOR_MARGIN);
         ints doubt = below(V_SPLAT(1), V_SPLAT(0));
         for (size_t m = 0; m < plan->n_mels; m++) {
-            const vec v = *(const vec *)(const void *)(mel + m * W);
+            vec v;
+            memcpy(&v, mel + m * stride, sizeof v);
             doubt |= ~below(limit, share(plan, trust + 2 * m, v)) & below(floor, v);
         }
         result = lanes_of(doubt);
@@ -120,12 +118,13 @@ static unsigned doubts(const tile_plan *plan, const tile_source *source, const R
     return result;
 }
 
-INLINE void to_db(const tile_plan *plan, const REAL *mel, float *out, size_t out_stride)
+/* mel[band][W] to out, in dB where the plan says so. */
+INLINE void finish(const tile_plan *plan, const REAL *mel, float *out, size_t out_stride)
 {
     const vec amin = V_SPLAT((REAL)plan->amin), scale = V_SPLAT((REAL)plan->db_scale);
     const vec floor = V_SPLAT((REAL)plan->db_floor);
     for (size_t m = 0; m < plan->n_mels; m++, mel += W, out += out_stride) {
         const vec v = *(const vec *)(const void *)mel;
-        V_OUT(out, choose(below(v, amin), floor, ln(v) * scale));
+        V_OUT(out, plan->db ? choose(below(v, amin), floor, ln(v) * scale) : v);
     }
 }
