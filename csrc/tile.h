@@ -86,6 +86,7 @@
 #define fetch_ahead F(fetch_ahead)
 #define windowed F(windowed)
 #define columns F(columns)
+#define pair F(pair)
 #define pass F(pass)
 #define row_passes F(row_passes)
 #define last_pass F(last_pass)
@@ -171,6 +172,7 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef fetch_ahead
 #undef windowed
 #undef columns
+#undef pair
 #undef pass
 #undef row_passes
 #undef last_pass

@@ -7,7 +7,7 @@ enum {
 
 /* Once in each of a tile's steps, which are blocks of columns and rows. Several at a time, or the
  * loop itself would cost 2 %: some more than asked for, which are soon wanted too. */
-INLINE size_t n_steps(const tile_plan *plan) { return plan->B / POINTS + plan->A; }
+INLINE size_t n_steps(const tile_plan *plan) { return plan->B / POINTS + plan->A / 2; }
 
 INLINE void fetch_ahead(ahead *ahead)
 {
@@ -126,35 +126,47 @@ INLINE void butterflies(int r, size_t M, size_t s, int is_first, const REAL *w, 
     }
 }
 
-/* Stockham's pass: y[q + s (r p + i)] = w(N)^(p i) sum_k x[q + s (p + M k)] w(r)^(k i), N = r M */
-INLINE void pass(int r, size_t M, size_t s, const REAL *w, const REAL *x, REAL *y)
+/* Rows before or after some pass. */
+typedef struct {
+    const REAL *u, *v;
+} pair;
+
+/* Stockham's pass, of two rows:
+ * y[q + s (r p + i)] = w(N)^(p i) sum_k x[q + s (p + M k)] w(r)^(k i), N = r M */
+INLINE void pass(int r, size_t M, size_t s, const REAL *w, pair x, REAL *a, REAL *b)
 {
-    butterflies(r, M, s, 1, w, x, y);
+    const size_t from = s * 2 * W, to = s * (size_t)r * 2 * W;
+    butterflies(r, M, s, 1, w, x.u, a);
+    butterflies(r, M, s, 1, w, x.v, b);
     for (size_t p = 1; p < M; p++) {
-        w += 2 * (r - 1), x += s * 2 * W, y += s * (size_t)r * 2 * W;
-        butterflies(r, M, s, 0, w, x, y);
+        w += 2 * (r - 1), x.u += from, x.v += from, a += to, b += to;
+        butterflies(r, M, s, 0, w, x.u, a);
+        butterflies(r, M, s, 0, w, x.v, b);
     }
 }
 
-/* All passes of a row but the last, through two buffers; gives the one that holds the result. */
-static REAL *row_passes(const tile_plan *plan, ahead *ahead, const REAL *y, REAL *a, REAL *b)
+/* All passes of two rows but the last, through scratch, which has room for four. */
+static pair row_passes(const tile_plan *plan, ahead *ahead, const REAL *u, const REAL *v,
+                       REAL *scratch)
 {
-    const REAL *x = y;
+    const size_t row = plan->B * 2 * W;
+    pair x = {u, v};
     fetch_ahead(ahead);
     size_t s = 1, N = plan->B;
     for (size_t t = 0; t < plan->n_passes; t++) {
         const REAL *w = PLAN_TABLE(plan) + plan->row_at[t];
         const size_t r = plan->radix[t], M = N / r;
+        REAL *a = scratch + t % 2 * 2 * row, *b = a + row;
         switch (r) {
-        case 2: pass(2, M, s, w, x, a); break;
-        case 4: pass(4, M, s, w, x, a); break;
-        case 8: pass(8, M, s, w, x, a); break;
-        default: pass(16, M, s, w, x, a);
+        case 2: pass(2, M, s, w, x, a, b); break;
+        case 4: pass(4, M, s, w, x, a, b); break;
+        case 8: pass(8, M, s, w, x, a, b); break;
+        default: pass(16, M, s, w, x, a, b);
         }
-        x = a, a = b, b = (REAL *)(void *)x;
+        x = (pair){a, b};
         N = M, s *= r;
     }
-    return b;
+    return x;
 }
 
 /* The last pass, of radix 4: Z[i + A (q + s j)], j = 0 .. 3, from x at q */
@@ -254,15 +266,16 @@ INLINE void unfold_row_0(int power, const tile_plan *plan, const REAL *u, REAL *
 INLINE level rows(int power, const tile_plan *plan, ahead *ahead, REAL *y, size_t pitch,
                   REAL *scratch)
 {
-    const size_t row = plan->B * 2 * W, A = plan->A;
-    REAL *a = scratch, *b = a + row, *c = b + row, *d = c + row;
+    const size_t A = plan->A;
+    REAL *const half = y + A / 2 * pitch;
     level level = {V_SPLAT(0), V_SPLAT(0)};
-    unfold_row_0(power, plan, row_passes(plan, ahead, y, a, b), y, &level);
-    for (size_t i = 1; i <= A / 2; i++) {
+    pair x = row_passes(plan, ahead, y, half, scratch);
+    unfold_row_0(power, plan, x.u, y, &level);
+    unfold_rows(power, plan, A / 2, x.v, x.v, half, half, &level);
+    for (size_t i = 1; i < A / 2; i++) {
         REAL *low = y + i * pitch, *high = y + (A - i) * pitch;
-        const REAL *u = row_passes(plan, ahead, low, a, b);
-        const REAL *v = low == high ? u : row_passes(plan, ahead, high, c, d);
-        unfold_rows(power, plan, i, u, v, low, high, &level);
+        x = row_passes(plan, ahead, low, high, scratch);
+        unfold_rows(power, plan, i, x.u, x.v, low, high, &level);
     }
     return level;
 }
