@@ -22,7 +22,8 @@ static void pad(const melspec_plan *plan, const clip *clip, size_t at, size_t co
     }
 }
 
-const void *clip_frames(const melspec_plan *plan, const clip *clip, size_t t, size_t count, char *edge)
+const void *clip_frames(const melspec_plan *plan, const clip *clip, size_t t, size_t count,
+                        char *edge)
 {
     const size_t hop = (size_t)plan->config.hop_length, size = clip_sample_size(clip);
     const size_t begin = t * hop, end = begin + (count - 1) * hop + (size_t)plan->config.n_fft;

@@ -8,7 +8,8 @@
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #else
-#pragma GCC target("avx2,fma,f16c")
+#pragma GCC target("avx2,fma,f16c,tune=icelake-server")
+#pragma GCC optimize("schedule-insns", "sched-pressure") /* see kernel_avx512.c: 1 % */
 #endif
 
 #define LOAD_SSE2

@@ -8,7 +8,9 @@
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma"))), apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512,tune=icelake-server")
-/* It would keep a pointer for each of the many streams of a loop, in memory: 5 % slower. */
+/* Instructions in an order that keeps all units busy before registers are given out, and no pointer
+ * for each of the many streams of a loop, in memory: 2 %. Of the processors of which compilers of
+ * 2022 have a model of 512 bits, this one fits Zen 4 too. */
 #pragma GCC optimize("no-ivopts", "schedule-insns", "sched-pressure")
 #endif
 
@@ -16,9 +18,9 @@
 #define LOAD_AVX
 #include "tile_load.h"
 
-/* An operation takes a number from memory to all lanes for nothing, where a broadcast of its own takes an
- * adder's or multiplier's time on Zen 4. Compilers broadcast a number used twice once, and
- * leave the samples to the operation; kept apart, each use has its own. */
+/* An operation takes a number from memory to all lanes for nothing, where a broadcast of its own
+ * takes an adder's or multiplier's time on Zen 4. Compilers broadcast once what is used twice, and
+ * rather leave the samples to the operation: kept apart, each use has its own. */
 INLINE const void *afresh(const void *p)
 {
     __asm__("" : "+r"(p));

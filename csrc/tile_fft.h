@@ -44,13 +44,14 @@ INLINE void column_out(int A, int k, cplx *z, const REAL *w, const REAL *again, 
     outer_dft(BY_ADDERS, A, k, z);
     for (int j = 0, i = k; j < outer(A); j++, i += A / outer(A)) {
         const cplx y = z[outer(A) * k + j];
+        const REAL *w2 = i < A / 2 ? again : w; /* for all, there would be too many loads */
         store(to + (size_t)i * pitch,
-              i == 0 ? y : times_twiddle(y, w + 2 * (i - 1), (i < A / 2 ? again : w) + 2 * (i - 1)));
+              i == 0 ? y : times_twiddle(y, w + 2 * (i - 1), w2 + 2 * (i - 1)));
     }
 }
 
-/* y[i] lies pitch apart from y[i+1]. block: room for W samples of every column. Blocks end where cache
- * lines do, or lines that two of them share would be fetched twice. */
+/* y[i] lies pitch apart from y[i+1]. block: room for W samples of every column. Blocks end where
+ * cache lines do, or lines that two of them share would be fetched twice. */
 INLINE void columns(int A, const tile_plan *plan, const tile_source *source, ahead *ahead,
                     REAL *y, size_t pitch, float *block)
 {
@@ -68,7 +69,8 @@ INLINE void columns(int A, const tile_plan *plan, const tile_source *source, ahe
         if (count > plan->B - p0)
             count = plan->B - p0;
         fetch_ahead(ahead);
-        load_blocks(source, n_rows, 2 * p0, apart, 2 * plan->B, 2 * count, block, ROOM, BLOCK_STRIDE);
+        load_blocks(source, n_rows, 2 * p0, apart, 2 * plan->B, 2 * count, block, ROOM,
+                    BLOCK_STRIDE);
         for (size_t j = 0; j < count; j++, w += 2 * (A - 1), window += 2 * A, y += 2 * W) {
             const REAL *again = V_AFRESH(w);
             const float *at[TILE_MAX_COLUMNS];
@@ -101,14 +103,14 @@ INLINE void pass_out(int r, int k, cplx *z, int is_first, const REAL *w, const R
     outer_dft(BY_BOTH, r, k, z);
     for (int j = 0, i = k; j < outer(r); j++, i += r / outer(r)) {
         const cplx v = z[outer(r) * k + j];
+        const REAL *w2 = i < r / 2 ? again : w;
         store(y + (size_t)i * apart,
-              i == 0 || is_first
-                  ? v
-                  : times_twiddle(v, w + 2 * (i - 1), (i < r / 2 ? again : w) + 2 * (i - 1)));
+              i == 0 || is_first ? v : times_twiddle(v, w + 2 * (i - 1), w2 + 2 * (i - 1)));
     }
 }
 
-INLINE void butterflies(int r, size_t M, size_t s, int is_first, const REAL *w, const REAL *x, REAL *y)
+INLINE void butterflies(int r, size_t M, size_t s, int is_first, const REAL *w, const REAL *x,
+                        REAL *y)
 {
     const size_t in = s * M * 2 * W, out = s * 2 * W;
     const REAL *again = V_AFRESH(w);
@@ -177,15 +179,15 @@ INLINE void last_pass(const REAL *x, size_t s, cplx *z)
     dft4(BY_MULTIPLIERS, &z[0], &z[1], &z[2], &z[3]);
 }
 
-/* What `doubts` has to know of the bins: the sum of |X|^2, and the largest of two mirrored bins. */
+/* What `doubts` has to know of the bins: the sum of |X|^2, and the largest sum of two mirrored bins. */
 typedef struct {
     vec energy, loudest;
 } level;
 
-INLINE void add_level(level *level, vec pair)
+INLINE void add_level(level *level, vec both)
 {
-    level->energy = level->energy + pair;
-    level->loudest = V_MAX(level->loudest, pair);
+    level->energy = level->energy + both;
+    level->loudest = V_MAX(level->loudest, both);
 }
 
 /* A bin, of amplitude or power, from its power. */
