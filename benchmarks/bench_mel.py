@@ -15,11 +15,12 @@ a busy neighbour meets all of them alike. A turn is calls back to back for 20 ms
     cold          median of the first calls of the turns: with the caches, branch predictors and
                   memory that all other contestants left behind, as where a clip comes now and then.
 
-Times are processor time: what others run on the same core meanwhile is left out. Error is the
-largest relative one against librosa in float64, over whatever lies above -100 dB of the clip's
-peak. audioflux is held to its own definition, bands on the HTK scale and up to a factor. It costs
-time to keep it below 1e-5: frames that float cannot give so exactly are computed again in double.
-"noise" has hardly any of them, "harmonics" hundreds, real recordings from none to all.
+Times are processor time, less what reading it takes: what others run on the same core meanwhile
+is left out. Error is the largest relative one against librosa in float64, over whatever lies above
+-100 dB of the clip's peak. audioflux is held to its own definition, bands on the HTK scale and up
+to a factor. It costs time to keep it below 1e-5: frames that float cannot give so exactly are
+computed again in double. "noise" has hardly any of them, "harmonics" hundreds, real recordings
+from none to all.
 
 The floor is the time that the 9.46 and 28.2 MFLOP of the two configurations take at the rate of
 fused multiply-adds measured in this run (fma_peak.c, needs a C compiler).
@@ -314,25 +315,35 @@ class Times:
         """Of all other calls."""
         return statistics.median(self.warm)
 
-    def turn(self, run: Callable[[], object]) -> None:
+    def turn(self, run: Callable[[], object], clock_cost: float) -> None:
         """Call for TURN_SECONDS, at least TURN_CALLS times."""
         calls: list[float] = []
         while len(calls) < TURN_CALLS or sum(calls) < TURN_SECONDS:
             start = time.process_time()
             run()
-            calls.append(time.process_time() - start)
+            calls.append(time.process_time() - start - clock_cost)
         self.cold.append(calls[0])
         self.warm += calls[1:]
+
+
+def clock_cost() -> float:
+    """Seconds that reading the processor's time adds to what is timed: a system call, 1 us."""
+    costs = []
+    for _ in range(1001):
+        start = time.process_time()
+        costs.append(time.process_time() - start)
+    return statistics.median(costs)
 
 
 def take_turns(runs: Mapping[Key, Callable[[], object]], rounds: int) -> dict[Key, Times]:
     """Let every contestant have a turn in each round, in an order drawn anew."""
     times = {name: Times() for name in runs}
     order, shuffle = list(runs), random.Random(0).shuffle
+    cost = clock_cost()
     for _ in range(rounds):
         shuffle(order)
         for name in order:
-            times[name].turn(runs[name])
+            times[name].turn(runs[name], cost)
     return times
 
 
