@@ -41,9 +41,9 @@ typedef struct {
     const size_t *segment;           /* segment s holds bins segment[s] .. segment[s+1] - 1 */
     const uint32_t *bin_at;          /* where bin k = i + A q lies: row i, place q; in vectors */
     size_t weights_at;               /* a bin's weight in band s and in band s - 1 */
-    size_t trust_at;                 /* a band's (scale, offset), see tile_compute */
+    size_t trust_at;                 /* a band's (scale, offset), see `doubts` in tile_mel.h */
     int power, db;
-    double image;                    /* see `doubts` in tile.h */
+    double image;                    /* see there too */
     double amin, db_scale, db_floor; /* dB: db_scale ln(mel), db_floor where mel <= amin */
 
     const float *table_f32;

@@ -78,7 +78,7 @@
 #define unfold F(unfold)
 #define unfold_row_0 F(unfold_row_0)
 #define extremes F(extremes)
-#define share F(share)
+#define trusted_with F(trusted_with)
 #define finish F(finish)
 #define POINTS F(points)
 #define BLOCK_STRIDE F(block_stride)
@@ -161,7 +161,7 @@ static unsigned tile_compute(const tile_plan *plan, const tile_source *source, f
 #undef unfold
 #undef unfold_row_0
 #undef extremes
-#undef share
+#undef trusted_with
 #undef finish
 #undef COS_1
 #undef SIN_1

@@ -2,12 +2,13 @@
 
 /* ---- bands ---- */
 
-/* The same of the bands: their least share of what `doubts` asks for, and the largest. */
+/* And of the bands: the least of what they are trusted with, and the largest band. */
 typedef struct {
     vec lowest, peak;
 } extremes;
 
-INLINE vec share(const tile_plan *plan, const REAL *trust, vec v)
+/* What the bins of a frame may amount to for a band v of it to be trusted. */
+INLINE vec trusted_with(const tile_plan *plan, const REAL *trust, vec v)
 {
     vec bound = V_FMA(v, V_SPLAT(trust[0]), V_SPLAT(trust[1]));
     if (plan->power == 1)
@@ -32,7 +33,7 @@ INLINE extremes bands(const tile_plan *plan, const REAL *bins, REAL *mel, size_t
         if (s == 0)
             continue;
         memcpy(mel, &fall, sizeof fall), mel += stride;
-        extremes.lowest = V_MIN(extremes.lowest, share(plan, trust, fall)), trust += 2;
+        extremes.lowest = V_MIN(extremes.lowest, trusted_with(plan, trust, fall)), trust += 2;
         extremes.peak = V_MAX(extremes.peak, fall);
     }
     return extremes;
@@ -89,7 +90,7 @@ static unsigned doubts(const tile_plan *plan, const tile_source *source, const R
         for (size_t m = 0; m < plan->n_mels; m++) {
             vec v;
             memcpy(&v, mel + m * stride, sizeof v);
-            doubt |= ~below(limit, share(plan, trust + 2 * m, v)) & below(floor, v);
+            doubt |= ~below(limit, trusted_with(plan, trust + 2 * m, v)) & below(floor, v);
         }
         result = lanes_of(doubt);
     }

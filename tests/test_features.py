@@ -369,6 +369,19 @@ def test_pcm16_equals_scaling_first(n_fft: int, hop_length: int, pad_mode: str) 
     np.testing.assert_array_equal(np.concatenate([*parts, stream.finish()], axis=1), expected)
 
 
+@pytest.mark.parametrize("n_fft", [64, 1024, 2048])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_bits_do_not_tell_where_the_samples_lie(n_fft: int, dtype: type) -> None:
+    """Blocks of samples end where cache lines do, wherever in a line the clip begins."""
+    mel = MelSpectrogram(MelConfig(sr=SR, n_fft=n_fft, hop_length=n_fft // 2, n_mels=16))
+    y = (32768 * noise(20 * n_fft)).astype(np.int16).astype(dtype)
+    expected = mel(y)
+    for at in range(33):
+        moved = np.empty(y.size + at, dtype)[at:]
+        moved[:] = y
+        np.testing.assert_array_equal(mel(moved), expected)
+
+
 # ---- instruction sets ----
 
 
