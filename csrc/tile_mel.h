@@ -2,7 +2,7 @@
 
 /* ---- bands ---- */
 
-/* And of the bands: the least of what they are trusted with, and the largest band. */
+/* What `doubts` has to know of the bands: the least of what they are trusted with, the largest. */
 typedef struct {
     vec lowest, peak;
 } extremes;
