@@ -10,13 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge import audio, bundle
-from asd_edge.calibration import Calibration, Threshold, check_rate
+from asd_edge.audio import files as audio
+from asd_edge.audio.clip_names import section_of
+from asd_edge.bundle import format as bundle
 from asd_edge.errors import AudioError, ParameterError
-from asd_edge.frontend import FrontEnd
+from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import EmbeddingModel
-from asd_edge.naming import section_of
-from asd_edge.scoring import ClipScore, Scorer
+from asd_edge.scoring.calibration import Calibration, Threshold, check_rate
+from asd_edge.scoring.scorer import ClipScore, Scorer
 
 # Windows that go through the network at once: bounds the memory of an hour-long clip.
 BATCH = 8

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.errors import BundleError, ParameterError, ProviderError
-from asd_edge.frontend import FrontEnd
+from asd_edge.frontend.windows import FrontEnd
 
 INPUT = "mel"  # [shape=(batch, n_mels, n_frames)]
-# Its outputs, each [shape=(batch, d)]: what the network learned, `asd_training.statistics`.
+# Its outputs, each [shape=(batch, d)]: what the network learned, and statistics over time.
 VIEWS = ("embedding", "statistics")
 METADATA_KEY = "asd_edge.front_end"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"

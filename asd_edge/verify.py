@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.bundle import Golden
+from asd_edge.bundle.format import Golden
 from asd_edge.detector import Detector
 
 # float32 arithmetic in another order (other CPU, other onnxruntime) differs by

@@ -58,7 +58,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from asd_edge.features import MelConfig, MelSpectrogram, instruction_set
+from asd_edge.frontend.mel import MelConfig, MelSpectrogram, instruction_set
 
 CONFIGS = [
     MelConfig(sr=16000, n_fft=1024, hop_length=512, n_mels=128),

@@ -23,9 +23,9 @@ from rich.table import Table
 from torch import nn
 
 from asd_edge.model import EmbeddingModel
-from asd_export.network import to_onnx
+from asd_export.to_onnx import to_onnx
 from asd_training import presets
-from asd_training.network import Network
+from asd_training.network.views import Network
 from asd_training.presets import Preset
 
 

@@ -33,18 +33,18 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from asd_edge import bundle as bundles
+from asd_edge.bench.hardware import cpu_model
+from asd_edge.bundle import format as bundles
 from asd_edge.detector import Detector
-from asd_edge.device_info import cpu_model
-from asd_edge.features import MelConfig, instruction_set
+from asd_edge.frontend.mel import MelConfig, instruction_set
 from asd_edge.model import EmbeddingModel
-from asd_edge.reference_set import Normals, cross_fit
+from asd_edge.scoring.fit import Normals, cross_fit
 from asd_edge.verify import relative_error
-from asd_export.network import to_onnx
+from asd_export.to_onnx import to_onnx
 from asd_training import presets
-from asd_training.network import Network
+from asd_training.network.views import Network
 from asd_training.presets import Preset
-from asd_training.selection import view_rules
+from asd_training.reference_selection import view_rules
 
 Embeddings = dict[str, NDArray[np.float32]]
 Embed = Callable[[], Embeddings]

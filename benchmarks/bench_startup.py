@@ -19,9 +19,9 @@ from pathlib import Path
 
 import click
 
-from asd_edge import bench
-from asd_edge.bundle import read
-from asd_edge.device_info import cores, cpu_model
+from asd_edge.bench import stages as bench
+from asd_edge.bench.hardware import cores, cpu_model
+from asd_edge.bundle.format import read
 
 IMPORTS = "import numpy, onnxruntime"
 

@@ -20,10 +20,10 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from asd_edge.device_info import cores, cpu_model
-from asd_export.network import to_onnx
+from asd_edge.bench.hardware import cores, cpu_model
+from asd_export.to_onnx import to_onnx
 from asd_training import presets
-from asd_training.network import Network
+from asd_training.network.views import Network
 
 SETTINGS = ((1, False), (2, True), (2, False))
 

@@ -18,11 +18,12 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from asd_training import run, selection
-from asd_training.feature_table import FeatureTable
+from asd_training import reference_selection as selection
+from asd_training import run_folder as run
+from asd_training.data.feature_table import FeatureTable
+from asd_training.learn.train import train
 from asd_training.presets import Preset
-from asd_training.run import RunConfig
-from asd_training.train import train
+from asd_training.run_folder import RunConfig
 
 # Of each section and domain: AUC, and pAUC up to a false-positive rate of 0.1 (McClish).
 Result = dict[str, tuple[float, float]]

@@ -24,16 +24,18 @@ from rich.console import Console
 from rich.table import Table
 from toycar import fitted, read
 
-from asd_edge.reference_set import build, finish, measure
-from asd_edge.scoring import Scorer
-from asd_training import feature_table, presets, run
-from asd_training.feature_table import FeatureTable
-from asd_training.network import Network
+from asd_edge.scoring.fit import build, finish, measure
+from asd_edge.scoring.scorer import Scorer
+from asd_training import presets
+from asd_training import run_folder as run
+from asd_training.data import feature_table
+from asd_training.data.feature_table import FeatureTable
+from asd_training.data.holdout import held_out
+from asd_training.learn.train import embed_clips, train
+from asd_training.network.views import Network
 from asd_training.presets import Preset
-from asd_training.run import RunConfig
-from asd_training.selection import view_rules
-from asd_training.splitting import held_out
-from asd_training.train import embed_clips, train
+from asd_training.reference_selection import view_rules
+from asd_training.run_folder import RunConfig
 
 SHARE = 0.2
 

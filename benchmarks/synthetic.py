@@ -16,8 +16,9 @@ import click
 import torch
 from detection import Board
 
-from asd_training import feature_table, presets
-from asd_training.clips import find_clips
+from asd_training import presets
+from asd_training.data import feature_table
+from asd_training.data.clips import find_clips
 
 
 @click.command()

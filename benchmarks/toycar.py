@@ -22,10 +22,10 @@ import pandas as pd
 import torch
 from detection import Board
 
-from asd_edge.features import MelConfig
-from asd_edge.frontend import FrontEnd
+from asd_edge.frontend.mel import MelConfig
+from asd_edge.frontend.windows import FrontEnd
 from asd_training import presets
-from asd_training.feature_table import FeatureTable
+from asd_training.data.feature_table import FeatureTable
 from asd_training.presets import Preset
 
 MEL = MelConfig(sr=16000, n_fft=1024, hop_length=512, n_mels=128, log="db", center=False)

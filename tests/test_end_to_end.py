@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import invoke
+from helpers import invoke
 
-from asd_edge.cli import main as edge
+from asd_edge.cli.main import main as edge
 from asd_export.cli import main as export
-from asd_training.cli_evaluate import main as evaluate
-from asd_training.cli_train import main as train
+from asd_training.cli.evaluate import main as evaluate
+from asd_training.cli.train import main as train
 
 
 @pytest.mark.parametrize(("machine", "n_test"), [("fan", 27), ("motor", 16)])

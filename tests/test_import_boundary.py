@@ -11,8 +11,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from helpers import NOT_ON_THE_DEVICE, ROOT, absent
 
-ROOT = Path(__file__).parents[1]
 # import name -> the packages of the project that may import it
 ALLOWED = {
     "asd_edge": {"asd_edge", "numpy", "onnxruntime", "soundfile", "soxr", "click"},
@@ -26,31 +26,32 @@ ALLOWED = {
     },
 }
 # What one module alone may import, for an extra of its own.
-ALONE = {"explain_plot.py": {"matplotlib"}}
+ALONE = {"explain/plot.py": {"matplotlib"}}
+# The rooms of asd_edge from the lowest layer to the highest: a module imports from layers below its
+# own and from its own room.
+LAYERS = (
+    {"__init__", "errors", "_core", "atomic_files"},
+    {"audio"},
+    {"frontend"},
+    {"scoring"},
+    {"bundle", "model"},
+    {"detector"},
+    {"verify"},
+    {"enroll", "explain", "bench"},
+    {"cli"},
+)
 FOLDERS = {
     "asd_edge": ROOT / "asd_edge",
     "asd_training": ROOT / "training" / "asd_training",
     "asd_export": ROOT / "export" / "asd_export",
 }
-NOT_ON_THE_DEVICE = ("torch", "onnx", "onnxscript", "pandas", "sklearn", "matplotlib", "scipy")
-NOT_ON_THE_DEVICE += ("rich", "pyarrow", "librosa", "jinja2")
-
-
-def absent(*packages: str) -> str:
-    """Lines of Python after which packages cannot be imported."""
-    return f"""
-import importlib.abc, sys
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {packages!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Absent())
-"""
 
 
 @pytest.mark.parametrize("package", FOLDERS)
 def test_imports(package: str) -> None:
     for path in FOLDERS[package].rglob("*.py"):
+        alone = ALONE.get(path.relative_to(FOLDERS[package]).as_posix(), set())
+        allowed = ALLOWED[package] | alone
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -61,8 +62,47 @@ def test_imports(package: str) -> None:
                 continue
             for name in names:
                 top = name.split(".")[0]
-                allowed = ALLOWED[package] | ALONE.get(path.name, set())
                 assert top in sys.stdlib_module_names | allowed, f"{path} imports {name}"
+
+
+def imported_modules(path: Path, package: str) -> set[str]:
+    """Modules of the package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return {name for name in found if name.startswith(f"{package}.")}
+
+
+def test_layers() -> None:
+    level = {room: i for i, rooms in enumerate(LAYERS) for room in rooms}
+    for path in FOLDERS["asd_edge"].rglob("*.py"):
+        own = path.relative_to(FOLDERS["asd_edge"]).with_suffix("").parts[0]
+        if own == "__init__":  # names the public API, lazily
+            continue
+        for name in imported_modules(path, "asd_edge"):
+            other = name.split(".")[1]
+            if other in level and other != own:
+                assert level[other] < level[own], f"{path} imports {name}, of a layer not below it"
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_no_import_cycle(package: str) -> None:
+    folder = FOLDERS[package]
+    files = {}
+    for path in folder.rglob("*.py"):
+        parts = path.relative_to(folder).with_suffix("").parts
+        files[".".join((package, *parts)).removesuffix(".__init__")] = path
+    graph = {name: imported_modules(path, package) & files.keys() for name, path in files.items()}
+    graph = {name: found - {name} for name, found in graph.items()}
+    while leaves := [name for name, found in graph.items() if not found]:
+        for leaf in leaves:
+            del graph[leaf]
+        graph = {name: found - set(leaves) for name, found in graph.items()}
+    assert not graph, f"these modules import each other: {sorted(graph)}"
 
 
 def test_the_base_install_is_the_runtime() -> None:
@@ -77,7 +117,7 @@ def test_the_device_works_without_the_workstation_s_packages(
     clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
     program = f"""
 {absent(*NOT_ON_THE_DEVICE, "asd_training", "asd_export")}
-from asd_edge.cli import main
+from asd_edge.cli.main import main
 bundle = {str(tiny_bundle)!r}
 for arguments in (
     ["score", {str(clip)!r}, "--bundle", bundle, "--json"],
@@ -95,10 +135,10 @@ for arguments in (
 @pytest.mark.parametrize(
     ("module", "arguments", "extra"),
     [
-        ("asd_training.cli_train", ["data", "-o", "run"], "train"),
-        ("asd_training.cli_evaluate", ["run", "data"], "train"),
-        ("asd_training.cli_data", ["synth", "data"], "train"),
-        ("asd_training.cli_data", ["features", "data", "-o", "t.parquet"], "train"),
+        ("asd_training.cli.train", ["data", "-o", "run"], "train"),
+        ("asd_training.cli.evaluate", ["run", "data"], "train"),
+        ("asd_training.cli.data", ["synth", "data"], "train"),
+        ("asd_training.cli.data", ["features", "data", "-o", "t.parquet"], "train"),
         ("asd_export.cli", ["run", "-o", "b.asd"], "export"),
     ],
 )
@@ -122,8 +162,8 @@ def test_help_loads_no_heavy_module() -> None:
 import sys
 from click.testing import CliRunner
 from importlib import import_module
-for module in ("asd_edge.cli", "asd_training.cli_train", "asd_training.cli_evaluate",
-               "asd_export.cli", "asd_training.cli_data"):
+for module in ("asd_edge.cli.main", "asd_training.cli.train", "asd_training.cli.evaluate",
+               "asd_export.cli", "asd_training.cli.data"):
     result = CliRunner().invoke(import_module(module).main, ["--help"])
     assert result.exit_code == 0, result.output
 heavy = {"numpy", "onnxruntime", "soundfile", "torch", "pandas", "sklearn", "matplotlib", "onnx"}
@@ -139,11 +179,12 @@ def test_score_loads_only_what_it_needs(tiny_bundle: Path, tiny_data: Path) -> N
     clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
     program = f"""
 import gc, os, sys
-from asd_edge.cli import main
+from asd_edge.cli.main import main
 main(["score", {str(clip)!r}, "--bundle", {str(tiny_bundle)!r}], standalone_mode=False)
 idle = {{"soundfile", "soxr", "click._termui_impl", "importlib.metadata",
         "numpy.testing", "numpy.random", "numpy.ma", "numpy.fft", "onnx", "asd_edge.verify",
-        "asd_edge.bench", "asd_edge.device_info", "unittest", "asyncio", "multiprocessing"}}
+        "asd_edge.bench.stages", "asd_edge.bench.hardware", "unittest", "asyncio",
+        "multiprocessing"}}
 print(sorted(idle & set(sys.modules)), gc.isenabled(), gc.get_freeze_count() > 10_000,
       os.environ.get("OPENBLAS_NUM_THREADS"))
 """
@@ -159,7 +200,7 @@ def test_a_process_of_somebody_else_is_left_alone(tiny_bundle: Path, tiny_data: 
     clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
     program = f"""
 import gc, os, numpy
-from asd_edge.cli import main
+from asd_edge.cli.main import main
 main(["score", {str(clip)!r}, "--bundle", {str(tiny_bundle)!r}], standalone_mode=False)
 print(gc.isenabled(), gc.get_freeze_count(), os.environ.get("OPENBLAS_NUM_THREADS"))
 """

@@ -1,141 +1,147 @@
-"""The network's shapes, the report's recipe, presets."""
+"""The provider that was asked for runs the network, or an error says what is there."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
-import torch
-from torch import nn
+from helpers import invoke
 
-from asd_edge.errors import MissingFileError
-from asd_edge.model import VIEWS
-from asd_training import presets
-from asd_training.model import TripletCNN
-from asd_training.network import Network
-from asd_training.presets import Preset, PresetError
+from asd_edge import model
+from asd_edge.bundle.format import Bundle, read
+from asd_edge.cli.main import main
+from asd_edge.errors import BundleError, ParameterError, ProviderError
+from asd_edge.model import EmbeddingModel
 
-
-def test_the_report_network_is_the_report_s() -> None:
-    preset = presets.load("report")
-    model = TripletCNN(preset.model, preset.front_end.shape)
-    assert model.linear.in_features == 399360
-    assert model.linear.out_features == 16
-    layers = list(model.blocks)
-    assert [type(layer) for layer in layers] == 3 * [
-        nn.Conv2d,
-        nn.ReLU,
-        nn.BatchNorm2d,
-        nn.MaxPool2d,
-        nn.Dropout2d,
-    ]
-    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
-    assert [c.out_channels for c in convolutions] == [256, 256, 256]
-    assert [c.kernel_size for c in convolutions] == [(5, 5), (5, 5), (3, 3)]
-    assert [c.stride for c in convolutions] == [(2, 2), (2, 2), (1, 1)]
-    assert [c.padding for c in convolutions] == [(2, 2), (2, 2), (1, 1)]
-    pools = [layer for layer in layers if isinstance(layer, nn.MaxPool2d)]
-    assert [(p.kernel_size, p.stride) for p in pools] == [(3, 1), (3, 1), (3, 2)]
-    assert {layer.p for layer in layers if isinstance(layer, nn.Dropout2d)} == {0.25}
+CPU, CUDA, XNNPACK = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Xnnpack"))
 
 
-@pytest.mark.parametrize("name", presets.names())
-def test_every_preset_survives_json_and_embeds(name: str) -> None:
-    preset = presets.load(name)
-    assert Preset.from_dict(preset.to_dict()) == preset
-    model = Network(preset).eval()
-    assert model.views == tuple(v for v in VIEWS if v in preset.views)
-    with torch.inference_mode():
-        outputs = model(torch.zeros(1, *preset.front_end.shape))
-    expected = []
-    if preset.model is not None:
-        expected.append((1, preset.model.embedding_dim))
-    if preset.statistics is not None:
-        expected.append((1, preset.front_end.mel.n_mels * (1 + len(preset.statistics.lags))))
-    assert [tuple(x.shape) for x in outputs] == expected
+class Session:
+    """An onnxruntime with more providers than this one: what it was asked for, and its answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, listed: list[str]) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.fails: dict[str, Exception] = {}
+        self.left_out: set[str] = set()
+        real = ort.InferenceSession
+        monkeypatch.setattr(ort, "get_available_providers", lambda: listed)
+        monkeypatch.setattr(ort, "set_default_logger_severity", lambda level: None)
+
+        def start(content: bytes, options: Any, *, providers: Any, enable_fallback: int) -> Any:
+            names = [name for name, _ in providers]
+            self.calls.append({"names": names, "own": providers[0][1], "options": options})
+            assert enable_fallback == 0
+            if names[0] in self.fails:
+                raise self.fails[names[0]]
+            session = real(content, options, providers=[CPU])
+            if names[0] not in self.left_out:
+                monkeypatch.setattr(session, "get_providers", lambda: names)
+            return session
+
+        monkeypatch.setattr(ort, "InferenceSession", start)
 
 
-def test_the_edge_network_is_small() -> None:
-    preset = presets.load("edge")
-    model = TripletCNN(preset.model, preset.front_end.shape)
-    assert sum(p.numel() for p in model.parameters()) * 4 < 1_000_000
-    macs = 0
-
-    def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        nonlocal macs
-        if isinstance(layer, nn.Conv2d):
-            kernel = layer.weight.shape
-            macs += output[0].numel() * int(np.prod(kernel[1:]))
-        elif isinstance(layer, nn.Linear):
-            macs += layer.weight.numel()
-
-    for layer in model.modules():
-        layer.register_forward_hook(count)
-    model.eval()(torch.zeros(1, *preset.front_end.shape))
-    assert macs < 60e6
+@pytest.fixture
+def contents(tiny_bundle: Path) -> Bundle:
+    return read(tiny_bundle)
 
 
-def test_bands_are_normalised_and_constant_ones_left() -> None:
-    preset = presets.load("edge")
-    shape = preset.front_end.shape
-    model = TripletCNN(preset.model, shape)
-    rng = np.random.default_rng(0)
-    clips = (rng.normal(-60, 7, (5, 1, *shape))).astype(np.float32)
-    clips[:, :, 3] = -100
-    model.set_normalization(clips)
-    expected = clips.astype(np.float64).transpose(2, 0, 1, 3).reshape(shape[0], -1)
-    np.testing.assert_allclose(model.mean[:, 0], expected.mean(axis=1), rtol=1e-6)
-    std = expected.std(axis=1)
-    std[3] = 1
-    np.testing.assert_allclose(model.std[:, 0], std, rtol=1e-5)
-    # Of a band so steady that only its last digits change, no more is lost than float32 had lost.
-    model.std[5] = 0.01
-    got = model.normalized(torch.from_numpy(clips[0])).numpy()
-    wanted = (clips[0] - model.mean.numpy().astype(np.float64)) / model.std.numpy()
-    rounding = 3 * 2.0**-24 * np.abs(clips[0]).max() / model.std.numpy()
-    assert (np.abs(got - wanted) <= rounding).all()
+def test_the_cpu_by_either_name(contents: Bundle) -> None:
+    for name in ("cpu", "CPU", "CPUExecutionProvider", "auto"):
+        network = EmbeddingModel(contents.model, contents.front_end, contents.views, name)
+        assert network.provider == "cpu"
 
 
-def test_an_input_too_small_for_the_blocks() -> None:
-    preset = presets.load("report")
-    with pytest.raises(PresetError, match="too small"):
-        TripletCNN(preset.model, (8, 8))
+def test_one_that_is_missing(contents: Bundle) -> None:
+    with pytest.raises(ProviderError, match=r"'xnnpack' is not in this .* build; it has: .*cpu"):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "xnnpack")
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("epochs = 3", "", "epochs"),
-        ("epochs = 3", "epochs = 0", "epochs and holdout"),
-        ("n_fft = 256", "n_fft = 255", "n_fft is 255"),
-        ("sr = 8000", "sr = 8000\nfft = 3", "fft"),
-        ('metric = "cosine"', 'metric = "l3"', "metric is 'l3'"),
-        ("k = 2", "k = 0", "k is 0"),
-        ('references = "all"', 'references = "best-3"', "references is 'best-3'"),
-        ("[scoring.statistics]", "[scoring.energy]", "wants"),
-        ('mining = "all"', 'mining = "none"', "pseudo_classes need mining"),
-        ('"shift"]', '"shift"]\nmixup = 0.5', "mixup is for the loss adacos"),
-        ("holdout = 0.25", "holdout = 0.0", "above 0 to train"),
-        ("lags = [1, 2]", "lags = [2, 1]", "lags is"),
-        ("kernel = [3, 3]", "kernel = [3]", "one a block"),
-        ("[model]", "[network]", "unknown table"),
-        ("[model]", "[model", "not TOML"),
-    ],
-)
-def test_a_senseless_preset_is_refused(
-    tmp_path: Path, tiny_preset: Path, old: str, new: str, message: str
+def test_azure_is_none(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    """It would run everything on the CPU."""
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["AzureExecutionProvider", CPU])
+    assert model.providers() == ["cpu"]
+    with pytest.raises(ProviderError, match=r"it has: cpu$"):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "azure")
+
+
+def test_cuda_where_it_starts(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    session = Session(monkeypatch, [CUDA, CPU])
+    for name in ("cuda", "auto"):
+        assert (
+            EmbeddingModel(contents.model, contents.front_end, contents.views, name).provider
+            == "cuda"
+        )
+    assert [call["names"] for call in session.calls] == [[CUDA, CPU], [CUDA, CPU]]
+
+
+def test_cuda_left_out_in_silence(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    session = Session(monkeypatch, [CUDA, CPU])
+    session.left_out = {CUDA}
+    with pytest.raises(ProviderError, match=r"'cuda' .* fails .*library.*; it has: cpu$"):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
+    assert (
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "auto").provider == "cpu"
+    )
+
+
+def test_cuda_that_raises(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    session = Session(monkeypatch, [CUDA, CPU])
+    session.fails = {CUDA: RuntimeError("CUDA failure 100:\n no device")}
+    with pytest.raises(ProviderError, match=r"fails \(CUDA failure 100: no device\); it has: cpu"):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
+    assert (
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "auto").provider == "cpu"
+    )
+
+
+def test_a_damaged_model_is_not_the_provider_s_fault(
+    monkeypatch: pytest.MonkeyPatch, contents: Bundle
 ) -> None:
-    text = tiny_preset.read_text()
-    assert old in text
-    path = tmp_path / "wrong.toml"
-    path.write_text(text.replace(old, new, 1))
-    with pytest.raises(PresetError, match="preset wrong: .*" + message):
-        presets.load(str(path))
+    Session(monkeypatch, [CUDA, CPU])
+    for name in ("cuda", "auto", "cpu"):
+        with pytest.raises(BundleError, match=r"model.onnx cannot be loaded"):
+            EmbeddingModel(b"no model", contents.front_end, contents.views, name)
 
 
-def test_unknown_presets() -> None:
-    with pytest.raises(PresetError, match="adacos, edge, report"):
-        presets.load("best")
-    with pytest.raises(MissingFileError):
-        presets.load("none.toml")
+def test_a_provider_that_fails_while_it_runs(contents: Bundle) -> None:
+    network = EmbeddingModel(contents.model, contents.front_end, contents.views)
+    with pytest.raises(ProviderError, match="provider 'cpu' failed"):
+        network.embed(np.zeros((1, 2, 3), np.float32))
+
+
+def test_threads_and_spinning(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    session = Session(monkeypatch, [XNNPACK, CPU])
+    EmbeddingModel(contents.model, contents.front_end, contents.views, "cpu", threads=2)
+    network = EmbeddingModel(
+        contents.model, contents.front_end, contents.views, "xnnpack", threads=3
+    )
+    assert (network.provider, network.threads) == ("xnnpack", 3)
+    cpu, xnnpack = session.calls
+    assert cpu["options"].intra_op_num_threads == 2
+    assert cpu["own"] == {}
+    # XNNPACK has its own threads; onnxruntime's beside them would only be in the way.
+    assert xnnpack["options"].intra_op_num_threads == 1
+    assert xnnpack["own"] == {"intra_op_num_threads": "3"}
+    for call in session.calls:
+        key = "session.intra_op.allow_spinning"
+        assert call["options"].get_session_config_entry(key) == "0"
+    with pytest.raises(ParameterError):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, threads=0)
+
+
+def test_auto_says_what_it_took(tiny_bundle: Path, tiny_data: Path) -> None:
+    clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
+    score = ["score", clip, "--bundle", tiny_bundle, "--json"]
+    assert invoke(main, *score, "--provider", "auto").stderr == "Provider: cpu\n"
+    assert invoke(main, *score).stderr == ""
+    assert invoke(main, "verify", tiny_bundle, "--provider", "auto").stderr == "Provider: cpu\n"
+    info = json.loads(invoke(main, "info", tiny_bundle, "--provider", "auto", "--json").stdout)
+    assert info["provider"] == "cpu"
+    assert "cpu" in info["providers"]
+    text = invoke(main, "info", tiny_bundle).stdout
+    assert "providers         " + ", ".join(info["providers"]) in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from asd_edge.cli_support import AsdCommand
+from asd_edge.cli.exit_status import AsdCommand
 
 
 @click.command(cls=AsdCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,7 +77,7 @@ def main(
     than they may.
     """
     from asd_export.export import export
-    from asd_export.precision import Lower
+    from asd_export.quantize import Lower
 
     if output.suffix != ".asd":
         raise click.BadParameter("a bundle is named NAME.asd", param_hint="--output")

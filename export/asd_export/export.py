@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge import audio, verify
-from asd_edge.bundle import Bundle
+from asd_edge import verify
+from asd_edge.audio import files as audio
+from asd_edge.bundle.format import Bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import MissingFileError
 from asd_edge.model import VIEWS, EmbeddingModel
-from asd_edge.scoring import Scorer
-from asd_export import parity, precision
-from asd_export.network import to_onnx
-from asd_export.precision import Lower
-from asd_training import run, selection
-from asd_training.clips import Clip, find_clips
+from asd_edge.scoring.scorer import Scorer
+from asd_export import parity
+from asd_export import quantize as precision
+from asd_export.quantize import Lower
+from asd_export.to_onnx import to_onnx
+from asd_training import reference_selection as selection
+from asd_training import run_folder as run
+from asd_training.data.clips import Clip, find_clips
 from asd_training.errors import DatasetError, RunError
 from asd_training.progress import bar
-from asd_training.run import Embeddings, RunConfig
+from asd_training.run_folder import Embeddings, RunConfig
 
 if TYPE_CHECKING:
     from rich.progress import Progress

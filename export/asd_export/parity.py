@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from asd_edge.bundle import Bundle
+from asd_edge.bundle.format import Bundle
 from asd_edge.detector import Detector
 from asd_edge.verify import TOLERANCE, relative_error
 from asd_export.errors import ParityError
-from asd_training.clips import Clip
+from asd_training.data.clips import Clip
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ THRESHOLD = ("--threshold", 10)  # between the normal clips and the faults
 
 def asd_edge(*arguments: object) -> str:
     """Standard output of the command; anything but a clean, quiet exit is a failure."""
-    program = [sys.executable, "-c", "from asd_edge.cli import main; main()"]
+    program = [sys.executable, "-c", "from asd_edge.cli.main import main; main()"]
     result = subprocess.run(
         [*program, *map(str, arguments)], capture_output=True, text=True, check=False
     )
@@ -65,7 +65,7 @@ def test_info_is_the_hosts() -> None:
 
 def test_enrolls_as_the_host(tmp_path: Path) -> None:
     out = tmp_path / "mine.asd"
-    program = [sys.executable, "-c", "from asd_edge.cli import main; main()"]
+    program = [sys.executable, "-c", "from asd_edge.cli.main import main; main()"]
     clips = FOLDER / "train"
     subprocess.run([*program, "enroll", clips, "-o", out], check=True, capture_output=True)
     here = json.loads(asd_edge("info", out, "--json"))

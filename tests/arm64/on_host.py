@@ -9,9 +9,9 @@ import os
 import shutil
 from pathlib import Path
 
-from conftest import invoke
+from helpers import invoke
 
-from asd_edge.cli import main
+from asd_edge.cli.main import main
 
 THRESHOLD = ("--threshold", 10)  # between the normal clips and the faults
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from asd_edge.errors import AsdError, MissingFileError, ParameterError
-from asd_edge.frontend import FrontEnd
+from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import VIEWS
-from asd_edge.scoring import ScoringConfig
+from asd_edge.scoring.scorer import ScoringConfig
 
 PSEUDO_CLASSES = ("statistics_exchange", "feature_exchange", "shift")
 

@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from asd_edge.atomic_files import atomic_path
 from asd_edge.errors import ParameterError
-from asd_edge.files import atomic_path
 from asd_training.errors import DatasetError
 from asd_training.synth import MACHINES, SAMPLE_RATE
 from asd_training.synth.scene import ClipSpec, draw_setting, render

@@ -1,0 +1,68 @@
+"""Which bundle is meant. The first of
+
+1. the one that the user names (--bundle NAME.asd)
+2. the one that the environment variable ASD_EDGE_BUNDLE names
+3. default.asd in the user's data folder, for example ~/.local/share/asd-edge/
+4. asd_edge/data/default.asd, made of synthetic machines, for trying out
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from asd_edge.bundle.format import Bundle
+
+VARIABLE = "ASD_EDGE_BUNDLE"
+BUILT_IN = Path(__file__).parents[1] / "data" / "default.asd"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A bundle's place, and what led there; empty if the user named it."""
+
+    path: Path
+    origin: str
+
+
+def find(given: Path | None = None) -> Found:
+    """Give the bundle that is meant. Whether one is there shows when it is read."""
+    if given is not None:
+        return Found(given, "")
+    if named := os.environ.get(VARIABLE):
+        return Found(Path(named), VARIABLE)
+    own = data_folder() / "default.asd"
+    if own.exists():
+        return Found(own, "the default in your data folder")
+    return Found(BUILT_IN, "built in")
+
+
+def data_folder() -> Path:
+    """Give the folder for the user's data of asd-edge on this platform."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        # The specification wants a relative path ignored.
+        named = Path(os.environ.get("XDG_DATA_HOME", ""))
+        base = named if named.is_absolute() else home / ".local" / "share"
+    return base / "asd-edge"
+
+
+def describe(found: Found, contents: Bundle) -> str:
+    """Say in one line which bundle it is and what it knows."""
+    sections = sorted(contents.calibration.scores)
+    if found.path == BUILT_IN:
+        return (
+            "Bundle: built in, for trying out. It knows synthetic machines "
+            f"({', '.join(sections)}) and none of yours: asd-edge enroll makes one that does"
+        )
+    plural = "section" if len(sections) == 1 else "sections"
+    return (
+        f"Bundle: {found.path} ({found.origin}). It knows {contents.machine}, "
+        f"{plural} {', '.join(sections)}"
+    )

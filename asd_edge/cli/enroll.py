@@ -1,0 +1,193 @@
+"""asd-edge enroll: normal clips to a bundle, on the device."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asd_edge.audio.clip_names import section_of
+from asd_edge.cli.options import ChannelType
+from asd_edge.cli.startup import quick_start
+from asd_edge.errors import AsdError
+
+if TYPE_CHECKING:
+    from asd_edge.audio.files import Channel
+    from asd_edge.bundle.format import Bundle
+    from asd_edge.enroll.enrolment import Enrollment
+    from asd_edge.enroll.recordings import Clip, Suspect
+
+# So many clips are named for each kind of doubt; of more, the first ones.
+_NAMED = 20
+
+
+@click.command()
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The bundle to write, a folder NAME.asd; one that is there is replaced.",
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Bundle whose model is used. Default: the built-in one, which needs no training.",
+)
+@click.option(
+    "--add",
+    type=click.Path(path_type=Path),
+    help="Add the clips to this bundle; with -o, in a copy.",
+)
+@click.option(
+    "--section",
+    help="Section of the clips: one machine, or one way it runs. "
+    "Default: what DCASE file names say, else 00.",
+)
+@click.option("--machine", help="What the bundle calls the machine. Default: its file name.")
+@click.option(
+    "--false-alarm-rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of normal clips that the bundle may call anomalous. Default: 0.01.",
+)
+@click.option("--drop-suspects", is_flag=True, help="Leave out the clips that are warned of.")
+@click.option(
+    "--channel",
+    type=ChannelType(),
+    help="Mean of all channels, or the number of one, from 0. Default: the model's.",
+)
+def enroll(
+    clips: tuple[Path, ...],
+    output: Path | None,
+    source: Path | None,
+    add: Path | None,
+    section: str | None,
+    machine: str | None,
+    false_alarm_rate: float | None,
+    drop_suspects: bool,
+    channel: Channel | None,
+) -> None:
+    """Teach the normal sound of a machine: make a bundle of normal CLIPS on this device.
+
+    CLIPS are sound files and folders of them. Longer recordings are cut into clips; ten
+    minutes are a good start. Clips that seem not to belong are named on stderr.
+    """
+    with quick_start():
+        from asd_edge.audio import files as audio
+        from asd_edge.bundle import format as bundle
+        from asd_edge.bundle import locate as default_bundle
+        from asd_edge.detector import Detector
+        from asd_edge.enroll import enrolment as enroll
+        from asd_edge.enroll import recordings as listen
+
+    if add is not None and source is not None:
+        raise click.UsageError("--add and --from exclude each other: --add keeps its own model.")
+    output = output or add
+    if output is None:
+        raise click.UsageError("name the bundle to write with -o NAME.asd.")
+    if output.suffix != ".asd":
+        raise click.BadParameter("a bundle is named NAME.asd.", param_hint="--output")
+    contents = bundle.read(add or source or default_bundle.BUILT_IN)
+    detector = Detector.from_bundle(contents, path=add or source or default_bundle.BUILT_IN)
+    found = list(dict.fromkeys(audio.find(list(clips))))
+    sections = [section] * len(found) if section else _sections(found, contents if add else None)
+    section_by_path = dict(zip(found, sections, strict=True))
+    names = Counter(path.name for path in found)
+    heard: list[Clip | Suspect] = []
+    failed = 0
+    with click.progressbar(found, label="Listening", file=sys.stderr, hidden=_quiet(found)) as bar:
+        for path in bar:
+            try:
+                heard += listen.hear(
+                    detector,
+                    path,
+                    section_by_path[path],
+                    name=path.name if names[path.name] == 1 else str(path),
+                    channel=channel,
+                )
+            except AsdError as error:
+                failed += 1
+                click.echo(f"Error: {error}", err=True)
+    folds = enroll.FOLDS * (2 if drop_suspects else 1)
+    with click.progressbar(
+        length=folds, label="Calibrating", file=sys.stderr, hidden=_quiet(found)
+    ) as bar:
+        done = enroll.enroll(
+            contents,
+            heard,
+            machine=machine or (contents.machine if add else output.stem),
+            add=add is not None,
+            false_alarm_rate=false_alarm_rate,
+            drop_suspects=drop_suspects,
+            advance=lambda: bar.update(1),
+        )
+    done.bundle.write(output)
+    for line in _warnings(done):
+        click.echo(line, err=True)
+    for line in _summary(output, done):
+        click.echo(line, err=True)
+    if failed:
+        click.echo(f"{failed} of {len(found)} files could not be enrolled.", err=True)
+        sys.exit(1)
+
+
+def _quiet(found: list[Path]) -> bool:
+    """Whether progress is not worth showing, or nobody is there to see it."""
+    return not found or not sys.stderr.isatty()
+
+
+def _sections(found: list[Path], contents: Bundle | None) -> list[str]:
+    """Section of each file: what its name says; else the only one of the bundle added to, or 00."""
+    known = sorted(contents.calibration.scores) if contents else ["00"]
+    named = [section_of(path) for path in found]
+    if None in named and len(known) > 1:
+        raise click.UsageError(
+            f"the bundle has the sections {', '.join(known)}; name one of them, or a new one, "
+            "with --section."
+        )
+    return [section or known[0] for section in named]
+
+
+def _warnings(done: Enrollment) -> Iterable[str]:
+    kinds: dict[str, list[Suspect]] = {}
+    for suspect in done.suspects:
+        kinds.setdefault(suspect.kind, []).append(suspect)
+    for suspects in kinds.values():
+        for suspect in suspects[:_NAMED]:
+            yield f"Warning: {suspect.clip} {suspect.reason}"
+        if len(suspects) > _NAMED:
+            yield f"Warning: so are {len(suspects) - _NAMED} more: " + ", ".join(
+                suspect.clip for suspect in suspects[_NAMED:]
+            )
+
+
+def _summary(output: Path, done: Enrollment) -> Iterable[str]:
+    calibration = done.bundle.calibration
+    sections = sorted(calibration.scores)
+    left_out = f", {len(done.left_out)} left out" if done.left_out else ""
+    yield (
+        f"{output}: {done.clips} clips{left_out}, {done.seconds:.0f} s, "
+        f"{len(sections)} section{'s' if len(sections) > 1 else ''}"
+    )
+    thresholds = {section: calibration.threshold(section) for section in sections}
+    yield f"threshold for a false-alarm rate of {calibration.false_alarm_rate:g}: " + ", ".join(
+        f"{t.value:.4g} (section {name})" for name, t in thresholds.items()
+    )
+    n = min(t.n for t in thresholds.values())
+    if any(t.rule == "gamma" for t in thresholds.values()):
+        yield (
+            f"Note: {n} clips can promise no false-alarm rate below 1 in {n + 1}; "
+            f"the threshold for {calibration.false_alarm_rate:g} is extrapolated (gamma)"
+        )
+    suspects = {suspect.clip for suspect in done.suspects} - set(done.left_out)
+    if suspects:
+        word = "clip is" if len(suspects) == 1 else "clips are"
+        yield (
+            f"Note: {len(suspects)} {word} warned of above and in the bundle; listen, and leave "
+            "out what does not belong (--drop-suspects leaves out all)"
+        )

@@ -1,0 +1,92 @@
+"""asd-edge explain: why a clip has its score."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asd_edge.cli.options import (
+    WHICH_BUNDLE,
+    ChannelType,
+    check_section,
+    json_option,
+    open_bundle,
+    provider_option,
+    threads_option,
+)
+
+if TYPE_CHECKING:
+    from asd_edge.audio.files import Channel
+
+
+@click.command()
+@click.argument("clip", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The picture: .png, .svg or .pdf."
+)
+@click.option("--bundle", type=click.Path(path_type=Path), help=WHICH_BUNDLE)
+@click.option("--section", help="Section of the clip. Default: as in score.")
+@click.option("--channel", type=ChannelType(), help="As in score.")
+@click.option(
+    "--normal",
+    type=click.Path(path_type=Path),
+    help="Folder with the normal clips, of which the nearest is shown; or the file to show.",
+)
+@click.option(
+    "--blocks",
+    type=(click.IntRange(min=1), click.IntRange(min=1)),
+    default=(16, 20),
+    show_default=True,
+    metavar="ROWS COLUMNS",
+    help="Blocks of bands and of time that are made normal in turn to see what moves the score.",
+)
+@json_option
+@provider_option
+@threads_option
+def explain(
+    clip: Path,
+    output: Path | None,
+    bundle: Path | None,
+    section: str | None,
+    channel: Channel | None,
+    normal: Path | None,
+    blocks: tuple[int, int],
+    as_json: bool,
+    provider: str,
+    threads: int,
+) -> None:
+    """Say in a sentence, and draw, which bands and times gave CLIP its score."""
+    from asd_edge.detector import Detector
+    from asd_edge.explain import plot as explain_plot
+    from asd_edge.explain.explanation import explain
+
+    if output is not None:
+        if output.suffix.lower() not in explain_plot.FORMATS:
+            wanted = ", ".join(explain_plot.FORMATS)
+            raise click.BadParameter(f"a picture ends in {wanted}", param_hint="--output")
+        explain_plot.check()
+    bundle, contents = open_bundle(bundle)
+    detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
+    check_section(detector, section, bundle)
+    steps = blocks[0] * blocks[1] + sum(blocks)
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(
+        length=steps, label="Explaining", file=sys.stderr, hidden=hidden
+    ) as progress:
+        why = explain(
+            detector,
+            contents.golden,
+            clip,
+            section=section,
+            channel=channel,
+            normal=normal,
+            blocks=blocks,
+            advance=progress.update,
+        )
+    click.echo(json.dumps(why.to_dict()) if as_json else why.sentence)
+    if output is not None:
+        explain_plot.draw(why, output)

@@ -1,0 +1,90 @@
+"""What the commands of asd-edge share: options, and the bundle that is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from asd_edge.audio.files import Channel
+    from asd_edge.bundle.format import Bundle
+    from asd_edge.detector import Detector
+    from asd_edge.model import EmbeddingModel
+
+
+class ChannelType(click.ParamType[Any]):
+    """Value of `--channel`: "mean", or the number of a channel, from 0."""
+
+    name = "mean|N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Channel:
+        if value == "mean":
+            return "mean"
+        try:
+            number = int(value)
+        except ValueError:
+            number = -1
+        if number < 0:
+            self.fail(f"{value!r} is neither 'mean' nor the number of a channel, from 0")
+        return number
+
+
+provider_option = click.option(
+    "--provider",
+    default="cpu",
+    show_default=True,
+    help="Where the network runs: cpu, cuda, xnnpack, acl, ... or auto (CUDA where it starts, else "
+    "CPU).",
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Threads that the network may use.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+WHICH_BUNDLE = (
+    "The bundle, a folder NAME.asd. Default: what the environment variable ASD_EDGE_BUNDLE names, "
+    "default.asd in the user's data folder (~/.local/share/asd-edge), or the built-in one."
+)
+bundle_argument = click.argument("bundle", required=False, type=click.Path(path_type=Path))
+
+
+def network(detector: Detector) -> EmbeddingModel:
+    """Give the model of a detector that was made from a bundle."""
+    from asd_edge.model import EmbeddingModel
+
+    assert isinstance(detector.model, EmbeddingModel)
+    return detector.model
+
+
+def say_provider(detector: Detector, asked: str) -> None:
+    """Say on stderr what "auto" has taken; every other provider is the one that was asked for."""
+    if asked == "auto":
+        click.echo(f"Provider: {network(detector).provider}", err=True)
+
+
+def open_bundle(given: Path | None) -> tuple[Path, Bundle]:
+    """Read the bundle that is meant, and say which one that is where none was named."""
+    from asd_edge.bundle import locate as default_bundle
+    from asd_edge.bundle.format import read
+
+    found = default_bundle.find(given)
+    contents = read(found.path)
+    if found.origin:
+        click.echo(default_bundle.describe(found, contents), err=True)
+    return found.path, contents
+
+
+def check_section(detector: Detector, section: str | None, bundle: Path) -> None:
+    """Refuse a `--section` that the bundle does not know; None is always fine.
+
+    Raises:
+        click.BadParameter: says which ones it knows.
+    """
+    if section is not None and section not in detector.scorer.sections:
+        known = ", ".join(detector.scorer.sections)
+        raise click.BadParameter(f"{bundle} knows {known}, not {section!r}.", param_hint="section")

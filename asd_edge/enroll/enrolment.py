@@ -1,0 +1,300 @@
+"""Enrolment: teach the normal sound of a machine to a model that is there, on the device.
+
+The model has not learned from the clips, so that all of them are references, and each
+is scored against the references of the others (cross-fitting) for the threshold. A bundle
+that was made so keeps every clip's embeddings; adding clips to it is enrolling all at once.
+What is added to a bundle of another origin stands beside what it holds (`extend`).
+
+    listen    a sound file -> clips of the model's length, embedded
+    suspects  clips that may not belong
+    enroll    clips -> bundle, and the suspects among them
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from asd_edge.audio.clip_names import piece_name, piece_of
+from asd_edge.bundle.format import Bundle
+from asd_edge.detector import Detector
+from asd_edge.enroll.extend import extend, is_reference
+from asd_edge.enroll.recordings import Clip, Suspect
+from asd_edge.enroll.screening import by_sound, outliers
+from asd_edge.errors import EnrollmentError
+from asd_edge.scoring.calibration import (
+    DEFAULT_FALSE_ALARM_RATE,
+    Calibration,
+    check_rate,
+)
+from asd_edge.scoring.fit import (
+    Normals,
+    UnseenDistances,
+    ViewRule,
+    build,
+    cross_measure,
+    finish,
+)
+from asd_edge.scoring.scorer import Scorer
+from asd_edge.verify import record
+
+# Of fewer no threshold is worth its name: for 1 in 100 it lies 4.1 deviations above the mean
+# of five scores' roots, 5.1 of four, 8.0 of three (`calibration.predicted`).
+MIN_CLIPS = 5
+# Folds of the cross-fitting: each clip by itself up to ten, because of ten clips a fifth less
+# already moves the scores; more would only cost time.
+FOLDS = 10
+
+ENROLLED = "enrolled"  # in the provenance of bundles made here
+
+
+@dataclass(frozen=True)
+class Enrollment:
+    """What came of it.
+
+    Attributes:
+        bundle: to be written.
+        clips: number of clips in it.
+        seconds: their length.
+        suspects: clips that were noticed, in or left out.
+        left_out: names of the clips that are not in the bundle.
+    """
+
+    bundle: Bundle
+    clips: int
+    seconds: float
+    suspects: list[Suspect]
+    left_out: list[str]
+
+
+def enroll(
+    source: Bundle,
+    heard: Sequence[Clip | Suspect],
+    *,
+    machine: str,
+    add: bool = False,
+    false_alarm_rate: float | None = None,
+    drop_suspects: bool = False,
+    advance: Callable[[], None] = lambda: None,
+) -> Enrollment:
+    """Make a bundle of a model that is there and normal clips.
+
+    Args:
+        source: bundle whose front end, model and rules are taken. A view that is whitened
+            gets the whitening of these clips.
+        heard: what `hear` gave with a detector of that bundle.
+        machine: what the bundle calls the machine.
+        add: keep what `source` knows.
+        false_alarm_rate: that the bundle decides at; by default 0.01, or with `add`
+            that of the source.
+        drop_suspects: leave out clips that seem not to belong.
+        advance: called after each fold of each cross-fitting.
+
+    Raises:
+        EnrollmentError: too few clips.
+        ParameterError: a rate outside (0, 1), or clips that are all alike.
+    """
+    if false_alarm_rate is None:
+        false_alarm_rate = source.calibration.false_alarm_rate if add else DEFAULT_FALSE_ALARM_RATE
+    check_rate(false_alarm_rate)
+    again = add and ENROLLED in source.provenance  # with all that it was made of
+    old = enrolled_clips(source) if again else []
+    silent = [clip for clip in heard if isinstance(clip, Suspect)]
+    doubles, new = _doubles(
+        old,
+        [clip for clip in heard if isinstance(clip, Clip)],
+        Scorer(source.views) if add and not again else None,
+    )
+    known = {clip.name for clip in old}
+    if add:
+        known.update(*(view.references.clips.tolist() for view in source.views.values()))
+    new = [dataclasses.replace(c, name=_free(c.name, known)) for c in new]
+    _check_number([*old, *new])
+    fit = partial(
+        _extend if add and not again else _fit,
+        source,
+        false_alarm_rate=false_alarm_rate,
+        advance=advance,
+    )
+    scorer, calibration, unseen = fit([*old, *new])
+    doubtful = by_sound(source.front_end, old, new)
+    doubtful += outliers(scorer, unseen, {clip.name for clip in new})
+    left_out = [suspect.clip for suspect in (*silent, *doubles)]
+    named = {suspect.clip for suspect in doubtful}
+    if drop_suspects and named:
+        left_out += sorted(named)
+        new = [clip for clip in new if clip.name not in named]
+        _check_number([*old, *new], f" besides the {len(named)} suspects")
+        scorer, calibration, _ = fit([*old, *new])
+    every = [*old, *new]
+    draft = dataclasses.replace(
+        source,
+        machine=machine,
+        views=scorer.views,
+        calibration=calibration,
+        provenance=_added(source, new) if add and not again else _provenance(source, every, add),
+    )
+    golden = source.golden if add else None
+    samples = golden.samples if golden else new[0].excerpt
+    section = golden.section if golden else new[0].section
+    bundle = dataclasses.replace(
+        draft, golden=record(Detector.from_bundle(draft), samples, section)
+    )
+    return Enrollment(
+        bundle,
+        clips=len(every),
+        seconds=sum(clip.seconds for clip in every),
+        suspects=[*silent, *doubles, *doubtful],
+        left_out=left_out,
+    )
+
+
+def enrolled_clips(bundle: Bundle) -> list[Clip]:
+    """Give the clips that a bundle was enrolled from, each with the median level of all."""
+    facts = bundle.provenance[ENROLLED]
+    first = next(iter(bundle.views.values())).references
+    clips = []
+    for name in dict.fromkeys(first.clips.tolist()):
+        rows = first.clips == name
+        clips.append(
+            Clip(
+                name=name,
+                section=str(first.sections[rows][0]),
+                embeddings={
+                    view: v.references.embeddings[v.references.clips == name]
+                    for view, v in bundle.views.items()
+                },
+                seconds=facts["seconds"] / facts["clips"],
+                rate=0,
+                clipped=0.0,
+                level_db=facts["median_level_db"],
+                excerpt=np.empty(0, np.int16),
+            )
+        )
+    return clips
+
+
+def _normals(clips: Sequence[Clip]) -> Normals:
+    windows = [len(next(iter(clip.embeddings.values()))) for clip in clips]
+    views = clips[0].embeddings
+    return Normals(
+        views={view: np.concatenate([clip.embeddings[view] for clip in clips]) for view in views},
+        clips=np.repeat([clip.name for clip in clips], windows),
+        sections=np.repeat([clip.section for clip in clips], windows),
+        domains=np.repeat([""] * len(clips), windows),
+    )
+
+
+def _rules(source: Bundle) -> dict[str, ViewRule]:
+    return {name: ViewRule(v.config, weight=v.weight) for name, v in source.views.items()}
+
+
+def _fit(
+    source: Bundle,
+    clips: Sequence[Clip],
+    false_alarm_rate: float,
+    advance: Callable[[], None],
+) -> tuple[Scorer, Calibration, UnseenDistances]:
+    rules, normals = _rules(source), _normals(clips)
+    make = partial(build, rules)
+    unseen = cross_measure(make, normals, count=FOLDS, advance=advance)
+    return *finish(rules, make(normals), unseen, false_alarm_rate), unseen
+
+
+def _extend(
+    source: Bundle,
+    clips: Sequence[Clip],
+    false_alarm_rate: float,
+    advance: Callable[[], None],
+) -> tuple[Scorer, Calibration, UnseenDistances]:
+    calibration = dataclasses.replace(source.calibration, false_alarm_rate=false_alarm_rate)
+    scorer, normals = Scorer(source.views), _normals(clips)
+    return extend(_rules(source), scorer, calibration, normals, count=FOLDS, advance=advance)
+
+
+def _check_number(clips: Sequence[Clip], besides: str = "") -> None:
+    sections = [clip.section for clip in clips]
+    if len(clips) < MIN_CLIPS:
+        raise EnrollmentError(
+            f"{len(clips)} normal clips{besides}; at least {MIN_CLIPS} are needed for a threshold, "
+            "and ten minutes of recording for a good one"
+        )
+    for section in sorted(set(sections)):
+        if sections.count(section) < 2:
+            raise EnrollmentError(
+                f"section {section} has one clip{besides}; at least 2 are needed. "
+                "--section gives all clips the same"
+            )
+
+
+def _doubles(
+    old: Sequence[Clip], clips: Sequence[Clip], scorer: Scorer | None
+) -> tuple[list[Suspect], list[Clip]]:
+    """Leave out clips that are there already: their distance would be 0.
+
+    Args:
+        old: clips that are there.
+        clips: new ones.
+        scorer: that is there, if its clips are not.
+    """
+    seen = {_content(clip): clip.name for clip in old}
+    doubles, new = [], []
+    for clip in clips:
+        other = seen.setdefault(_content(clip), clip.name)
+        if scorer is not None and is_reference(scorer, clip.embeddings):
+            doubles.append(Suspect(clip.name, "double", "is in the bundle already; left out"))
+        elif other is clip.name:
+            new.append(clip)
+        else:
+            doubles.append(Suspect(clip.name, "double", f"is the same sound as {other}; left out"))
+    return doubles, new
+
+
+def _content(clip: Clip) -> bytes:
+    return b"".join(x.tobytes() for x in clip.embeddings.values())
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Number a clip whose name another one has: "rec.wav" becomes "rec.wav (2)"."""
+    recording, start = piece_of(name)
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        numbered = f"{recording} ({number})"
+        free = numbered if recording == name else piece_name(numbered, start)
+    taken.add(free)
+    return free
+
+
+def _added(source: Bundle, new: Sequence[Clip]) -> dict[str, Any]:
+    return {
+        **source.provenance,
+        "changed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "added_clips": source.provenance.get("added_clips", 0) + len(new),
+    }
+
+
+def _provenance(source: Bundle, clips: Sequence[Clip], add: bool) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    created = source.provenance.get("created", now) if add else now
+    model = source.provenance.get("model_of") if ENROLLED in source.provenance else None
+    return {
+        "created": created,
+        "changed": now,
+        "model_of": model or source.machine,
+        "enrolled_on": platform.machine(),
+        "versions": {name: version(name) for name in ("asd-edge", "numpy", "onnxruntime")},
+        ENROLLED: {
+            "clips": len(clips),
+            "seconds": round(sum(clip.seconds for clip in clips), 3),
+            "median_level_db": round(float(np.median([clip.level_db for clip in clips])), 2),
+        },
+    }

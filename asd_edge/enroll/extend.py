@@ -1,0 +1,120 @@
+"""New normal clips for references whose own clips are not at hand, as in an exported bundle.
+
+What is there stays: references, whitening, weights, and the scores behind the thresholds. The
+new clips become references beside it, of a section that is known or of one of their own,
+and are scored for the threshold against what is there and the other new ones. References
+that come later draw old scores down a little, so the old thresholds are a little high, not low.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.scoring.calibration import Calibration
+from asd_edge.scoring.fit import (
+    Normals,
+    UnseenDistances,
+    ViewRule,
+    cross_measure,
+    local_density,
+    scores_by_section,
+    view_weights,
+)
+from asd_edge.scoring.scorer import References, Scorer, View
+from asd_edge.scoring.whitening import projection
+
+# Embeddings of one clip by two runtimes differ by less, those of two clips by far more.
+_SAME = 1e-4
+
+
+def extend(
+    rules: Mapping[str, ViewRule],
+    scorer: Scorer,
+    calibration: Calibration,
+    normals: Normals,
+    *,
+    count: int,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Scorer, Calibration, UnseenDistances]:
+    """Add clips to a scorer and its calibration.
+
+    Args:
+        rules: of the views.
+        scorer: what is there.
+        calibration: what is there.
+        normals: the new clips.
+        count: folds of the cross-fitting, at least 2.
+        advance: called after each fold.
+
+    Returns:
+        the scorer and the calibration of all, and the distances of the new clips.
+
+    Raises:
+        ParameterError: no section of the new clips has two.
+    """
+    make = partial(extended, scorer)
+    unseen = cross_measure(make, normals, count=count, advance=advance)
+    both = make(normals)
+    new = sorted(set(both.sections) - set(scorer.sections))
+    if len(both.views) > 1 and new:
+        weights = view_weights(rules, new, unseen)
+        both = both.with_weights(
+            {name: {**view.weights, **weights[name]} for name, view in both.views.items()}
+        )
+    scores = dict(calibration.scores)
+    for section, values in scores_by_section(both, unseen).items():
+        scores[section] = (*scores.get(section, ()), *values)
+    return both, Calibration(scores, calibration.false_alarm_rate), unseen
+
+
+def extended(scorer: Scorer, normals: Normals) -> Scorer:
+    """Give a scorer with every window of some clips as one more reference.
+
+    In sections that are new, several views have the weight 1 each.
+    """
+    return Scorer(
+        {name: _with(view, normals.views[name], normals) for name, view in scorer.views.items()}
+    )
+
+
+def _with(view: View, x: NDArray[np.float32], normals: Normals) -> View:
+    old = view.references
+    together = Normals(
+        {},
+        clips=np.concatenate([old.clips, normals.clips]),
+        sections=np.concatenate([old.sections, normals.sections]),
+        domains=np.concatenate([old.domains, normals.domains]),
+    )
+    embeddings = np.concatenate([old.embeddings, x])
+    density = old.density
+    if view.config.local_density:
+        projected = projection(old.whitening)(embeddings) if old.whitening.size else embeddings
+        new = projected[len(old.embeddings) :]
+        clips, sections = normals.clips, normals.sections
+        own = local_density(new, clips, sections, projected, together, view.config)
+        density = np.concatenate([density, own])
+    references = References(
+        embeddings, together.sections, together.domains, together.clips, density, old.whitening
+    )
+    weights = view.weights and {
+        section: view.weights.get(section, 1.0) for section in together.sections.tolist()
+    }
+    return dataclasses.replace(view, references=references, weights=weights)
+
+
+def is_reference(scorer: Scorer, embeddings: Mapping[str, NDArray[np.float32]]) -> bool:
+    """Say whether all windows of a clip [view -> shape=(w, d)] are references of some view."""
+    return any(
+        all(
+            (
+                np.abs(view.references.embeddings - row).max(axis=1) <= _SAME * np.abs(row).max()
+            ).any()
+            for row in embeddings[name]
+        )
+        for name, view in scorer.views.items()
+    )

@@ -1,0 +1,336 @@
+"""From embeddings of normal clips to what scores others: references, weights, calibration.
+
+Needs NumPy alone, because a device that is taught a new machine does it too. Scores
+that thresholds and weights come from are always of clips that the references have not
+seen: a share that was held out, or all in turn (cross-fitting).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.audio.clip_names import piece_of
+from asd_edge.errors import ParameterError
+from asd_edge.scoring.calibration import (
+    DEFAULT_FALSE_ALARM_RATE,
+    MIN_SECTION_CLIPS,
+    Calibration,
+)
+from asd_edge.scoring.scorer import References, Scorer, ScoringConfig, View, distances
+from asd_edge.scoring.whitening import projection, whitening
+
+
+@dataclass(frozen=True)
+class Normals:
+    """Embeddings of normal clips, a row a window.
+
+    Attributes:
+        views: name of the view -> embeddings [shape=(n, d)].
+        clips, sections, domains: [shape=(n,)].
+    """
+
+    views: Mapping[str, NDArray[np.float32]]
+    clips: NDArray[np.str_]
+    sections: NDArray[np.str_]
+    domains: NDArray[np.str_]
+
+    def take(self, rows: NDArray[np.bool_]) -> Normals:
+        """Give the rows of a mask [shape=(n,)]."""
+        return Normals(
+            {name: x[rows] for name, x in self.views.items()},
+            self.clips[rows],
+            self.sections[rows],
+            self.domains[rows],
+        )
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """Section and domain of each row as one string [shape=(n,)]."""
+        return np.char.add(np.char.add(self.sections, "/"), self.domains)
+
+
+# Embeddings of a view as its metric sees them [shape=(n, d)] and the clips -> for each
+# reference, the rows whose mean it is.
+Select = Callable[[NDArray[np.float32], Normals], list[NDArray[np.intp]]]
+
+
+def every_window(projected: NDArray[np.float32], normals: Normals) -> list[NDArray[np.intp]]:
+    """Take every window as a reference."""
+    return [np.array([row]) for row in range(len(projected))]
+
+
+@dataclass(frozen=True)
+class ViewRule:
+    """How references of a view are made of normal clips.
+
+    Attributes:
+        scoring: the rule that they are scored by.
+        select: chooses them.
+        weight: of the view beside the others, when each is in units of its deviation
+            over normal clips.
+    """
+
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    select: Select = every_window
+    weight: float = 1.0
+
+
+def build(rules: Mapping[str, ViewRule], normals: Normals) -> Scorer:
+    """Make a scorer of normal clips; with several views its weights are all 1 still."""
+    views = {}
+    sections = sorted(set(normals.sections.tolist()))
+    for name, rule in rules.items():
+        references = _references(rule, normals.views[name], normals)
+        weights = dict.fromkeys(sections, 1.0) if len(rules) > 1 else {}
+        views[name] = View(rule.scoring, references, weights, rule.weight)
+    return Scorer(views)
+
+
+def _references(rule: ViewRule, x: NDArray[np.float32], normals: Normals) -> References:
+    metric = rule.scoring.metric
+    matrix = np.empty(0, np.float16)
+    projected = x
+    if metric == "whitened":
+        matrix = whitening(x, normals.groups)
+        projected = projection(matrix)(x)
+    groups = rule.select(projected, normals)
+    embeddings = np.stack([x[rows].mean(axis=0) for rows in groups])
+    # A mean goes by the name of the clip nearest to it.
+    means = [projected[rows].mean(axis=0, keepdims=True) for rows in groups]
+    named = np.array(
+        [
+            rows[np.argmin(distances(mean, projected[rows], metric)[0])]
+            for rows, mean in zip(groups, means, strict=True)
+        ]
+    )
+    clips, sections = normals.clips[named], normals.sections[named]
+    density = np.empty(0, np.float32)
+    if rule.scoring.local_density:
+        density = local_density(
+            np.concatenate(means), clips, sections, projected, normals, rule.scoring
+        )
+    return References(embeddings, sections, normals.domains[named], clips, density, matrix)
+
+
+def local_density(
+    references: NDArray[np.float32],
+    clips: NDArray[np.str_],
+    sections: NDArray[np.str_],
+    projected: NDArray[np.float32],
+    normals: Normals,
+    config: ScoringConfig,
+) -> NDArray[np.float32]:
+    """Mean distance of each reference to its nearest windows of other clips of its section.
+
+    Args:
+        references: [shape=(n, d)], projected if the metric is "whitened".
+        clips: of the references [shape=(n,)].
+        sections: of the references [shape=(n,)].
+        projected: the windows [shape=(m, d)], in the same way.
+        normals: what is known of the windows.
+        config: of the view.
+
+    Returns:
+        [shape=(n,)], above 0.
+    """
+    density = np.full(len(references), np.nan)
+    d = distances(references, projected, config.metric)
+    for i, (clip, section) in enumerate(zip(clips, sections, strict=True)):
+        others = np.sort(d[i][(normals.sections == section) & (normals.clips != clip)])
+        if len(others):
+            density[i] = others[: config.local_density].mean()
+    # A section of one clip has the density of the others; equal clips must not divide by 0.
+    typical = np.nanmean(density) if np.isfinite(density).any() else 1.0
+    typical = typical if typical > 0 else 1.0
+    density = np.where(np.isfinite(density), density, typical)
+    floored: NDArray[np.float32] = np.maximum(density, 1e-3 * typical).astype(np.float32)
+    return floored
+
+
+@dataclass(frozen=True)
+class UnseenDistances:
+    """Distances of normal clips that the references have not seen.
+
+    Attributes:
+        views: view -> mean distance of each clip to references of its own section [shape=(n,)].
+        sections, clips: [shape=(n,)].
+    """
+
+    views: Mapping[str, NDArray[np.float64]]
+    sections: NDArray[np.str_]
+    clips: NDArray[np.str_]
+
+
+def measure(scorer: Scorer, normals: Normals) -> UnseenDistances:
+    """Measure clips against a scorer whose references they are not among."""
+    names, sections = [], []
+    rows: dict[str, list[float]] = {view: [] for view in scorer.views}
+    for clip in np.unique(normals.clips):
+        windows = normals.clips == clip
+        section = str(normals.sections[windows][0])
+        scored = scorer.score({v: x[windows] for v, x in normals.views.items()}, section)
+        names.append(str(clip))
+        sections.append(section)
+        for view, part in scored.views.items():
+            rows[view].append(part / scorer.views[view].weights.get(section, 1.0))
+    return UnseenDistances(
+        {view: np.array(values) for view, values in rows.items()},
+        np.array(sections),
+        np.array(names),
+    )
+
+
+def finish(
+    rules: Mapping[str, ViewRule],
+    scorer: Scorer,
+    unseen: UnseenDistances,
+    false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
+) -> tuple[Scorer, Calibration]:
+    """Give a scorer its weights, and calibrate it.
+
+    Several views are weighted so that each is in units of its deviation over normal
+    clips of the section, times its rule's weight, and an ordinary normal clip scores 1.
+    Of one view the score stays the distance.
+
+    Args:
+        rules: of the views.
+        scorer: with references of all clips.
+        unseen: distances of clips that the references, or equal ones of other clips,
+            have not seen.
+        false_alarm_rate: that the calibration decides at unless told otherwise.
+
+    Raises:
+        ParameterError: fewer than two clips, or all alike.
+    """
+    if len(scorer.views) > 1:
+        scorer = scorer.with_weights(view_weights(rules, scorer.sections, unseen))
+    return scorer, Calibration(scores_by_section(scorer, unseen), false_alarm_rate)
+
+
+def scores_by_section(scorer: Scorer, unseen: UnseenDistances) -> dict[str, tuple[float, ...]]:
+    """Give the clips' scores by a scorer's weights: section -> scores."""
+    scores: dict[str, tuple[float, ...]] = {}
+    for section, score in zip(unseen.sections.tolist(), unseen_scores(scorer, unseen), strict=True):
+        scores[section] = (*scores.get(section, ()), float(score))
+    return scores
+
+
+def unseen_scores(scorer: Scorer, unseen: UnseenDistances) -> NDArray[np.float64]:
+    """Sum the views' distances by a scorer's weights: the score of each clip [shape=(n,)]."""
+    total = np.zeros(len(unseen.clips))
+    for name, view in scorer.views.items():
+        weights = [view.weights.get(section, 1.0) for section in unseen.sections.tolist()]
+        total += np.array(weights) * unseen.views[name]
+    return total
+
+
+def view_weights(
+    rules: Mapping[str, ViewRule], sections: Iterable[str], unseen: UnseenDistances
+) -> dict[str, dict[str, float]]:
+    """Weights of several views for some sections: view -> section -> weight; see `finish`.
+
+    Raises:
+        ParameterError: fewer than two clips.
+    """
+    if len(unseen.sections) < 2:
+        raise ParameterError("held-out clips", len(unseen.sections), "at least 2 normal clips")
+    weights: dict[str, dict[str, float]] = {name: {} for name in rules}
+    for section in sections:
+        own = unseen.sections == section
+        if own.sum() < MIN_SECTION_CLIPS:
+            own = np.ones(len(own), dtype=bool)
+        inverse, total = {}, 0.0
+        for name, rule in rules.items():
+            values = unseen.views[name][own]
+            # Distances that do not vary say nothing; they must not be blown up.
+            deviation = max(float(values.std()), 1e-3 * float(values.mean()), 1e-30)
+            inverse[name] = rule.weight / deviation
+            total += inverse[name] * float(values.mean())
+        for name, value in inverse.items():
+            weights[name][section] = value / total if total > 0 else 1.0
+    return weights
+
+
+def folds(normals: Normals, count: int, seed: int = 0) -> NDArray[np.intp]:
+    """Number of the fold, from 0, that leaves each row out [shape=(n,)]; -1: none does.
+
+    Clips stay whole, and each section and domain is spread evenly. The only clip of
+    its section and domain is never left out. The pieces of one recording are left out
+    in blocks of neighbours: a clip that is alike because it was recorded ten seconds
+    later must not be what a score is measured from.
+    """
+    fold = np.full(len(normals.clips), -1)
+    rng = np.random.default_rng(seed)
+    for group in np.unique(normals.groups):
+        recordings: dict[str, list[tuple[float, str]]] = {}
+        clips = np.unique(normals.clips[normals.groups == group]).tolist()
+        for clip in clips:
+            recording, start = piece_of(clip)
+            recordings.setdefault(recording, []).append((start, clip))
+        if len(clips) == 1:
+            continue
+        first = 0
+        for recording in rng.permutation(np.array(list(recordings))).tolist():
+            pieces = sorted(recordings[recording])
+            blocks = min(count, len(pieces))
+            for i, (_, clip) in enumerate(pieces):
+                fold[normals.clips == clip] = (first + i * blocks // len(pieces)) % count
+            first += blocks
+    return fold
+
+
+def cross_fit(
+    rules: Mapping[str, ViewRule],
+    normals: Normals,
+    *,
+    count: int = 5,
+    false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Scorer, Calibration]:
+    """Make a scorer of all clips, calibrated by scoring each against the others' references.
+
+    For views whose model has not learned from the clips. See `cross_measure`, `finish`.
+    """
+    unseen = cross_measure(partial(build, rules), normals, count=count, advance=advance)
+    return finish(rules, build(rules, normals), unseen, false_alarm_rate)
+
+
+def cross_measure(
+    make: Callable[[Normals], Scorer],
+    normals: Normals,
+    *,
+    count: int = 5,
+    advance: Callable[[], None] = lambda: None,
+) -> UnseenDistances:
+    """Measure each clip against references of the others, a fold at a time.
+
+    The references of a fold are of fewer clips than the final ones, so thresholds are a
+    little high, not low.
+
+    Args:
+        make: `build` with its rules, or another way from normal clips to a scorer.
+        normals: all clips.
+        count: folds, at least 2.
+        advance: called after each fold.
+
+    Raises:
+        ParameterError: no section and domain has two clips.
+    """
+    fold = folds(normals, count)
+    parts = []
+    for i in range(count):
+        if (fold == i).any():
+            parts.append(measure(make(normals.take(fold != i)), normals.take(fold == i)))
+        advance()
+    if not parts:
+        raise ParameterError("normal clips", len(np.unique(normals.clips)), "at least 2")
+    return UnseenDistances(
+        {view: np.concatenate([part.views[view] for part in parts]) for view in parts[0].views},
+        np.concatenate([part.sections for part in parts]),
+        np.concatenate([part.clips for part in parts]),
+    )

@@ -1,0 +1,164 @@
+"""References, densities, weights and calibration from embeddings of normal clips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from asd_edge.errors import ParameterError
+from asd_edge.scoring.fit import (
+    Normals,
+    ViewRule,
+    build,
+    cross_fit,
+    finish,
+    folds,
+    measure,
+)
+from asd_edge.scoring.scorer import ScoringConfig
+from asd_training.reference_selection import random_clips, source_centres
+
+
+def make_normals(clips: int = 30, windows: int = 2, seed: int = 0) -> Normals:
+    """Clips of two sections; every fifth is of the target domain."""
+    rng = np.random.default_rng(seed)
+    number = np.repeat(np.arange(clips), windows)
+    sections = np.where(number % 2 == 0, "00", "01")
+    x = rng.standard_normal((len(number), 6)) + (number % 2)[:, None] * 5
+    return Normals(
+        views={"a": x.astype(np.float32), "b": (10 * x[:, :3] ** 2).astype(np.float32)},
+        clips=np.array([f"clip_{i:02d}" for i in number]),
+        sections=sections,
+        domains=np.where(number % 5 == 0, "target", "source"),
+    )
+
+
+def test_every_window_is_a_reference() -> None:
+    normals = make_normals()
+    references = build({"a": ViewRule()}, normals).views["a"].references
+    np.testing.assert_array_equal(references.embeddings, normals.views["a"])
+    np.testing.assert_array_equal(references.clips, normals.clips)
+    assert references.whitening.size == references.density.size == 0
+
+
+def test_random_clips_come_whole() -> None:
+    normals = make_normals()
+    rows = np.concatenate(random_clips(normals, 4, seed=1))
+    chosen = normals.clips[rows]
+    assert {s: len(set(chosen[normals.sections[rows] == s])) for s in ("00", "01")} == {
+        "00": 4,
+        "01": 4,
+    }
+    assert len(rows) == 2 * 8
+    other = np.concatenate(random_clips(normals, 4, seed=2))
+    assert set(normals.clips[other]) != set(chosen)
+
+
+def test_centres_of_the_source_and_all_of_the_target() -> None:
+    normals = make_normals()
+    rule = ViewRule(select=lambda x, n: source_centres(x, n, 3, 0))
+    references = build({"a": rule}, normals).views["a"].references
+    for section in ("00", "01"):
+        own = references.sections == section
+        assert (own & (references.domains == "source")).sum() == 3
+        targets = (normals.sections == section) & (normals.domains == "target")
+        assert (own & (references.domains == "target")).sum() == targets.sum()
+    # One centre is the mean, by the name of the clip next to it.
+    rule = ViewRule(select=lambda x, n: source_centres(x, n, 1, 0))
+    references = build({"a": rule}, normals).views["a"].references
+    source = (normals.sections == "00") & (normals.domains == "source")
+    x = normals.views["a"][source]
+    np.testing.assert_allclose(references.embeddings[0], x.mean(axis=0), rtol=1e-5)
+    nearest = np.argmin(np.linalg.norm(x - x.mean(axis=0), axis=1))
+    assert references.clips[0] == normals.clips[source][nearest]
+
+
+def test_local_density_is_the_mean_distance_to_neighbours_of_other_clips() -> None:
+    normals = make_normals()
+    rule = ViewRule(ScoringConfig(local_density=3))
+    references = build({"a": rule}, normals).views["a"].references
+    x = normals.views["a"]
+    for i in (0, 1, 17, 40):
+        others = (normals.sections == normals.sections[i]) & (normals.clips != normals.clips[i])
+        nearest = NearestNeighbors(n_neighbors=3).fit(x[others])
+        expected = nearest.kneighbors(x[i : i + 1])[0].mean()
+        assert references.density[i] == pytest.approx(expected, rel=1e-5)
+
+
+def test_several_views_weigh_as_their_rules_say_and_an_ordinary_clip_scores_1() -> None:
+    normals, unseen = make_normals(60), make_normals(60, seed=1)
+    rules = {"a": ViewRule(ScoringConfig("whitened"), weight=2.0), "b": ViewRule(weight=0.5)}
+    raw = build(rules, normals)
+    distances = measure(raw, unseen)
+    scorer, calibration = finish(rules, raw, distances)
+    scores = np.array(calibration.scores["00"])
+    assert scores.mean() == pytest.approx(1)
+    own = distances.sections == "00"
+    parts = {v: scorer.views[v].weights["00"] * d[own] for v, d in distances.views.items()}
+    assert parts["a"].std() / parts["b"].std() == pytest.approx(4)
+    np.testing.assert_allclose(np.sort(parts["a"] + parts["b"]), scores)
+    clip = unseen.clips == "clip_02"
+    scored = scorer.score({v: x[clip] for v, x in unseen.views.items()}, "00")
+    place = np.flatnonzero(distances.clips[own] == "clip_02")[0]
+    assert scored.score == pytest.approx((parts["a"] + parts["b"])[place])
+
+
+def test_one_view_stays_the_distance() -> None:
+    normals = make_normals()
+    rules = {"a": ViewRule()}
+    distances = measure(build(rules, normals), make_normals(seed=1))
+    scorer, calibration = finish(rules, build(rules, normals), distances)
+    assert scorer.views["a"].weights == {}
+    assert calibration.pooled == tuple(sorted(distances.views["a"]))
+
+
+def test_folds_leave_every_clip_out_once_and_spread_sections() -> None:
+    normals = make_normals(50)
+    fold = folds(normals, 5)
+    for clip in np.unique(normals.clips):
+        assert len(set(fold[normals.clips == clip])) == 1
+    for group in np.unique(normals.groups):
+        own = np.unique(
+            np.stack([normals.clips, fold.astype(str)])[:, normals.groups == group], axis=1
+        )
+        counts = np.unique(own[1], return_counts=True)[1]
+        assert counts.max() - counts.min() <= 1
+    lonely = make_normals(11)  # one target clip of section 01
+    fold = folds(lonely, 5)
+    assert set(lonely.clips[fold == -1]) == {"clip_05"}
+
+
+def test_cross_fitting_scores_each_clip_without_itself() -> None:
+    normals = make_normals(20)
+    rules = {"a": ViewRule(), "b": ViewRule()}
+    scorer, calibration = cross_fit(rules, normals)
+    assert sum(map(len, calibration.scores.values())) == 20
+    assert len(scorer.views["a"].references.embeddings) == 40
+    assert min(calibration.pooled) > 0.1  # a clip among its references would score about 0
+    seen = [
+        scorer.score({v: x[normals.clips == c] for v, x in normals.views.items()}).score
+        for c in np.unique(normals.clips)
+    ]
+    assert max(seen) < 1e-6
+
+
+def test_the_false_alarm_rate_is_kept() -> None:
+    """Cross-fitted thresholds on clips of the same kind: realised within the binomial interval."""
+    scorer, calibration = cross_fit(
+        {"a": ViewRule(ScoringConfig("whitened"))}, make_normals(400, 1)
+    )
+    fresh = measure(scorer, make_normals(2000, 1, seed=7))
+    rate = 0.05
+    alarms = 0
+    for section in ("00", "01"):
+        threshold = calibration.threshold(section, rate).value
+        alarms += int((fresh.views["a"][fresh.sections == section] >= threshold).sum())
+    # 2000 clips, and a threshold from 200 a section: both contribute to the spread.
+    deviation = np.sqrt(rate * (1 - rate) * (1 / 2000 + 1 / 400))
+    assert abs(alarms / 2000 - rate) < 3 * deviation
+
+
+def test_too_few_clips() -> None:
+    with pytest.raises(ParameterError, match="normal clips"):
+        cross_fit({"a": ViewRule()}, make_normals(1))

@@ -1,0 +1,207 @@
+"""The score against PyTorch, scikit-learn and hand-made cases."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist, mahalanobis
+from sklearn.metrics.pairwise import cosine_distances
+from sklearn.neighbors import NearestNeighbors
+
+from asd_edge.errors import ParameterError
+from asd_edge.frontend.mel import instruction_set
+from asd_edge.scoring.scorer import ClipScore, References, Scorer, ScoringConfig, View, distances
+
+
+def make_references(n: int = 40, d: int = 6, sections: int = 3) -> References:
+    rng = np.random.default_rng(1)
+    return References(
+        embeddings=rng.standard_normal((n, d)).astype(np.float32),
+        sections=np.array([f"{i % sections:02d}" for i in range(n)]),
+        domains=np.full(n, "source"),
+        clips=np.array([f"clip_{i}" for i in range(n)]),
+    )
+
+
+def one_view(config: ScoringConfig, references: References) -> Scorer:
+    return Scorer({"embedding": View(config, references)})
+
+
+def score(scorer: Scorer, query: np.ndarray, section: str | None = None) -> ClipScore:
+    return scorer.score(dict.fromkeys(scorer.views, np.atleast_2d(query)), section)
+
+
+QUERIES = np.random.default_rng(2).standard_normal((5, 6)).astype(np.float32)
+
+
+def test_the_report_score_is_the_mean_of_pairwise_distance() -> None:
+    torch = pytest.importorskip("torch")
+    references = make_references()
+    scorer = one_view(ScoringConfig("euclidean", k=None, pool_sections=True), references)
+    for query in QUERIES:
+        expected = torch.nn.PairwiseDistance()(
+            torch.from_numpy(query).expand(40, -1), torch.from_numpy(references.embeddings)
+        ).mean()
+        assert score(scorer, query).score == pytest.approx(float(expected), abs=5e-6)
+
+
+@pytest.mark.parametrize("name", instruction_set()[1])
+@pytest.mark.parametrize("d", [1, 3, 15, 16, 17, 64, 100, 768])
+def test_euclidean_distance(name: str, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASD_EDGE_SIMD", name)
+    rng = np.random.default_rng(d)
+    x, references = (rng.normal(50, 1, (n, d)).astype(np.float32) for n in (4, 7))
+    references[0] = x[1]
+    got = distances(x, references, "euclidean")
+    assert got[1, 0] == 0
+    expected = cdist(x.astype(np.float64), references.astype(np.float64))
+    np.testing.assert_allclose(got, expected, rtol=max(d, 16) * 2**-26)  # as scoring.h says
+    assert distances(x[:0], references, "euclidean").shape == (0, 7)
+    with pytest.raises(ParameterError, match="shapes"):
+        distances(x, references[:, :-1], "euclidean")
+
+
+def test_cosine_distance() -> None:
+    references = make_references().embeddings
+    np.testing.assert_allclose(
+        distances(QUERIES, references, "cosine"), cosine_distances(QUERIES, references), atol=1e-6
+    )
+    assert distances(np.zeros((1, 6), np.float32), references, "cosine") == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("k", [1, 3, 13, 99])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_mean_of_the_k_nearest_of_the_own_section(k: int, metric: str) -> None:
+    references = make_references()
+    scorer = one_view(ScoringConfig(metric, k=k), references)
+    for section in ("00", "01", "02"):
+        own = references.embeddings[references.sections == section]
+        nearest = NearestNeighbors(n_neighbors=min(k, len(own)), metric=metric).fit(own)
+        for query in QUERIES:
+            expected = nearest.kneighbors(query[np.newaxis])[0].mean()
+            result = score(scorer, query, section)
+            assert result.score == pytest.approx(expected, abs=1e-6)
+            assert (result.section, result.section_known) == (section, True)
+
+
+def test_an_unknown_section_is_scored_against_the_nearest() -> None:
+    scorer = one_view(ScoringConfig(k=1), make_references())
+    for query in QUERIES:
+        by_section = {s: score(scorer, query, s).score for s in scorer.sections}
+        for section in (None, "77"):
+            result = score(scorer, query, section)
+            assert result.section == min(by_section, key=by_section.__getitem__)
+            assert result.score == min(by_section.values())
+            assert not result.section_known
+
+
+def test_the_score_of_a_clip_is_the_mean_over_its_windows() -> None:
+    scorer = one_view(ScoringConfig(k=2), make_references())
+    one_by_one = [score(scorer, query, "01").score for query in QUERIES]
+    result = score(scorer, QUERIES, "01")
+    assert result.score == pytest.approx(np.mean(one_by_one))
+    assert result.windows == pytest.approx(one_by_one)
+
+
+def test_a_small_distance_between_large_vectors_is_exact() -> None:
+    """|a|^2 + |b|^2 - 2ab would lose it."""
+    base = np.full((1, 8), 1000.0, np.float32)
+    near = base.copy()
+    near[0, 0] += 0.5
+    assert distances(near, base, "euclidean")[0, 0] == 0.5
+
+
+@pytest.mark.parametrize("wrong", [{"metric": "manhattan"}, {"k": 0}, {"local_density": -1}])
+def test_senseless_values_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        ScoringConfig(**wrong)
+
+
+def test_references_are_checked() -> None:
+    names = np.array(["a", "b"])
+    with pytest.raises(ParameterError, match="shape"):
+        References(np.zeros((0, 3), np.float32), names[:0], names[:0], names[:0])
+    with pytest.raises(ParameterError, match="finite"):
+        References(np.full((2, 3), np.nan, np.float32), names, names, names)
+    with pytest.raises(ParameterError, match="rows"):
+        References(np.zeros((2, 3), np.float32), names, names, names[:1])
+    x = np.zeros((2, 3), np.float32)
+    with pytest.raises(ParameterError, match="density"):
+        References(x, names, names, names, density=np.ones(3, np.float32))
+    with pytest.raises(ParameterError, match="density is '0 or less'"):
+        References(x, names, names, names, density=np.zeros(2, np.float32))
+    with pytest.raises(ParameterError, match="whitening"):
+        References(x, names, names, names, whitening=np.ones(3, np.float16))
+    with pytest.raises(ParameterError, match="whitening"):
+        References(x, names, names, names, whitening=np.ones(6, np.float32))
+    references = References(x, names, names, names)
+    with pytest.raises(ParameterError, match="whitening"):
+        View(ScoringConfig("whitened"), references)
+    with pytest.raises(ParameterError, match="density"):
+        View(ScoringConfig(local_density=1), references)
+    with pytest.raises(ParameterError, match="weights"):
+        View(ScoringConfig(), references, {"a": 1.0})
+    with pytest.raises(ParameterError, match="views"):
+        Scorer({})
+    with pytest.raises(ParameterError, match="weights"):
+        Scorer({"one": View(ScoringConfig(), references), "two": View(ScoringConfig(), references)})
+
+
+def test_the_score_of_several_views_is_their_weighted_sum() -> None:
+    references = make_references()
+    weights = {"00": 2.0, "01": 0.5, "02": 1.0}, {"00": 1.0, "01": 3.0, "02": 0.25}
+    configs = ScoringConfig("euclidean", k=3), ScoringConfig("cosine", k=None)
+    scorer = Scorer(
+        {
+            name: View(config, references, own)
+            for name, config, own in zip(("one", "two"), configs, weights, strict=True)
+        }
+    )
+    alone = [one_view(config, references) for config in configs]
+    for query in QUERIES:
+        for section in ("00", "01", "02"):
+            result = score(scorer, query, section)
+            parts = [
+                own[section] * score(single, query, section).score
+                for own, single in zip(weights, alone, strict=True)
+            ]
+            assert result.views == pytest.approx(dict(zip(("one", "two"), parts, strict=True)))
+            assert result.score == pytest.approx(sum(parts))
+        nearest = min(score(scorer, query, section).score for section in ("00", "01", "02"))
+        assert score(scorer, query).score == nearest
+
+
+def test_whitened_is_the_distance_of_projections_and_density_divides() -> None:
+    references = make_references()
+    rng = np.random.default_rng(3)
+    triangle = rng.standard_normal(21).astype(np.float16)
+    density = rng.uniform(0.5, 2, 40).astype(np.float32)
+    view = View(
+        ScoringConfig("whitened", k=1, local_density=4),
+        dataclasses.replace(references, whitening=triangle, density=density),
+    )
+    matrix = np.zeros((6, 6))
+    matrix[np.tril_indices(6)] = triangle
+    precision = matrix @ matrix.T
+    for query in QUERIES:
+        own = references.sections == "02"
+        expected = min(
+            mahalanobis(query, r, precision) / w
+            for r, w in zip(references.embeddings[own], density[own], strict=True)
+        )
+        scorer = Scorer({"statistics": view})
+        assert score(scorer, query, "02").score == pytest.approx(expected, rel=1e-5)
+        row = scorer.nearest({"statistics": query[np.newaxis]}, "statistics", "02")
+        assert own[row]
+
+
+def test_the_nearest_reference_is_named() -> None:
+    references = make_references()
+    scorer = one_view(ScoringConfig(k=3), references)
+    for query in QUERIES:
+        own = np.flatnonzero(references.sections == "01")
+        distance = np.linalg.norm(references.embeddings[own] - query, axis=1)
+        expected = references.clips[own[np.argmin(distance)]]
+        assert score(scorer, query, "01").nearest == expected

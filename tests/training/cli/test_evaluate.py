@@ -1,0 +1,198 @@
+"""asd-evaluate: what it writes, what it prints, what it says when labels are missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from helpers import invoke
+from scipy.stats import hmean
+from sklearn.metrics import roc_auc_score
+
+from asd_training.cli.evaluate import main
+
+
+def test_files_and_figures(tmp_path: Path, tiny_bundle: Path, tiny_data: Path) -> None:
+    result = invoke(main, tiny_bundle, tiny_data, "-o", tmp_path / "e", "--json")
+    assert sorted(p.name for p in (tmp_path / "e").iterdir()) == [
+        "anomaly_score_hummer_section_00_test.csv",
+        "anomaly_score_hummer_section_01_test.csv",
+        "decision_result_hummer_section_00_test.csv",
+        "decision_result_hummer_section_01_test.csv",
+        "report.html",
+        "result.csv",
+        "roc.png",
+        "scores.png",
+    ]
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    for section in ("00", "01"):
+        path = tmp_path / "e" / f"anomaly_score_hummer_section_{section}_test.csv"
+        frame = pd.read_csv(path, names=["clip", "score"])
+        labels = frame["clip"].str.contains("anomaly")
+        (row,) = [r for r in rows if r.get("section") == section]
+        assert row["auc"] == pytest.approx(roc_auc_score(labels, frame["score"]))
+        assert row["pauc"] == pytest.approx(roc_auc_score(labels, frame["score"], max_fpr=0.1))
+        assert row["sweep_auc"] >= 0.5
+    assert {r["mean"] for r in rows if "mean" in r} == {"arithmetic", "harmonic"}
+    judged = [r for r in rows if "section" in r]
+    values = [r[name] for r in judged for name in ("auc", "pauc")]
+    assert rows[-1]["official_score"] == pytest.approx(hmean(values))
+
+
+def test_table(tmp_path: Path, tiny_run: Path, tiny_data: Path) -> None:
+    result = invoke(main, tiny_run, tiny_data, "-o", tmp_path / "e", "--device", "cpu")
+    assert "AUC" in result.stdout
+    assert "arithmetic mean" in result.stdout
+    assert "Official score" in result.stdout
+    rules, files = result.stderr.splitlines()
+    assert rules == "rules of DCASE 2022 and later (no sign of an earlier year)"
+    assert "report.html" in files
+
+
+def test_a_machine_without_test_labels(tmp_path: Path, tiny_bundle: Path, tiny_data: Path) -> None:
+    """The scores are written, for a challenge wants them; the metrics are one clear error."""
+    data = tmp_path / "data" / "hummer" / "test"
+    data.mkdir(parents=True)
+    for i, clip in enumerate(sorted((tiny_data / "hummer/test").glob("*.wav"))):
+        shutil.copy(clip, data / f"section_{clip.name.split('_')[1]}_{i:04d}.wav")
+    result = invoke(main, tiny_bundle, data.parent.parent, "-o", tmp_path / "e", status=1)
+    error = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(error) == 1
+    assert "none of its 16 test clips is labelled" in error[0]
+    assert (tmp_path / "e" / "anomaly_score_hummer_section_00_test.csv").exists()
+
+
+def test_an_unreadable_clip_is_named_and_the_rest_evaluated(
+    tmp_path: Path, tiny_bundle: Path, tiny_data: Path
+) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
+    bad = data / "hummer/test/section_00_source_test_normal_0000.wav"
+    bad.write_bytes(b"junk")
+    result = invoke(main, tiny_bundle, data, "-o", tmp_path / "e", status=1)
+    assert str(bad) in result.stderr
+    assert "arithmetic mean" in result.stdout
+
+
+def test_scores_folder(tmp_path: Path, tiny_bundle: Path, tiny_data: Path) -> None:
+    """What was written is evaluated to the same result again."""
+    first, again = tmp_path / "first", tmp_path / "again"
+    invoke(main, tiny_bundle, tiny_data, "-o", first)
+    invoke(main, "--scores", first, "-o", again)
+    assert (again / "result.csv").read_bytes() == (first / "result.csv").read_bytes()
+
+
+def test_published_scores_give_the_published_result(tmp_path: Path, recordings: Path) -> None:
+    published = recordings / "dcase2021_scores" / "autoencoder"
+    result = invoke(main, "--scores", published, "-o", tmp_path)
+    assert "rules of DCASE 2021" in result.stderr
+    assert "not the challenge's recordings" not in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "result.csv").read_bytes() == (published / "result.csv").read_bytes()
+
+
+def test_wrong_use(tmp_path: Path, tiny_bundle: Path, tiny_data: Path) -> None:
+    def message(*arguments: object, status: int = 1) -> str:
+        return invoke(main, *arguments, "-o", tmp_path / "e", status=status).stderr
+
+    assert "Give MODEL and DATA" in message(status=2)
+    assert "takes neither" in message(tiny_bundle, "--scores", tmp_path, status=2)
+    assert "no such run or bundle" in message(tmp_path / "none", tiny_data)
+    assert "neither a run" in message(tmp_path, tiny_data)
+    assert "no such folder" in message(tiny_bundle, tmp_path / "none")
+    assert "'pump'" in message(tiny_bundle, tiny_data, "--machine", "pump")
+    train_only = tmp_path / "data"
+    shutil.copytree(tiny_data / "hummer/train", train_only / "hummer/train")
+    assert "has no test clips" in message(tiny_bundle, train_only)
+
+
+def test_rules_and_names(tmp_path: Path, tiny_bundle: Path, tiny_data: Path) -> None:
+    """The year decides the names of the files; a data set of 2020 tells it by itself."""
+    result = invoke(main, tiny_bundle, tiny_data, "-o", tmp_path / "e", "--rules", "2021")
+    assert "rules of DCASE 2021\n" in result.stderr
+    assert (tmp_path / "e" / "anomaly_score_hummer_section_00_source_test.csv").exists()
+    old = tmp_path / "old" / "hummer" / "test"
+    old.mkdir(parents=True)
+    for i, clip in enumerate(sorted((tiny_data / "hummer/test").glob("*.wav"))):
+        section, _, _, label = clip.stem.split("_")[1:5]
+        shutil.copy(clip, old / f"{label}_id_{section}_{i:08d}.wav")
+    result = invoke(main, tiny_bundle, tmp_path / "old", "-o", tmp_path / "e")
+    assert "rules of DCASE 2020 (file names like" in result.stderr
+    assert (tmp_path / "e" / "anomaly_score_hummer_id_00.csv").exists()
+    assert not (tmp_path / "e" / "anomaly_score_hummer_section_00_source_test.csv").exists()
+    assert (tmp_path / "e" / "result.csv").read_text().startswith("hummer\nid,AUC,pAUC\n00,")
+
+
+@pytest.fixture
+def three_machines(tmp_path: Path, tiny_run: Path, tiny_data: Path) -> tuple[Path, Path]:
+    """Runs of hummer, buzzer and droner, and a data set where droner's tests have no labels."""
+    runs, data = tmp_path / "runs", tmp_path / "data"
+    for name in ("hummer", "buzzer", "droner"):
+        shutil.copytree(tiny_run, runs / name)
+        shutil.copytree(tiny_data / "hummer", data / name)
+        config = json.loads((runs / name / "run.json").read_text())
+        (runs / name / "run.json").write_text(json.dumps({**config, "machine": name}))
+    for i, clip in enumerate(sorted((data / "droner/test").iterdir())):
+        clip.rename(clip.with_name(f"section_{clip.name.split('_')[1]}_{i:04d}.wav"))
+    return runs, data
+
+
+def test_many_machines(tmp_path: Path, three_machines: tuple[Path, Path]) -> None:
+    runs, data = three_machines
+    out = tmp_path / "e"
+    rows = [
+        json.loads(line)
+        for line in invoke(main, runs, data, "-o", out, "--json").stdout.splitlines()
+    ]
+    by_group = {(r["machine"], r["section"]): r for r in rows if "section" in r}
+    # Alike but for their names, they are scored alike; one official score over both.
+    assert by_group["hummer", "00"]["auc"] == by_group["buzzer", "00"]["auc"]
+    assert by_group["droner", "00"]["auc"] is None
+    judged = [r for key, r in by_group.items() if key[0] != "droner"]
+    values = [r[name] for r in judged for name in ("auc", "pauc")]
+    assert rows[-1]["official_score"] == pytest.approx(hmean(values))
+    assert (out / "anomaly_score_droner_section_01_test.csv").exists()
+    page = (out / "report.html").read_text()
+    assert "droner was scored, but not judged" in page
+    assert page.count('<section class="machine"') == 3
+
+
+def test_one_of_many(tmp_path: Path, three_machines: tuple[Path, Path]) -> None:
+    runs, data = three_machines
+    result = invoke(main, runs, data, "-o", tmp_path / "e", "--machine", "buzzer")
+    assert "hummer" not in result.stdout
+    assert "'pump'" in invoke(main, runs, data, "--machine", "pump", status=1).stderr
+
+
+def test_what_fails_among_many_is_said(tmp_path: Path, three_machines: tuple[Path, Path]) -> None:
+    """The rest is evaluated; the report and the exit status say that something is missing."""
+    runs, data = three_machines
+    (runs / "buzzer" / "embeddings.npz").unlink()
+    shutil.rmtree(data / "droner")
+    shutil.copytree(runs / "hummer", runs / "z_again")
+    result = invoke(main, runs, data, "-o", tmp_path / "e", status=1)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 3
+    assert "is not finished" in errors[0]
+    assert "has no machine 'droner'; it has: buzzer, hummer" in errors[1]
+    assert "is of machine 'hummer', and so is" in errors[2]
+    assert "No run or bundle for buzzer" in result.stderr
+    assert "Official score" in result.stdout
+    assert "is not finished" in (tmp_path / "e" / "report.html").read_text()
+    for name in ("hummer", "z_again"):
+        shutil.rmtree(runs / name)
+    result = invoke(main, runs, data, "-o", tmp_path / "e", status=1)
+    assert "holds no run or bundle that can be evaluated" in result.stderr
+
+
+def test_machine_of_score_files(tmp_path: Path, three_machines: tuple[Path, Path]) -> None:
+    runs, data = three_machines
+    invoke(main, runs, data, "-o", tmp_path / "first")
+    result = invoke(
+        main, "--scores", tmp_path / "first", "-o", tmp_path / "e", "--machine", "hummer"
+    )
+    assert "buzzer" not in result.stdout
+    assert "read off the normal test clips" in (tmp_path / "e" / "report.html").read_text()
+    result = invoke(main, "--scores", tmp_path / "first", "--machine", "pump", status=1)
+    assert "has no machine 'pump'" in result.stderr

@@ -1,0 +1,158 @@
+"""The feature table is complete, resumable and never stale."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from helpers import write_tone
+
+from asd_edge.errors import MissingFileError
+from asd_edge.frontend.mel import MelConfig
+from asd_edge.frontend.windows import FrontEnd
+from asd_training.data import feature_table
+from asd_training.data.clips import find_clips
+from asd_training.data.feature_table import load, update
+from asd_training.errors import DatasetError
+
+FRONT_END = FrontEnd(MelConfig(sr=8000, n_fft=256, hop_length=128, n_mels=16), clip_seconds=0.5)
+
+
+@pytest.fixture
+def data(tmp_path: Path, tiny_data: Path) -> Path:
+    return Path(shutil.copytree(tiny_data, tmp_path / "data"))
+
+
+def test_rows_are_what_the_front_end_gives(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "features.parquet"
+    clips = find_clips(data)
+    assert update(path, clips, FRONT_END).computed == len(clips)
+    table = load(path)
+    assert table.front_end == FRONT_END
+    assert table.clips["clip"].tolist() == [clip.name for clip in clips]
+    assert table.features.shape == (3 * len(clips), *FRONT_END.shape)
+    for row in (0, 7, len(clips) - 1):
+        y, _ = soundfile.read(clips[row].path, dtype="float32")
+        np.testing.assert_array_equal(table.windows(row), FRONT_END.all_features(y))
+        for name in ("machine", "section", "domain", "split", "label", "attributes"):
+            assert table.clips[name][row] == getattr(clips[row], name)
+    subset = table.take((table.clips["section"] == "01").to_numpy())
+    row = int(np.flatnonzero(table.clips["section"] == "01")[4])
+    np.testing.assert_array_equal(subset.windows(4), table.windows(row))
+
+
+def test_only_what_changed_is_computed_again(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "features.parquet"
+    clips = find_clips(data)
+    update(path, clips, FRONT_END)
+    before = path.stat().st_mtime_ns
+    again = update(path, clips, FRONT_END)
+    assert (again.computed, again.kept) == (0, len(clips))
+    assert path.stat().st_mtime_ns == before
+
+    # Another sound of the same size and time stamp, one clip less, one more.
+    changed, gone = clips[3], clips[5]
+    stamp = changed.path.stat()
+    write_tone(changed.path, 777, seed=9)
+    assert changed.path.stat().st_size == stamp.st_size
+    os.utime(changed.path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    gone.path.unlink()
+    write_tone(changed.path.with_name("section_00_source_train_normal_0099.wav"), 200, seed=99)
+    clips = find_clips(data)
+    third = update(path, clips, FRONT_END)
+    assert (third.computed, third.kept) == (2, len(clips) - 2)
+    table = load(path)
+    assert table.clips["clip"].tolist() == [clip.name for clip in clips]
+    for row in range(len(clips)):
+        y, _ = soundfile.read(clips[row].path, dtype="float32")
+        np.testing.assert_array_equal(table.windows(row), FRONT_END.all_features(y))
+
+
+def test_another_front_end_or_version_makes_all_anew(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "features.parquet"
+    clips = find_clips(data)
+    update(path, clips, FRONT_END)
+    other = FrontEnd(FRONT_END.mel, clip_seconds=0.25)
+    assert update(path, clips, other).computed == len(clips)
+    assert load(path).front_end == other
+    monkeypatch.setattr("asd_edge.frontend.windows.VERSION", 2)
+    assert update(path, clips, other).computed == len(clips)
+
+
+def test_an_interrupted_update_goes_on_where_it_stopped(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "features.parquet"
+    clips = find_clips(data)
+    monkeypatch.setattr(feature_table, "_PART_CLIPS", 5)
+    done = 0
+
+    def stop_after_12() -> None:
+        nonlocal done
+        done += 1
+        if done > 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        update(path, clips, FRONT_END, advance=stop_after_12)
+    assert not path.exists()
+    result = update(path, clips, FRONT_END)
+    assert (result.computed, result.kept) == (len(clips) - 10, 10)
+    whole = tmp_path / "whole.parquet"
+    update(whole, clips, FRONT_END)
+    np.testing.assert_array_equal(load(path).features, load(whole).features)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "data",
+        "features.parquet",
+        "whole.parquet",
+    ]
+
+
+def test_a_clip_that_moves_to_another_split_is_told_anew(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "features.parquet"
+    clips = find_clips(data)
+    update(path, clips, FRONT_END)
+    from dataclasses import replace
+
+    moved = [replace(clips[0], split="train", label="unknown"), *clips[1:]]
+    assert update(path, moved, FRONT_END).computed == 0
+    row = load(path).clips.iloc[0]
+    assert (row["split"], row["label"]) == ("train", "unknown")
+
+
+def test_unreadable_clips_are_reported_and_the_rest_kept(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "features.parquet"
+    clips = find_clips(data)
+    clips[2].path.write_bytes(b"junk")
+    result = update(path, clips, FRONT_END)
+    assert [str(clips[2].path) in str(error) for error in result.errors] == [True]
+    assert len(load(path).clips) == len(clips) - 1
+
+
+def test_parquet_is_plain(tmp_path: Path, data: Path) -> None:
+    """Anyone can read it: one row a clip, features as a list of float."""
+    path = tmp_path / "features.parquet"
+    clips = find_clips(data)
+    update(path, clips, FRONT_END)
+    table = pq.read_table(path)
+    assert table.num_rows == len(clips)
+    row = table.slice(0, 1).to_pylist()[0]
+    assert len(row["features"]) == row["n_windows"] * np.prod(FRONT_END.shape)
+
+
+def test_wrong_files(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(MissingFileError):
+        load(tmp_path / "none.parquet")
+    (tmp_path / "junk.parquet").write_bytes(b"junk")
+    with pytest.raises(DatasetError, match="not a feature table"):
+        load(tmp_path / "junk.parquet")
+    update(tmp_path / "features.parquet", find_clips(data), FRONT_END)
+    with pytest.raises(DatasetError, match="no train clips of machine 'pump'"):
+        load(tmp_path / "features.parquet", "pump", "train")

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asd_edge.frontend.mel import MelConfig, melspectrogram
+from asd_training.data.clips import find_clips
+from asd_training.evaluate import examples as inspection
+from asd_training.evaluate.score import load_subject, score_clips
+
+
+def test_views_of_an_array_and_of_a_dict() -> None:
+    rows = np.array([[1.0, 2.0], [3.0, 6.0]], dtype=np.float32)
+    (name, vector), = inspection.views_of(rows).items()  # fmt: skip
+    assert name == "embedding"
+    assert vector.tolist() == [2.0, 4.0]
+    views = inspection.views_of({"learned": rows, "statistics": np.ones((2, 3, 4))})
+    assert views["learned"].tolist() == [2.0, 4.0]
+    assert views["statistics"].shape == (12,)
+
+
+def scores(n: int) -> pd.DataFrame:
+    """Section 01 scores a thousand times higher, and so is its threshold."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(n):
+        section, label = f"{i % 2:02d}", ("normal", "anomaly")[i // 2 % 2]
+        score = rng.normal(label == "anomaly") + 1000.0 * (i % 2)
+        rows.append((f"{i}.wav", section, "", label, score, f"/x/{i}.wav"))
+    columns = ["clip", "section", "domain", "label", "score", "path"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_extremes_are_told_apart_from_their_sections() -> None:
+    table = scores(80)
+    thresholds = {"00": 1.0, "01": 1001.0}
+    chosen = inspection.choose_extremes(table, thresholds)
+    margin = table["score"] - table["section"].map(thresholds)
+    for why, label, ascending in (
+        ("highest normals", "normal", False),
+        ("lowest anomalies", "anomaly", True),
+    ):
+        expected = margin[table["label"] == label].sort_values(ascending=ascending).index[:3]
+        assert [i for w, i in chosen if w == why] == list(expected)
+    expected = margin.sort_values(ascending=False).index[:3]
+    assert [i for w, i in chosen if w == "most anomalous"] == list(expected)
+    assert len({section for _, i in chosen for section in table.loc[[i], "section"]}) == 2
+    unlabelled = inspection.choose_extremes(table.assign(label="unknown"), thresholds)
+    assert {why for why, _ in unlabelled} == {"most anomalous"}
+
+
+class Recorder:
+    """Stands for a detector: counts, and embeds a path's number."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def read(self, path: str) -> str:
+        return path
+
+    def embed(self, y: str, name: str) -> dict[str, np.ndarray]:
+        self.paths.append(y)
+        return {"a": np.full((2, 3), float(Path(y).stem)), "b": np.zeros((1, 5))}
+
+
+def test_the_sample_is_bounded_and_even() -> None:
+    detector, done = Recorder(), []
+    sample = inspection.sample_embeddings(detector, scores(4000), [], lambda: done.append(1))
+    assert sample is not None
+    assert len(detector.paths) == len(set(detector.paths)) == len(done) == inspection.MAP_TEST
+    counts = pd.Series(sample.sections).groupby([sample.sections, sample.kinds]).size()
+    assert counts.tolist() == [inspection.MAP_TEST // 4] * 4
+    assert sample.views["a"].shape == (inspection.MAP_TEST, 3)
+    assert sample.views["a"][:, 0].tolist() == [float(Path(p).stem) for p in detector.paths]
+    assert inspection.sample_embeddings(Recorder(), scores(2), []) is None
+    again = inspection.sample_embeddings(Recorder(), scores(4000), [])
+    np.testing.assert_array_equal(again.views["a"], sample.views["a"])
+
+
+def test_on_a_detector(tiny_run: Path, tiny_data: Path) -> None:
+    detector = load_subject(tiny_run).detector
+    clips = find_clips(tiny_data)
+    table, errors = score_clips(detector, [c for c in clips if c.split == "test"])
+    assert not errors
+    training = [c for c in clips if c.split == "train"]
+    sample = inspection.sample_embeddings(detector, table, training)
+    assert sample is not None
+    assert pd.Series(sample.kinds).value_counts().to_dict() == {
+        "training": 24,
+        "normal": 8,
+        "anomaly": 8,
+    }
+    examples = inspection.look_at(detector, table, {"00": 0.0, "01": 0.0})
+    top = examples[0]
+    assert top.why == "most anomalous"
+    assert top.row["score"] == table["score"].max()
+    np.testing.assert_array_equal(
+        top.spectrogram, detector.front_end.features(detector.read(top.row["path"]))
+    )
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_in_db(power: int) -> None:
+    """The plain spectrogram becomes the one that the front end can make itself."""
+    y = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    config = {"sr": 16000, "n_fft": 512, "hop_length": 256, "n_mels": 40, "power": power}
+    expected = melspectrogram(y, **config, log="db")
+    found = inspection.in_db(melspectrogram(y, **config), MelConfig(**config))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert inspection.in_db(expected, MelConfig(**config, log="db")) is expected
+    silence = np.zeros((40, 3), np.float32)
+    assert np.isfinite(inspection.in_db(silence, MelConfig(**config))).all()

@@ -1,0 +1,138 @@
+"""The command `asd-data`: making data sets and tables of features."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from asd_edge.cli.exit_status import AsdGroup
+from asd_training.synth import MACHINES
+
+
+@click.group(cls=AsdGroup)
+def main() -> None:
+    """Make data sets and feature tables for asd-train."""
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--machine",
+    "machines",
+    multiple=True,
+    type=click.Choice(MACHINES),
+    help="Machine type; repeat for several.  [default: all seven]",
+)
+@click.option("--sections", type=click.IntRange(1, 100), default=3, show_default=True)
+@click.option(
+    "--train",
+    type=click.IntRange(1, 10000),
+    default=60,
+    show_default=True,
+    help="Normal clips of the source domain for training, per section.",
+)
+@click.option(
+    "--target-train",
+    type=click.IntRange(0, 10000),
+    default=3,
+    show_default=True,
+    help="The same of the target domain.",
+)
+@click.option(
+    "--test",
+    type=click.IntRange(0, 10000),
+    default=20,
+    show_default=True,
+    help="Test clips per section, domain and label.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 600),
+    default=10.0,
+    show_default=True,
+    help="Length of a clip.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
+def synth(
+    out: Path,
+    machines: tuple[str, ...],
+    sections: int,
+    train: int,
+    target_train: int,
+    test: int,
+    seconds: float,
+    seed: int,
+    jobs: int | None,
+) -> None:
+    """Write a synthetic data set in the DCASE 2021 layout to the folder OUT.
+
+    For demos and tests only: the sounds are computed from simple models of the
+    machines. The same seed gives the same files. Clips that are in OUT already
+    are kept, so an interrupted run can be repeated.
+    """
+    from asd_training.progress import bar
+    from asd_training.synth.dataset import SynthConfig, write_dataset
+
+    config = SynthConfig(machines or MACHINES, sections, train, target_train, test, seconds, seed)
+    with bar() as progress:
+        task = progress.add_task("synthesise", total=None, note="")
+        count = write_dataset(
+            out,
+            config,
+            jobs,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    names = ", ".join(dict.fromkeys(config.machines))
+    click.echo(f"{out}: {count} synthetic clips of {seconds:g} s ({names})", err=True)
+
+
+@main.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The table, a file NAME.parquet; one that is there is brought up to date.",
+)
+@click.option("--machine", help="Machine type. Default: all that are in DATA.")
+@click.option(
+    "--preset",
+    default="edge",
+    show_default=True,
+    help="Whose front end: edge, report, or a TOML file of your own.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Threads.  [default: one a core]")
+def features(data: Path, output: Path, machine: str | None, preset: str, jobs: int | None) -> None:
+    """Compute the features of the clips in DATA into a Parquet table, a row a clip.
+
+    asd-train takes the table in the place of DATA. Only clips that are new or whose
+    content has changed are computed, and an interrupted run goes on where it stopped.
+    """
+    from asd_training import presets
+    from asd_training.data.clips import find_clips
+    from asd_training.data.feature_table import update
+    from asd_training.progress import bar
+
+    front_end = presets.load(preset).front_end
+    clips = find_clips(data, machine)
+    with bar() as progress:
+        task = progress.add_task("Features", total=len(clips), note="")
+        done = update(output, clips, front_end, jobs, lambda: progress.advance(task))
+    for error in done.errors:
+        click.echo(f"Error: {error}", err=True)
+    click.echo(
+        f"{output}: {done.computed} clips computed, {done.kept} unchanged, "
+        f"{front_end.mel.n_mels} mels x {front_end.n_frames} frames a window",
+        err=True,
+    )
+    if done.errors:
+        click.echo(f"{len(done.errors)} of {len(clips)} clips could not be read.", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

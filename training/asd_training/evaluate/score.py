@@ -1,0 +1,106 @@
+"""Scoring the test clips of a data set with runs or bundles, one machine after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from asd_edge.bundle import format as bundle
+from asd_edge.detector import Detector
+from asd_edge.errors import AsdError, MissingFileError
+from asd_training import reference_selection as selection
+from asd_training import run_folder as run
+from asd_training.data.clips import Clip
+from asd_training.errors import RunError
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a detector and the machine it knows."""
+
+    machine: str
+    detector: Detector
+
+
+def find_subjects(path: Path) -> list[Path]:
+    """Find what to evaluate: `path` itself, or the runs and bundles right below it, by name.
+
+    Raises:
+        MissingFileError: no such folder.
+        RunError: neither a run nor a bundle, and none in it.
+    """
+    if not path.exists():
+        raise MissingFileError(path, "run or bundle")
+    if _is_subject(path):
+        return [path]
+    found = sorted(child for child in path.iterdir() if _is_subject(child)) if path.is_dir() else []
+    if not found:
+        raise RunError(
+            path,
+            f"is neither a run ({run.CONFIG}) nor a bundle ({bundle.MANIFEST}), and holds none",
+        )
+    return found
+
+
+def _is_subject(path: Path) -> bool:
+    return (path / bundle.MANIFEST).is_file() or (path / run.CONFIG).is_file()
+
+
+def load_subject(path: Path, device: str = "cpu") -> Subject:
+    """Load a bundle (with onnxruntime on the CPU) or a run (with PyTorch on `device`).
+
+    Raises:
+        MissingFileError: no such folder.
+        RunError: neither, or a run that is damaged or not finished.
+        BundleError: a damaged bundle.
+    """
+    if not path.exists():
+        raise MissingFileError(path, "run or bundle")
+    if (path / bundle.MANIFEST).is_file():
+        contents = bundle.read(path)
+        return Subject(contents.machine, Detector.from_bundle(contents, path=path))
+    if not (path / run.CONFIG).is_file():
+        raise RunError(path, f"is neither a run ({run.CONFIG}) nor a bundle ({bundle.MANIFEST})")
+    config = run.read_config(path)
+    embeddings = run.read_embeddings(path)
+    model = run.load_model(path, config).to(device)
+    scorer, calibration = selection.scorer_and_calibration(config, embeddings)
+    return Subject(config.machine, Detector(config.preset.front_end, model, scorer, calibration))
+
+
+def score_clips(
+    detector: Detector, clips: Sequence[Clip], advance: Callable[[], None] = lambda: None
+) -> tuple[pd.DataFrame, list[AsdError]]:
+    """Score clips, each against its own section; one clip in memory at a time.
+
+    Returns:
+        the table of `evaluate.metrics`, a row a clip, with the columns `path` and `nearest`
+        (name of the nearest reference), and what could not be scored.
+    """
+    errors: list[AsdError] = []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for clip in clips:
+            try:
+                decision = detector.score(clip.path, section=clip.section)
+            except AsdError as error:
+                errors.append(error)
+            else:
+                yield {
+                    "clip": clip.path.name,
+                    "machine": clip.machine,
+                    "section": clip.section,
+                    "domain": clip.domain,
+                    "label": clip.label,
+                    "score": decision.score,
+                    "anomalous": decision.anomalous,
+                    "path": str(clip.path),
+                    "nearest": decision.nearest,
+                }
+            advance()
+
+    return pd.DataFrame(list(rows())), errors

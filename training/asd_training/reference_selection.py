@@ -1,0 +1,114 @@
+"""Choosing references among the clips that were trained on, as a preset says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.errors import ParameterError
+from asd_edge.scoring.calibration import Calibration
+from asd_edge.scoring.fit import (
+    Normals,
+    Select,
+    ViewRule,
+    build,
+    cross_fit,
+    every_window,
+    finish,
+    measure,
+)
+from asd_edge.scoring.scorer import Scorer
+from asd_training.data.torch_datasets import sample_rows
+from asd_training.errors import RunError
+from asd_training.presets import Preset
+from asd_training.run_folder import Embeddings, RunConfig
+
+
+def scorer_and_calibration(
+    config: RunConfig, embeddings: Embeddings, false_alarm_rate: float | None = None
+) -> tuple[Scorer, Calibration]:
+    """Make of a run's embeddings what scores clips.
+
+    Held-out clips are scored against references of the others, which gives weights and
+    calibration. Then they become references too: the network has not learned from them,
+    and clips are too dear to waste. So thresholds are a little high, not low.
+
+    Raises:
+        RunError: too few normal clips for a threshold.
+    """
+    rules = view_rules(config.preset, config.seed)
+    normals, held_out = embeddings.normals, embeddings.held_out
+    try:
+        if config.preset.training.holdout > 0:
+            unseen = measure(build(rules, normals.take(~held_out)), normals.take(held_out))
+            scorer, calibration = finish(rules, build(rules, normals), unseen)
+        else:
+            scorer, calibration = cross_fit(rules, normals)
+    except ParameterError as error:
+        raise RunError("run", f"has too few normal clips for a threshold ({error})") from error
+    if false_alarm_rate is not None:
+        calibration = dataclasses.replace(calibration, false_alarm_rate=false_alarm_rate)
+    return scorer, calibration
+
+
+def unseen_scorer(config: RunConfig, embeddings: Embeddings) -> Scorer:
+    """Make a scorer that has not seen the held-out clips, to be tried on them.
+
+    Its weights are those of `scorer_and_calibration`. Without held-out clips it has seen all.
+    """
+    final, _ = scorer_and_calibration(config, embeddings)
+    rules = view_rules(config.preset, config.seed)
+    scorer = build(rules, embeddings.normals.take(~embeddings.held_out))
+    if len(rules) == 1:
+        return scorer
+    return scorer.with_weights({name: view.weights for name, view in final.views.items()})
+
+
+def view_rules(preset: Preset, seed: int) -> dict[str, ViewRule]:
+    """Give the rules of a preset's views; the seed is of random references and k-means."""
+    return {
+        name: ViewRule(view.scoring, _select(view.references, seed), view.weight)
+        for name, view in preset.views.items()
+    }
+
+
+def _select(references: str, seed: int) -> Select:
+    kind, _, count = references.partition("-")
+    if kind == "random":
+        return lambda projected, normals: random_clips(normals, int(count), seed)
+    if kind == "kmeans":
+        return lambda projected, normals: source_centres(projected, normals, int(count), seed)
+    return every_window
+
+
+def random_clips(normals: Normals, n: int, seed: int) -> list[NDArray[np.intp]]:
+    """Take every window of n random clips of each section."""
+    clips, first = np.unique(normals.clips, return_index=True)
+    drawn = sample_rows(normals.sections[first], n, seed)
+    chosen = clips[np.concatenate(list(drawn.values()))]
+    return [np.array([row]) for row in np.flatnonzero(np.isin(normals.clips, chosen))]
+
+
+def source_centres(
+    projected: NDArray[np.float32], normals: Normals, n: int, seed: int
+) -> list[NDArray[np.intp]]:
+    """Take the clusters of each section's source domain, and every window of its target domain.
+
+    K-means finds n clusters, or as many as there are windows. Clips of the target domain are
+    few as a rule, and none can be spared (Wilkinghoff 2023, DCASE Challenge, Task 2).
+    """
+    from sklearn.cluster import KMeans
+
+    groups: list[NDArray[np.intp]] = []
+    for section in np.unique(normals.sections):
+        own = normals.sections == section
+        target = own & (normals.domains == "target")
+        source = np.flatnonzero(own & ~target)
+        if len(source):
+            clusters = KMeans(min(n, len(source)), n_init=4, random_state=seed)
+            labels = clusters.fit_predict(projected[source])
+            groups += [source[labels == label] for label in np.unique(labels)]
+        groups += [np.array([row]) for row in np.flatnonzero(target)]
+    return groups

@@ -1,0 +1,261 @@
+"""The evaluation as one HTML page: tables, plots and pictures in a single file, nothing fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import binomtest
+
+from asd_edge.atomic_files import atomic_path
+from asd_edge.frontend.windows import FrontEnd
+from asd_training.evaluate.examples import EmbeddingSample, Example
+from asd_training.evaluate.false_alarm_costs import total
+from asd_training.evaluate.metrics import (
+    JOINT_YEAR,
+    Results,
+    arithmetic_mean,
+    harmonic_mean,
+    mean_auc_error,
+)
+from asd_training.evaluate.published import Baselines
+
+# A mean AUC below the first is called by the first word, and so on.
+_WORDS = (
+    (0.6, "No better than guessing", "bad"),
+    (0.75, "Weak", "bad"),
+    (0.9, "Fair", "fair"),
+    (0.97, "Good", "good"),
+    (2.0, "Very good", "good"),
+)
+_SIGNIFICANT = 0.01
+
+
+@dataclass(frozen=True)
+class MachineReport:
+    """What the report shows of one machine.
+
+    Attributes:
+        machine: its name.
+        scores: see `asd_training.evaluate.metrics`.
+        thresholds: by section, those that decided; empty where only scores are known.
+        costs: of `asd_training.evaluate.false_alarm_costs.costs`; may be empty.
+        promised_rate: false-alarm rate behind the decisions, where it is known.
+        sample: for the map of embeddings.
+        examples: clips to look at.
+        front_end: that of the spectrograms; needed where there are examples.
+    """
+
+    machine: str
+    scores: pd.DataFrame
+    thresholds: dict[str, float] = field(default_factory=dict)
+    costs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    promised_rate: float | None = None
+    sample: EmbeddingSample | None = None
+    examples: Sequence[Example] = ()
+    front_end: FrontEnd | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """Where the evaluation comes from.
+
+    Attributes:
+        subject: what was evaluated, as the user named it.
+        data: on what.
+        rules: whose rules, and why, in words.
+        every_seconds: one clip is judged every so many seconds.
+        failures: what could not be evaluated, in sentences.
+    """
+
+    subject: str
+    data: str
+    rules: str
+    every_seconds: float
+    failures: Sequence[str] = ()
+
+
+def write(
+    path: str | Path,
+    results: Results,
+    machines: Sequence[MachineReport],
+    baselines: Baselines,
+    about: About,
+) -> None:
+    """Write the report, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(render(results, machines, baselines, about), encoding="utf-8")
+
+
+def render(
+    results: Results, machines: Sequence[MachineReport], baselines: Baselines, about: About
+) -> str:
+    """Give the report as text.
+
+    Args:
+        results: of `asd_training.evaluate.metrics.evaluate` on the scores of all machines.
+        machines: in the order in which they are shown; those that `results` does not know
+            were scored, but not judged for want of labels.
+        baselines: published figures.
+        about: see About.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("asd_training.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "percent": _percent,
+        "signed": _signed,
+        "count": _count,
+    }
+    judged = set(results.rows["machine"][results.rows["auc"].notna()])
+    sums = total([m.costs for m in machines if m.machine in judged and len(m.costs)])
+    return environment.get_template("report.html.j2").render(
+        about=about,
+        results=results,
+        year=results.year,
+        joint=results.year >= JOINT_YEAR,
+        verdict=_verdict(results, [m for m in machines if m.machine in judged]),
+        by_machine=[_machine_row(results, m, baselines) for m in machines if m.machine in judged],
+        unjudged=[m.machine for m in machines if m.machine not in judged],
+        rows=[
+            row
+            for row in _records(results.rows.sort_values(["machine", "section", "domain"]))
+            if row["machine"] in judged
+        ],
+        costs=_records(sums),
+        baselines=_records(baselines.machines),
+        overall=_records(baselines.overall),
+        mismatches=baselines.mismatches,
+        sources=sorted({*baselines.machines["source"], *baselines.overall["source"]}),
+        machines=[_pictures(m, results.year) for m in machines],
+        version=version("asd-edge"),
+        date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    )
+
+
+def _verdict(results: Results, machines: Sequence[MachineReport]) -> dict[str, Any]:
+    """Say in words how good it is, what the decisions do, and where it is weakest."""
+    mean = float(results.overall.loc[results.overall["mean"] == "arithmetic", "auc"].iloc[0])
+    word, kind = next((word, kind) for limit, word, kind in _WORDS if mean < limit)
+    ranked = results.rows.dropna(subset="auc").sort_values("auc")
+    scores = pd.concat([m.scores for m in machines])
+    said = _decisions(scores)
+    rates = {m.promised_rate for m in machines}
+    promised = rates.pop() if len(rates) == 1 else None
+    surprising = False
+    if promised is not None and "normal" in said:
+        test = binomtest(*said["normal"], promised, alternative="greater")
+        surprising = bool(test.pvalue < _SIGNIFICANT)
+    return {
+        "mean": mean,
+        "margin": 1.96 * mean_auc_error(scores, results.year),
+        "word": word,
+        "kind": kind,
+        "weakest": _records(ranked)[0],
+        "strongest": _records(ranked)[-1],
+        "caught": said.get("anomaly"),
+        "alarms": said.get("normal"),
+        "promised": promised,
+        "surprising": surprising,
+    }
+
+
+def _decisions(scores: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """How many were called anomalous, of how many, of the decided "anomaly" and "normal" clips."""
+    if "anomalous" not in scores:
+        return {}
+    decided = scores[scores["anomalous"].notna()]
+    return {
+        label: (int(part["anomalous"].sum()), len(part))
+        for label in ("anomaly", "normal")
+        if len(part := decided[decided["label"] == label])
+    }
+
+
+def _machine_row(results: Results, machine: MachineReport, baselines: Baselines) -> dict[str, Any]:
+    """Means of a machine, and beside them those of the published systems."""
+    rows = results.rows[results.rows["machine"] == machine.machine]
+    mean = arithmetic_mean if results.year == 2020 else harmonic_mean
+
+    def ours(domain: str) -> tuple[float, float]:
+        part = rows[rows["domain"] == domain] if domain else rows
+        auc, pauc = mean(part[["auc", "pauc"]].to_numpy())
+        return float(auc), float(pauc)
+
+    published = []
+    for row in _records(baselines.machines[baselines.machines["machine"] == machine.machine]):
+        published.append({**row, "difference": ours(row["domain"])[0] - row["auc"]})
+    auc, pauc = ours("")
+    domains = [
+        {"domain": domain, "auc": ours(domain)[0], "pauc": ours(domain)[1]}
+        for domain in ("source", "target")
+        if (rows["domain"] == domain).any()
+    ]
+    said = _decisions(machine.scores)
+    return {
+        "machine": machine.machine,
+        "caught": said.get("anomaly"),
+        "alarms": said.get("normal"),
+        "auc": auc,
+        "pauc": pauc,
+        "domains": domains,
+        "published": published,
+    }
+
+
+def _pictures(machine: MachineReport, year: int) -> dict[str, Any]:
+    from asd_training.report import clip_plots
+    from asd_training.report.plots import histogram_figure, roc_figure, to_svg
+
+    roc = roc_figure(machine.scores, year)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for example in machine.examples:
+        assert machine.front_end is not None
+        picture = clip_plots.spectrogram(
+            example.spectrogram, machine.front_end, example.start_seconds
+        )
+        groups.setdefault(example.why, []).append(
+            {**example.row, "threshold": example.threshold, "picture": to_svg(picture)}
+        )
+    return {
+        "machine": machine.machine,
+        "roc": to_svg(roc) if roc else None,
+        "histograms": to_svg(histogram_figure(machine.scores, machine.thresholds, year, 4)),
+        "map": to_svg(clip_plots.embedding_map(machine.sample)) if machine.sample else None,
+        "examples": groups,
+        "costs": _records(machine.costs),
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}" if value == value else "–"
+
+
+def _signed(value: float) -> str:
+    if abs(value) < 0.0005:
+        return "0.000"
+    return f"{value:+.3f}".replace("-", "−") if value == value else "–"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.3g} %" if whole else "–"
