@@ -69,3 +69,25 @@ class OptionalDependencyError(AsdError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; pip install 'asd-edge[{extra}]' brings it")
+
+
+class ConfigError(AsdError, ValueError):
+    """A configuration file with a key that is unknown, missing, or has a wrong value."""
+
+    def __init__(self, path: str | Path, key: str, reason: str) -> None:
+        self.key = key
+        super().__init__(f"{path}: {key} {reason}")
+
+
+class HistoryError(AsdError, OSError):
+    """A history that cannot be read or written."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+
+
+class CommandError(AsdError, LookupError):
+    """A command to the daemon that it refuses, such as one for an alarm that is not there."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)

@@ -38,6 +38,7 @@ LAYERS = (
     {"detector"},
     {"verify"},
     {"enroll", "explain", "bench"},
+    {"monitor"},
     {"cli"},
 )
 FOLDERS = {
