@@ -29,9 +29,15 @@ class MissingFileError(AsdError, FileNotFoundError):
 
 
 class AudioError(AsdError, ValueError):
-    """A file that is there but cannot be scored as sound."""
+    """A file that is there but cannot be scored as sound.
 
-    def __init__(self, path: str | Path, reason: str) -> None:
+    Attributes:
+        kind: machine-readable reason: "unreadable", "empty", "truncated", "silent", "too_short",
+            "not_finite", "rate", "no_such_channel", "channels_cancel".
+    """
+
+    def __init__(self, path: str | Path, reason: str, kind: str = "unreadable") -> None:
+        self.kind = kind
         super().__init__(f"{path}: {reason}")
 
 

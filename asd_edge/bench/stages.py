@@ -135,7 +135,7 @@ def _one_by_one(detector: Detector, clip: Path, section: str | None) -> dict[str
     def mark() -> None:
         marks.append(time.perf_counter())
 
-    samples, rate = audio.decode(clip, front_end.mel.sr)
+    samples, rate = audio.decode(clip)
     mark()
     y = audio.prepare(samples, rate, front_end.mel.sr, front_end.channel, clip)
     mark()

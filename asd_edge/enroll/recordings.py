@@ -83,6 +83,8 @@ def hear(
     name = path.name if name is None else name
     samples, rate = audio.decode(path)
     heard = samples if channel == "mean" else samples[:, channel : channel + 1]
+    if heard.dtype == np.int16:
+        heard = heard * np.float32(2**-15)
     y = audio.from_array(samples, rate, front_end.mel.sr, channel, path)
     length = front_end.n_samples
     count = len(y) // length
