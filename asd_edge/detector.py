@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,7 +63,8 @@ class Embedder(Protocol):
 class Detector:
     """Scores clips with a bundle; `Detector.load` makes one.
 
-    One detector may be shared by threads.
+    One detector may be shared by threads. One that `load` made can be pickled, for
+    multiprocessing: what travels is its path and options, and the other process loads it anew.
     """
 
     def __init__(
@@ -86,6 +88,13 @@ class Detector:
         self._false_alarm_rate = false_alarm_rate
         self._threshold = threshold
         self._thresholds: dict[str, Threshold] = {}
+        self._loaded_from: tuple[str, dict[str, Any]] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._loaded_from is None:
+            raise TypeError("only a Detector that Detector.load made can be pickled")
+        path, options = self._loaded_from
+        return partial(type(self).load, **options), (path,)
 
     @classmethod
     def load(
@@ -113,14 +122,15 @@ class Detector:
             ProviderError: a provider that is not there.
             ParameterError: a rate or number of threads out of range.
         """
-        return cls.from_bundle(
-            bundle.read(path),
-            path=path,
-            provider=provider,
-            threads=threads,
-            false_alarm_rate=false_alarm_rate,
-            threshold=threshold,
-        )
+        options: dict[str, Any] = {
+            "provider": provider,
+            "threads": threads,
+            "false_alarm_rate": false_alarm_rate,
+            "threshold": threshold,
+        }
+        detector = cls.from_bundle(bundle.read(path), path=path, **options)
+        detector._loaded_from = str(Path(path).absolute()), options
+        return detector
 
     @classmethod
     def from_bundle(

@@ -63,11 +63,19 @@ class ProviderError(AsdError, ValueError):
         name: what the user asked for.
         available: short names of the others that the build has.
         reason: what is wrong with it, if not that it is missing.
+        install: how to get a build that has it, and the libraries that it needs.
     """
 
-    def __init__(self, name: str, available: Iterable[str], reason: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        available: Iterable[str],
+        reason: str | None = None,
+        install: str | None = None,
+    ) -> None:
         reason = reason or "is not in this onnxruntime build"
-        super().__init__(f"provider {name!r} {reason}; it has: {', '.join(available)}")
+        advice = f". To install it: {install}" if install else ""
+        super().__init__(f"provider {name!r} {reason}; it has: {', '.join(available)}{advice}")
 
 
 class OptionalDependencyError(AsdError, ImportError):

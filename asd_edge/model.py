@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,13 @@ INPUT = "mel"  # [shape=(batch, n_mels, n_frames)]
 VIEWS = ("embedding", "statistics")
 METADATA_KEY = "asd_edge.front_end"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# Short names of providers whose package is another one than "onnxruntime", and what brings them.
+_INSTALL = {
+    "cuda": "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'",
+    "openvino": "pip uninstall onnxruntime, then pip install onnxruntime-openvino",
+}
+# CUDA that may round the network's products to TF32, a mantissa of 10 bits instead of 23.
+TF32 = "cuda-tf32"
 
 
 class EmbeddingModel:
@@ -35,6 +44,8 @@ class EmbeddingModel:
         views: outputs that are wanted; the model has just these.
         provider: "cpu", "cuda", "xnnpack", "acl", ..., an onnxruntime name such as
             "CUDAExecutionProvider", or "auto" for CUDA where it starts and else CPU.
+            "cuda" computes in float32; "cuda-tf32" lets it round to TF32, which changes the
+            fourth digit of a score.
         threads: threads inside an operator, at least 1. One is the default: the networks
             meant for a device take well under a millisecond, and a second thread costs
             more to wake than it saves (figures in benchmarks/RESULTS.md).
@@ -60,6 +71,8 @@ class EmbeddingModel:
         self._session = _open(model, provider, threads, path)
         self._views = list(views)
         self.provider = _short(self._session.get_providers()[0])
+        if provider.lower() == TF32:
+            self.provider = TF32
         self.threads = threads
         self._check(front_end, path)
 
@@ -98,6 +111,19 @@ class EmbeddingModel:
         return dict(zip(self._views, outputs, strict=True))
 
 
+def runtime() -> Any:
+    """Import onnxruntime; this is the only place of the project that does.
+
+    onnxruntime 1.29 and later collects telemetry on Linux and sends it to its vendor, unless
+    `ORT_DISABLE_TELEMETRY=1` is set before the import. Nothing may leave the device unasked, so it
+    is set here; a value from outside is respected.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime  # here, because `--help` and argument errors do not need it
+
+    return onnxruntime
+
+
 def providers() -> list[str]:
     """Short names of the providers that this onnxruntime build has, such as ["cuda", "cpu"].
 
@@ -107,10 +133,9 @@ def providers() -> list[str]:
 
 
 def _available() -> list[str]:
-    import onnxruntime as ort  # here, because `--help` and argument errors do not need it
-
     # Azure sends work to a server and has no operator of its own: all would run on the CPU.
-    return [name for name in ort.get_available_providers() if name != "AzureExecutionProvider"]
+    names = runtime().get_available_providers()
+    return [name for name in names if name != "AzureExecutionProvider"]
 
 
 def _short(name: str) -> str:
@@ -125,13 +150,15 @@ def _open(model: bytes, provider: str, threads: int, path: str | Path) -> Any:
             with contextlib.suppress(ProviderError):
                 return _open(model, _CUDA, threads, path)
         provider = _CPU
+    wanted = "cuda" if provider.lower() == TF32 else provider.lower()
     for name in available:
-        if provider.lower() in (name.lower(), _short(name)):
+        if wanted in (name.lower(), _short(name)):
             break
     else:
-        raise ProviderError(provider, map(_short, available))
+        install = _INSTALL.get(wanted.removesuffix("executionprovider"))
+        raise ProviderError(provider, map(_short, available), install=install)
     try:
-        session = _start(model, name, threads)
+        session = _start(model, name, threads, tf32=provider.lower() == TF32)
         if session.get_providers()[0] == name:
             return session
         # Some providers whose libraries do not load are left out in silence.
@@ -142,12 +169,16 @@ def _open(model: bytes, provider: str, threads: int, path: str | Path) -> Any:
         _open(model, _CPU, threads, path)  # is it the model? Then this says so.
         reason = _line(error)
     others = [_short(other) for other in available if other != name]
-    raise ProviderError(provider, others, f"is in this onnxruntime build but fails ({reason})")
+    raise ProviderError(
+        provider,
+        others,
+        f"is in this onnxruntime build but fails ({reason})",
+        install=_INSTALL.get(_short(name)),
+    )
 
 
-def _start(model: bytes, name: str, threads: int) -> Any:
-    import onnxruntime as ort
-
+def _start(model: bytes, name: str, threads: int, *, tf32: bool = False) -> Any:
+    ort = runtime()
     options = ort.SessionOptions()
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # its failures are raised; its chatter is not for users
@@ -159,6 +190,10 @@ def _start(model: bytes, name: str, threads: int) -> Any:
         # It has threads of its own; onnxruntime's documentation asks for one outside.
         own["intra_op_num_threads"] = str(threads)
         threads = 1
+    if name == _CUDA:
+        # TF32 is this provider's default: an embedding of an H100 was 4.4e-4 off the CPU's.
+        own["use_tf32"] = "1" if tf32 else "0"
+        _load_cuda_from_pip(ort)
     options.intra_op_num_threads = threads
     if name != _CPU:
         ort.set_default_logger_severity(4)  # loading a provider logs outside of the session
@@ -166,6 +201,17 @@ def _start(model: bytes, name: str, threads: int) -> Any:
     names = [(name, own)] + ([] if name == _CPU else [(_CPU, {})])
     # With fallback, a failure would print on stdout and go on with the CPU.
     return ort.InferenceSession(model, options, providers=names, enable_fallback=0)
+
+
+def _load_cuda_from_pip(ort: Any) -> None:
+    """Load the CUDA and cuDNN libraries that pip installed, where the system has none.
+
+    onnxruntime has this since 1.21. What does not load is reported on stdout, where results go;
+    the provider that does not start for want of it is reported by `_open`.
+    """
+    if preload := getattr(ort, "preload_dlls", None):
+        with contextlib.redirect_stdout(io.StringIO()):
+            preload()
 
 
 def _line(error: Exception) -> str:

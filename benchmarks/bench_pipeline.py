@@ -28,7 +28,6 @@ from pathlib import Path
 import click
 import librosa
 import numpy as np
-import onnxruntime as ort
 import soundfile
 import torch
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ from asd_edge.bench.hardware import cpu_model
 from asd_edge.bundle import format as bundles
 from asd_edge.detector import Detector
 from asd_edge.frontend.mel import MelConfig, instruction_set
-from asd_edge.model import EmbeddingModel
+from asd_edge.model import EmbeddingModel, runtime
 from asd_edge.scoring.fit import Normals, cross_fit
 from asd_edge.verify import relative_error
 from asd_export.to_onnx import to_onnx
@@ -103,6 +102,7 @@ def random_detector(model: bytes, preset: Preset, network: Network) -> Detector:
 
 def with_onnxruntime(path: Path, model: bytes, config: MelConfig) -> Embed:
     """Embed a clip by librosa and onnxruntime with its default options but one thread."""
+    ort = runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

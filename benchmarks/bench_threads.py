@@ -14,13 +14,14 @@ import platform
 import statistics
 import time
 from importlib.metadata import version
+from typing import Any
 
 import click
 import numpy as np
-import onnxruntime as ort
 import torch
 
 from asd_edge.bench.hardware import cores, cpu_model
+from asd_edge.model import runtime
 from asd_export.to_onnx import to_onnx
 from asd_training import presets
 from asd_training.network.views import Network
@@ -28,8 +29,9 @@ from asd_training.network.views import Network
 SETTINGS = ((1, False), (2, True), (2, False))
 
 
-def session(model: bytes, threads: int, spinning: bool) -> ort.InferenceSession:
+def session(model: bytes, threads: int, spinning: bool) -> Any:
     """Open a session."""
+    ort = runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

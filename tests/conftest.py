@@ -9,6 +9,9 @@ from pathlib import Path
 # whose networks are tiny, ten times as slow on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests that import onnxruntime themselves send no telemetry either.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import pytest
 from helpers import TINY_PRESET, invoke, write_tone
 from hypothesis import settings

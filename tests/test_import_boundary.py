@@ -40,6 +40,7 @@ LAYERS = (
     {"enroll", "explain", "bench"},
     {"monitor"},
     {"cli"},
+    {"__main__"},
 )
 FOLDERS = {
     "asd_edge": ROOT / "asd_edge",

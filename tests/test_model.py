@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 from helpers import invoke
 
-from asd_edge import model
+from asd_edge import Detector, model, verify
 from asd_edge.bundle.format import Bundle, read
 from asd_edge.cli.main import main
 from asd_edge.errors import BundleError, ParameterError, ProviderError
@@ -79,10 +79,69 @@ def test_cuda_where_it_starts(monkeypatch: pytest.MonkeyPatch, contents: Bundle)
     assert [call["names"] for call in session.calls] == [[CUDA, CPU], [CUDA, CPU]]
 
 
+def test_cuda_rounds_to_tf32_only_where_asked(
+    monkeypatch: pytest.MonkeyPatch, contents: Bundle
+) -> None:
+    session = Session(monkeypatch, [CUDA, CPU])
+    for name, used in (("cuda", "0"), ("auto", "0"), ("cuda-tf32", "1"), ("CUDA-TF32", "1")):
+        network = EmbeddingModel(contents.model, contents.front_end, contents.views, name)
+        assert session.calls[-1]["own"] == {"use_tf32": used}
+        assert network.provider == ("cuda-tf32" if used == "1" else "cuda")
+        assert verify.tolerance(network.provider) == (2e-3 if used == "1" else 1e-4)
+    assert verify.tolerance("cpu") == 1e-4
+
+
+def test_tf32_passes_verify_with_its_own_tolerance(tiny_bundle: Path) -> None:
+    contents = read(tiny_bundle)
+    detector = Detector.from_bundle(contents)
+    network = detector.model
+    assert isinstance(network, EmbeddingModel)
+    honest = network.embed
+    network.embed = lambda mel: {k: x * np.float32(1.0005) for k, x in honest(mel).items()}  # type: ignore[method-assign]
+    for name, passed in (("cuda", False), ("cuda-tf32", True)):
+        network.provider = name
+        checks = {check.stage: check for check in verify.verify(detector, contents.golden)}
+        assert checks["embedding"].passed is passed
+        assert checks["mel"].tolerance == 1e-4
+
+
+def test_cuda_libraries_from_pip_are_loaded_quietly(
+    monkeypatch: pytest.MonkeyPatch, contents: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Session(monkeypatch, [CUDA, XNNPACK, CPU])
+    loaded: list[str] = []
+
+    def preload_dlls() -> None:
+        print("Failed to load libcudnn.so.9")  # as onnxruntime does
+        loaded.append("yes")
+
+    monkeypatch.setattr(ort, "preload_dlls", preload_dlls, raising=False)
+    EmbeddingModel(contents.model, contents.front_end, contents.views, "cpu")
+    EmbeddingModel(contents.model, contents.front_end, contents.views, "xnnpack")
+    assert loaded == []
+    EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
+    assert loaded == ["yes"]
+    monkeypatch.delattr(ort, "preload_dlls")  # onnxruntime before 1.21
+    EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
+    assert capsys.readouterr().out == ""
+
+
+def test_cuda_says_what_to_install(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
+    install = r"To install it: .*'onnxruntime-gpu\[cuda,cudnn\]'"
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [CPU])
+    for name in ("cuda", "cuda-tf32", "CUDAExecutionProvider"):
+        with pytest.raises(ProviderError, match=install):
+            EmbeddingModel(contents.model, contents.front_end, contents.views, name)
+    session = Session(monkeypatch, [CUDA, CPU])
+    session.left_out = {CUDA}
+    with pytest.raises(ProviderError, match=install):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
+
+
 def test_cuda_left_out_in_silence(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
     session = Session(monkeypatch, [CUDA, CPU])
     session.left_out = {CUDA}
-    with pytest.raises(ProviderError, match=r"'cuda' .* fails .*library.*; it has: cpu$"):
+    with pytest.raises(ProviderError, match=r"'cuda' .* fails .*library.*; it has: cpu\."):
         EmbeddingModel(contents.model, contents.front_end, contents.views, "cuda")
     assert (
         EmbeddingModel(contents.model, contents.front_end, contents.views, "auto").provider == "cpu"

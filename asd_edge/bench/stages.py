@@ -28,7 +28,7 @@ from asd_edge.bundle.format import Golden
 from asd_edge.detector import BATCH, Detector
 from asd_edge.errors import AsdError
 from asd_edge.frontend.mel import instruction_set
-from asd_edge.model import EmbeddingModel
+from asd_edge.model import EmbeddingModel, runtime
 
 STAGES = ("decode", "resample", "mel", "model", "scoring")
 WHOLE = "whole"
@@ -219,15 +219,13 @@ def summary(timings: list[Timing], process: Process, clip_seconds: float) -> dic
 
 def setting(network: EmbeddingModel, before: State, after: State) -> dict[str, Any]:
     """Give what was measured on: provider, instruction set, processor, versions, its state."""
-    import onnxruntime
-
     return {
         "provider": network.provider,
         "threads": network.threads,
         "instruction_set": instruction_set()[0],
         "cpu": device_info.cpu_model(),
         "cores": device_info.cores(),
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": runtime().__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "before": asdict(before),

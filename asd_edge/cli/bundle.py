@@ -106,7 +106,6 @@ def verify(bundle: Path | None, as_json: bool, provider: str, threads: int) -> N
     compares mel, embedding and score. Exit status 1 if one differs.
     """
     from asd_edge.detector import Detector
-    from asd_edge.verify import TOLERANCE
     from asd_edge.verify import verify as replay
 
     bundle, contents = open_bundle(bundle)
@@ -122,7 +121,7 @@ def verify(bundle: Path | None, as_json: bool, provider: str, threads: int) -> N
     if not all(check.passed for check in checks):
         click.echo(
             f"Error: {bundle}: does not give on this device what the export saw "
-            f"(tolerance {TOLERANCE:g})",
+            f"(tolerance {checks[-1].tolerance:g})",
             err=True,
         )
         sys.exit(1)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from asd_edge.audio import files as audio
 from asd_edge.detector import Detector
 from asd_edge.frontend.windows import FrontEnd
-from asd_edge.model import INPUT, VIEWS, EmbeddingModel
+from asd_edge.model import INPUT, VIEWS, EmbeddingModel, runtime
 from asd_edge.verify import relative_error
 from asd_export.errors import PrecisionError
 from asd_training.data.clips import Clip
@@ -132,6 +132,7 @@ def to_int8(model: bytes, windows: Iterable[Mels]) -> bytes:
         model: the float ONNX file's content.
         windows: mel spectrograms of normal clips, each [shape=(n_mels, n_frames)].
     """
+    runtime()  # before its parts: it switches telemetry off
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped
@@ -167,6 +168,7 @@ def to_int8(model: bytes, windows: Iterable[Mels]) -> bytes:
 
 def to_fp16(model: bytes) -> bytes:
     """Convert a network to fp16; its input, its outputs and the statistics stay float32."""
+    runtime()  # before its parts: it switches telemetry off
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

@@ -154,7 +154,7 @@ def test_a_silent_fall_back_is_an_error(tiny_bundle: Path) -> None:
         pytest.skip("this onnxruntime has CUDA")
     result = invoke(main, "verify", tiny_bundle, "--provider", "cuda", status=1)
     assert "provider 'cuda' is not in this onnxruntime build; it has: " in result.stderr
-    assert result.stderr.endswith("cpu\n")
+    assert "pip install 'onnxruntime-gpu[cuda,cudnn]'" in result.stderr
 
 
 def test_int16_and_floats_score_alike(tiny_bundle: Path, tmp_path: Path) -> None:

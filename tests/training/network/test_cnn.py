@@ -139,3 +139,26 @@ def test_unknown_presets() -> None:
         presets.load("best")
     with pytest.raises(MissingFileError):
         presets.load("none.toml")
+
+
+def test_normalization_works_where_pytorch_refuses_eps_zero(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch 2.11 does; what is given instead must not change a bit."""
+    preset = presets.load("edge")
+    assert preset.model is not None
+    model = TripletCNN(preset.model, preset.front_end.shape).eval()
+    rng = np.random.default_rng(0)
+    clips = rng.normal(-40, 10, (4, 1, *preset.front_end.shape)).astype(np.float32)
+    model.set_normalization(clips)
+    mel = torch.from_numpy(clips[:, 0])
+    original = nn.functional.batch_norm
+    exact = original(mel, model.mean.flatten(), model.std.flatten().square(), eps=0.0)
+
+    def refusing(*arguments: object, eps: float, **named: object) -> torch.Tensor:
+        if eps <= 0:
+            raise ValueError(f"batch_norm eps must be positive, but got {eps}")
+        return original(*arguments, eps=eps, **named)
+
+    monkeypatch.setattr(nn.functional, "batch_norm", refusing)
+    assert torch.equal(model.normalized(mel), exact)

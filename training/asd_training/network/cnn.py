@@ -90,7 +90,10 @@ class TripletCNN(nn.Module):
         # One operator on the device. Scaling before the mean is taken off rounds no more
         # than the spectrogram's own float32 does.
         mean, variance = self.mean.flatten(), self.std.flatten().square()
-        return nn.functional.batch_norm(mel, mean, variance, eps=0.0)
+        # Some releases of PyTorch (2.11) refuse eps=0. The smallest normal number is lost in
+        # any variance above 1e-31, so that the result has the same bits.
+        eps = torch.finfo(torch.float32).tiny
+        return nn.functional.batch_norm(mel, mean, variance, eps=eps)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Map mel [shape=(batch, n_mels, n_frames)] to embeddings [shape=(batch, d)]."""
