@@ -35,8 +35,8 @@ provider_option = click.option(
     "--provider",
     default="cpu",
     show_default=True,
-    help="Where the network runs: cpu, cuda, cuda-tf32 (rounds, scores differ in the fourth digit), "
-    "xnnpack, acl, ... or auto (cuda where it starts, else cpu).",
+    help="Where the network runs: cpu, cuda, cuda-tf32 (rounds: scores differ in the fourth "
+    "digit), xnnpack, acl, ... or auto (cuda where it starts, else cpu).",
 )
 threads_option = click.option(
     "--threads",
