@@ -89,7 +89,7 @@ class MachineConfig:
         _check("device", self.device, one, "either a device or a command")
         _check("command", self.command, self.command != (), "a program and its arguments")
         _check("rate", self.rate, 1000 <= self.rate <= 768_000, "1000 to 768000 Hz")
-        _check("channels", self.channels, 1 <= self.channels <= 64, "1 to 64")
+        _check("channels", self.channels, 1 <= self.channels <= 8, "1 to 8 (FLAC holds no more)")
         numbered = self.channel not in (None, "mean")
         fits = not numbered or 0 <= int(self.channel or 0) < self.channels
         _check("channel", self.channel, fits, "below the number of channels")
