@@ -11,11 +11,29 @@ from typing import TYPE_CHECKING
 from asd_edge.errors import AsdError
 
 if TYPE_CHECKING:
-    from asd_edge.detector import Decision, Detector
+    from asd_edge.analysis import Analysis, Decision
+    from asd_edge.detector import Detector
+    from asd_edge.frontend.mel import MelConfig, MelSpectrogram
 
     __version__: str
 
-__all__ = ["AsdError", "Decision", "Detector", "__version__"]
+__all__ = [
+    "Analysis",
+    "AsdError",
+    "Decision",
+    "Detector",
+    "MelConfig",
+    "MelSpectrogram",
+    "__version__",
+]
+
+_MODULES = {
+    "Analysis": "asd_edge.analysis",
+    "Decision": "asd_edge.analysis",
+    "Detector": "asd_edge.detector",
+    "MelConfig": "asd_edge.frontend.mel",
+    "MelSpectrogram": "asd_edge.frontend.mel",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -25,8 +43,12 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("asd-edge")
-    if name in {"Detector", "Decision"}:
-        from asd_edge import detector
+    if name in _MODULES:
+        from importlib import import_module
 
-        return getattr(detector, name)
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.analysis import Analysis
 from asd_edge.bundle.format import Golden
 from asd_edge.detector import Detector
 from asd_edge.model import TF32
@@ -56,28 +57,30 @@ def record(detector: Detector, samples: NDArray[np.int16], section: str) -> Gold
             its distance to itself is rounding, which no other device repeats.
         section: the clip's.
     """
-    mel = detector.front_end.features(samples.astype(np.float32) / np.float32(32768))
-    embeddings = detector.model.embed(mel[np.newaxis])
+    analysis = _analyse(detector, samples, section)
     return Golden(
         samples=samples,
-        mel=mel,
-        embeddings={name: x[0] for name, x in embeddings.items()},
-        score=detector.scorer.score(embeddings, section).score,
+        mel=analysis.mels[0],
+        embeddings={name: x[0] for name, x in analysis.embeddings.items()},
+        score=analysis.scores.score,
         section=section,
     )
 
 
 def verify(detector: Detector, golden: Golden) -> list[Check]:
     """Compare mel, embedding and score of a bundle's golden clip with what the export saw."""
-    mel = detector.front_end.features(golden.samples.astype(np.float32) / np.float32(32768))
-    embeddings = detector.model.embed(mel[np.newaxis])
-    score = detector.scorer.score(embeddings, golden.section).score
+    analysis = _analyse(detector, golden.samples, golden.section)
     allowed = tolerance(getattr(detector.model, "provider", "cpu"))
     return [
-        Check("mel", relative_error(mel, golden.mel)),
+        Check("mel", relative_error(analysis.mels[0], golden.mel)),
         *(
             Check(name, relative_error(x[0], golden.embeddings[name]), allowed)
-            for name, x in embeddings.items()
+            for name, x in analysis.embeddings.items()
         ),
-        Check("score", relative_error(score, golden.score), allowed),
+        Check("score", relative_error(analysis.scores.score, golden.score), allowed),
     ]
+
+
+def _analyse(detector: Detector, samples: NDArray[np.int16], section: str) -> Analysis:
+    sr = detector.front_end.mel.sr
+    return detector.analyse(samples, sr, section=section, name="golden clip")

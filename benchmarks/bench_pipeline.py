@@ -195,7 +195,7 @@ def compare(bundle: Path | None, preset: str, path: Path, rounds: int) -> None:
         contents = bundles.read(bundle)
         front_end, detector = contents.front_end, Detector.from_bundle(contents, path=bundle)
         embedders["librosa + onnxruntime"] = with_onnxruntime(path, contents.model, front_end.mel)
-    own = detector.embed(detector.read(path))
+    own = detector.analyse(path).embeddings
     for name, embed in embedders.items():
         got = embed()
         error = max(relative_error(got[view], own[view]) for view in own)

@@ -35,6 +35,7 @@ LAYERS = (
     {"frontend"},
     {"scoring"},
     {"bundle", "model"},
+    {"analysis"},
     {"detector"},
     {"verify"},
     {"enroll", "explain", "bench"},

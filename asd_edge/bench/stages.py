@@ -1,8 +1,8 @@
 """What a clip costs on this device, stage by stage, and what a process that scores one costs.
 
-The stages are the detector's own, called one by one: decode (the file to samples), resample
-(channels, checks, rate), mel, model, scoring (distances and the decision). The whole is
-`Detector.score` of the file.
+The stages are those of an `Analysis`, asked for one by one: read (the file to samples at the
+model's rate), mel, model, scoring (distances and the decision). The whole is `Detector.score` of
+the file.
 """
 
 from __future__ import annotations
@@ -20,17 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from asd_edge.audio import files as audio
-from asd_edge.audio.clip_names import section_of
 from asd_edge.bench import hardware as device_info
 from asd_edge.bench.hardware import State
 from asd_edge.bundle.format import Golden
-from asd_edge.detector import BATCH, Detector
+from asd_edge.detector import Detector
 from asd_edge.errors import AsdError
 from asd_edge.frontend.mel import instruction_set
 from asd_edge.model import EmbeddingModel, runtime
 
-STAGES = ("decode", "resample", "mel", "model", "scoring")
+STAGES = ("read", "mel", "model", "scoring")
 WHOLE = "whole"
 GOLDEN_SECONDS = 10.0
 _WARM_UP = 5
@@ -117,7 +115,7 @@ def measure(
     """
     seconds: dict[str, list[float]] = {stage: [] for stage in (*STAGES, WHOLE)}
     for turn in range(_WARM_UP + repeat):
-        times = _one_by_one(detector, clip, section or section_of(clip))
+        times = _one_by_one(detector, clip, section)
         start = time.perf_counter()
         detector.score(clip, section=section)
         times[WHOLE] = time.perf_counter() - start
@@ -129,23 +127,12 @@ def measure(
 
 
 def _one_by_one(detector: Detector, clip: Path, section: str | None) -> dict[str, float]:
-    front_end = detector.front_end
     marks = [time.perf_counter()]
-
-    def mark() -> None:
+    analysis = detector.analyse(clip, section=section)
+    marks.append(time.perf_counter())
+    for stage in ("mels", "embeddings", "decision"):
+        getattr(analysis, stage)
         marks.append(time.perf_counter())
-
-    samples, rate = audio.decode(clip)
-    mark()
-    y = audio.prepare(samples, rate, front_end.mel.sr, front_end.channel, clip)
-    mark()
-    mels = front_end.all_features(y)
-    mark()
-    parts = [detector.model.embed(mels[i : i + BATCH]) for i in range(0, len(mels), BATCH)]
-    embeddings = {view: np.concatenate([part[view] for part in parts]) for view in parts[0]}
-    mark()
-    detector._decide(str(clip), detector.scorer.score(embeddings, section))
-    mark()
     return dict(zip(STAGES, np.diff(marks).tolist(), strict=True))
 
 

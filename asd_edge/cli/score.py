@@ -25,8 +25,9 @@ from asd_edge.cli.startup import quick_start
 from asd_edge.errors import AsdError
 
 if TYPE_CHECKING:
+    from asd_edge.analysis import Decision
     from asd_edge.audio.files import Channel
-    from asd_edge.detector import Decision, Detector
+    from asd_edge.detector import Detector
 
 
 @click.command(cls=AsdCommand)

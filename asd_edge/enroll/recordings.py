@@ -82,30 +82,26 @@ def hear(
     channel = front_end.channel if channel is None else channel
     name = path.name if name is None else name
     samples, rate = audio.decode(path)
-    heard = samples if channel == "mean" else samples[:, channel : channel + 1]
-    if heard.dtype == np.int16:
-        heard = heard * np.float32(2**-15)
-    y = audio.from_array(samples, rate, front_end.mel.sr, channel, path)
-    length = front_end.n_samples
-    count = len(y) // length
-    starts = [i * length for i in range(count)] if count >= 2 else [0]
-    for start in starts:
-        piece = y[start : start + length] if count >= 2 else y
-        seconds = start / front_end.mel.sr
-        title = piece_name(name, seconds) if count >= 2 else name
+    if samples.dtype == np.int16:
+        samples = samples * np.float32(2**-15)
+    used = samples if channel == "mean" else samples[:, channel : channel + 1]
+    recording = detector.analyse(samples, rate, section=section, channel=channel, name=str(path))
+    for analysis in recording.pieces():
+        piece, start_s = analysis.samples, analysis.start_s
+        title = name if analysis is recording else piece_name(name, start_s)
         if (piece == piece[0]).all():
             yield Suspect(title, "silence", "is silent; left out")
             continue
-        span = slice(round(seconds * rate), round((start + len(piece)) / front_end.mel.sr * rate))
+        span = slice(round(start_s * rate), round((start_s + analysis.seconds) * rate))
         # A second is repeated to fill the window, so it is not a reference, even of itself.
         n = max(front_end.mel.n_fft, min(front_end.mel.sr, len(piece) // 2))
         yield Clip(
             name=title,
             section=section,
-            embeddings=detector.embed(piece, path),
-            seconds=len(piece) / front_end.mel.sr,
+            embeddings=analysis.embeddings,
+            seconds=analysis.seconds,
             rate=rate,
-            clipped=float(np.any(np.abs(heard[span]) >= _FULL_SCALE, axis=1).mean()),
+            clipped=float(np.any(np.abs(used[span]) >= _FULL_SCALE, axis=1).mean()),
             level_db=10 * float(np.log10(np.square(piece, dtype=np.float64).mean())),
             excerpt=np.clip(np.round(piece[:n] * 32768), -32768, 32767).astype(np.int16),
         )

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.analysis import Decision
 from asd_edge.audio import files as audio
 from asd_edge.bundle.format import Golden
-from asd_edge.detector import Decision, Detector
+from asd_edge.detector import Detector
 from asd_edge.errors import MissingFileError
 from asd_edge.frontend.mel import MelConfig, mel_frequencies
 from asd_edge.model import VIEWS
@@ -225,17 +226,15 @@ def explain(
         MissingFileError, AudioError: see `audio.read`; also for the normal clip.
     """
     front_end, scorer = detector.front_end, detector.scorer
-    decision = detector.score(clip, section=section, channel=channel)
-    y = detector.read(clip, channel)
-    window = int(np.argmax(decision.windows))
-    start = front_end.starts(len(y))[window]
-    mel = front_end.features(y, start)
-    embeddings = {view: np.asarray(x) for view, x in detector.model.embed(mel[np.newaxis]).items()}
-    scored = scorer.score(embeddings, decision.section)
+    analysis = detector.analyse(clip, section=section, channel=channel)
+    decision, window = analysis.decision, analysis.worst
+    start, mel = analysis.windows[window].start_s, analysis.mel(window)
+    only = analysis.with_mels(mel[np.newaxis])
+    embeddings, scored = only.embeddings, only.scores
     view = STATISTICS if STATISTICS in embeddings else LEARNED
     row = scorer.nearest(embeddings, view, decision.section)
     nearest = _nearest(detector, view, row, normal, golden, decision.section)
-    seconds = min(len(y) / front_end.mel.sr, front_end.clip_seconds)
+    seconds = min(analysis.seconds, front_end.clip_seconds)
 
     frame_s = np.arange(mel.shape[1]) * front_end.mel.hop_length / front_end.mel.sr
     if seconds < front_end.clip_seconds:
@@ -255,7 +254,7 @@ def explain(
     parts: dict[str, list[float]] = {name: [] for name in embeddings}
     for i in range(0, len(masks), _BATCH):
         batch = np.stack([np.where(mask, fill, mel) for mask in masks[i : i + _BATCH]])
-        occluded = detector.model.embed(batch)
+        occluded = analysis.with_mels(batch).embeddings
         for j in range(len(batch)):
             own = {name: x[j : j + 1] for name, x in occluded.items()}
             for name, value in scorer.score(own, decision.section).views.items():
@@ -287,7 +286,7 @@ def explain(
     return Explanation(
         decision=decision,
         window=window,
-        start=start / front_end.mel.sr,
+        start=start,
         seconds=seconds,
         score=scored.score,
         views=dict(scored.views),
@@ -299,7 +298,7 @@ def explain(
         row_of_band=row_of_band,
         stretches=stretches,
         comparison=comparison,
-        time=_time(total[-columns:], start / front_end.mel.sr, seconds, scored.score),
+        time=_time(total[-columns:], start, seconds, scored.score),
         normal=nearest,
     )
 
@@ -367,7 +366,7 @@ def _nearest(
     if path is not None:
         file = find_normal(path, name)
         name = name if path.is_dir() else file.name
-        mel = detector.front_end.features(detector.read(file))
+        mel = detector.analyse(file).mel(0)
     if spectrum is None:
         if mel is not None:
             spectrum = mel.mean(axis=1, dtype=np.float64)

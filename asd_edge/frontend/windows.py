@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,16 @@ class FrontEnd:
     def _spectrogram(self) -> MelSpectrogram:
         return MelSpectrogram(self.mel)
 
+    def check_length(self, n: int, name: str | Path = "clip") -> None:
+        """Raise AudioError, about the clip `name`, if `n` samples are less than one FFT window."""
+        if n < self.mel.n_fft:
+            raise AudioError(
+                name,
+                f"is {n / self.mel.sr:.3f} s long; "
+                f"at least {self.mel.n_fft / self.mel.sr:.3f} s are needed",
+                kind="too_short",
+            )
+
     def starts(self, n: int) -> list[int]:
         """First samples of the windows of a clip of `n` samples.
 
@@ -99,12 +110,7 @@ class FrontEnd:
         Raises:
             AudioError: fewer samples than one FFT window.
         """
-        if len(y) < self.mel.n_fft:
-            raise AudioError(
-                "clip",
-                f"has {len(y)} samples at {self.mel.sr} Hz; "
-                f"at least {self.mel.n_fft} ({self.mel.n_fft / self.mel.sr:.3f} s) are needed",
-            )
+        self.check_length(len(y))
         if len(y) < self.n_samples:
             y = np.resize(y, self.n_samples)
         return self._spectrogram(y[start : start + self.n_samples])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.analysis import Analysis
 from asd_edge.bundle import locate as default_bundle
 from asd_edge.bundle.format import Bundle, Golden
 from asd_edge.detector import Detector
@@ -64,8 +65,7 @@ def bundle() -> Bundle:
         task = progress.add_task("Synthesise", total=len(MACHINES) * CLIPS, note="")
         for machine in MACHINES:
             for i in range(CLIPS):
-                y = train_clip(machine, i).astype(np.float32) / np.float32(32768)
-                rows.append(embedder.embed(front_end.features(y)[np.newaxis]))
+                rows.append(Analysis(train_clip(machine, i), front_end, embedder).embeddings)
                 names.append(f"{machine}_{i:04d}")
                 sections.append(machine)
                 progress.advance(task)

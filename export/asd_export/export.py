@@ -182,7 +182,7 @@ def _embed_again(detector: Detector, embeddings: Embeddings, clips: Iterable[Cli
     views = {name: x.copy() for name, x in normals.views.items()}
     for clip in clips:
         rows = normals.clips == clip.name
-        for name, x in detector.embed(detector.read(clip.path), clip.name).items():
+        for name, x in detector.analyse(clip.path).embeddings.items():
             views[name][rows] = x
     return Embeddings(dataclasses.replace(normals, views=views), embeddings.held_out)
 

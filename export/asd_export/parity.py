@@ -56,13 +56,15 @@ def check(
         contents.write(path)
         device = Detector.load(path, provider=provider)
         for clip in clips:
-            expected = reference.score(clip.path, section=clip.section)
-            got = device.score(clip.path, section=clip.section)
-            y = device.read(clip.path)
-            there, here = device.embed(y), reference.embed(y)
+            expected = reference.analyse(clip.path, section=clip.section)
+            got = device.analyse(clip.path, section=clip.section)
+            difference = abs(got.decision.score - expected.decision.score)
             errors = {
-                "the embedding": max(relative_error(there[v], here[v]) for v in there),
-                "the score": abs(got.score - expected.score) / max(expected.score, scale),
+                "the embedding": max(
+                    relative_error(x, expected.embeddings[view])
+                    for view, x in got.embeddings.items()
+                ),
+                "the score": difference / max(expected.decision.score, scale),
             }
             for stage, error in errors.items():
                 if not error <= TOLERANCE:

@@ -249,17 +249,16 @@ def accuracy(
         return Accuracy(len(labelled), _auc(reference, labelled), _auc(lower, labelled))
     from scipy.stats import spearmanr
 
-    mels = [first_window(reference.front_end, clip) for clip in held_out]
+    detectors = (reference, lower)
     scores: list[list[float]] = []
-    for i, (clip, mel) in enumerate(zip(held_out, mels, strict=True)):
-        for variant in (mel, _shifted(mel), _exchanged(mel, mels[i - 1])):
+    before = reference.analyse(held_out[-1].path).mel(0)
+    for clip in held_out:
+        analyses = [d.analyse(clip.path, section=clip.section) for d in detectors]
+        mel = analyses[0].mel(0)
+        for variant in (mel, _shifted(mel), _exchanged(mel, before)):
             batch = variant[np.newaxis]
-            scores.append(
-                [
-                    d.scorer.score(d.model.embed(batch), clip.section).score
-                    for d in (reference, lower)
-                ]
-            )
+            scores.append([a.with_mels(batch).scores.score for a in analyses])
+        before = mel
     a, b = np.array(scores).T
     return Accuracy(len(scores), rank_correlation=float(spearmanr(a, b).statistic))
 

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from helpers import invoke
 
+from asd_edge.analysis import Analysis
 from asd_edge.bench import hardware as device_info
 from asd_edge.bench import stages as bench
 from asd_edge.bench.hardware import State
@@ -19,7 +21,7 @@ from asd_edge.bundle.format import read
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 
-STAGES = ["decode", "resample", "mel", "model", "scoring", "whole"]
+STAGES = ["read", "mel", "model", "scoring", "whole"]
 
 
 def write(path: Path, text: str) -> None:
@@ -46,8 +48,8 @@ def test_bench_prints_a_table(tiny_bundle: Path, tiny_data: Path) -> None:
     clip = next((tiny_data / "hummer" / "test").glob("*.wav"))
     result = invoke(main, "bench", tiny_bundle, clip, "--repeat", 2, "--threads", 2)
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:7]] == STAGES
-    assert len({len(line) for line in lines[:7]}) == 1
+    assert [line.split()[0] for line in lines[1:6]] == STAGES
+    assert len({len(line) for line in lines[:6]}) == 1
     assert "cpu, 2 thread(s), onnxruntime" in result.stdout
     assert str(clip) in result.stdout
 
@@ -71,19 +73,20 @@ def test_the_stages_together_decide_as_the_detector(
 ) -> None:
     """Else the times would be those of something else."""
     detector = Detector.load(tiny_bundle)
-    decisions = []
-    inner = detector._decide
+    analyses = []
+    inner = detector.analyse
 
-    def decide(name: str, clip: object) -> object:
-        decisions.append(inner(name, clip))
-        return decisions[-1]
+    def analyse(*arguments: Any, **options: Any) -> Analysis:
+        analyses.append(inner(*arguments, **options))
+        return analyses[-1]
 
-    monkeypatch.setattr(detector, "_decide", decide)
+    monkeypatch.setattr(detector, "analyse", analyse)
     for clip in sorted((tiny_data / "hummer" / "test").glob("*.wav"))[:3]:
         bench.measure(detector, clip, repeat=1)
-    assert len(decisions) == 3 * 2 * (5 + 1)
-    for one, whole in zip(decisions[::2], decisions[1::2], strict=True):
-        assert one == whole
+    assert len(analyses) == 3 * 2 * (5 + 1)
+    for stages, whole in zip(analyses[::2], analyses[1::2], strict=True):
+        assert stages.__dict__.keys() == whole.__dict__.keys(), "other stages were computed"
+        assert stages.decision == whole.decision
 
 
 def test_the_peak_is_the_child_s_own() -> None:

@@ -114,7 +114,7 @@ def test_a_long_recording_is_cut(tiny_bundle: Path, tmp_path: Path) -> None:
     assert references.clips.tolist().count("pair.wav") == 3
     samples, rate = soundfile.read(long, dtype="float32")
     whole = Detector.load(out)
-    piece = whole.embed(samples[3 * rate : 4 * rate])["embedding"][0]
+    piece = whole.analyse(samples[3 * rate : 4 * rate], rate).embeddings["embedding"][0]
     np.testing.assert_array_equal(references.embeddings[3], piece)
 
 

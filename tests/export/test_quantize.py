@@ -48,7 +48,7 @@ def test_a_bundle_that_is_kept(
     detector = Detector.from_bundle(contents)
     references = contents.views["embedding"].references
     for clip in references.clips[:3]:
-        x = detector.embed(detector.read(tiny_data / str(clip)))["embedding"]
+        x = detector.analyse(tiny_data / str(clip)).embeddings["embedding"]
         row = references.embeddings[references.clips == clip]
         np.testing.assert_allclose(x, row, rtol=1e-5, atol=1e-6)
     before = plain.views["embedding"].references.embeddings

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,11 @@ from asd_training.evaluate import examples as inspection
 from asd_training.evaluate.score import load_subject, score_clips
 
 
-def test_views_of_an_array_and_of_a_dict() -> None:
+def test_a_clip_s_vector_is_the_mean_over_its_windows() -> None:
     rows = np.array([[1.0, 2.0], [3.0, 6.0]], dtype=np.float32)
-    (name, vector), = inspection.views_of(rows).items()  # fmt: skip
-    assert name == "embedding"
-    assert vector.tolist() == [2.0, 4.0]
-    views = inspection.views_of({"learned": rows, "statistics": np.ones((2, 3, 4))})
+    views = inspection.clip_vectors({"learned": rows, "statistics": np.ones((2, 3))})
     assert views["learned"].tolist() == [2.0, 4.0]
-    assert views["statistics"].shape == (12,)
+    assert views["statistics"].tolist() == [1.0, 1.0, 1.0]
 
 
 def scores(n: int) -> pd.DataFrame:
@@ -58,12 +56,10 @@ class Recorder:
     def __init__(self) -> None:
         self.paths: list[str] = []
 
-    def read(self, path: str) -> str:
-        return path
-
-    def embed(self, y: str, name: str) -> dict[str, np.ndarray]:
-        self.paths.append(y)
-        return {"a": np.full((2, 3), float(Path(y).stem)), "b": np.zeros((1, 5))}
+    def analyse(self, path: str) -> SimpleNamespace:
+        self.paths.append(path)
+        embeddings = {"a": np.full((2, 3), float(Path(path).stem)), "b": np.zeros((1, 5))}
+        return SimpleNamespace(embeddings=embeddings)
 
 
 def test_the_sample_is_bounded_and_even() -> None:
@@ -97,9 +93,7 @@ def test_on_a_detector(tiny_run: Path, tiny_data: Path) -> None:
     top = examples[0]
     assert top.why == "most anomalous"
     assert top.row["score"] == table["score"].max()
-    np.testing.assert_array_equal(
-        top.spectrogram, detector.front_end.features(detector.read(top.row["path"]))
-    )
+    np.testing.assert_array_equal(top.spectrogram, detector.analyse(top.row["path"]).mel(0))
 
 
 @pytest.mark.parametrize("power", [1, 2])

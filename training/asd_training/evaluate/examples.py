@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,20 +58,11 @@ class Example:
     start_seconds: float
 
 
-def views_of(embedding: Any) -> dict[str, NDArray[np.float64]]:
-    """Give the clip's vector in each view of what `Detector.embed` returned.
-
-    Args:
-        embedding: an array [shape=(n_windows, d)], or a dict of such arrays by view name.
-
-    Returns:
-        view name to the mean over the windows [shape=(d,)].
-    """
-    views = embedding if isinstance(embedding, Mapping) else {"embedding": embedding}
-    return {
-        str(name): np.asarray(rows, dtype=np.float64).reshape(len(rows), -1).mean(axis=0)
-        for name, rows in views.items()
-    }
+def clip_vectors(
+    embeddings: Mapping[str, NDArray[np.float32]],
+) -> dict[str, NDArray[np.float64]]:
+    """Average a clip's embeddings [view -> shape=(n_windows, d)] over its windows [shape=(d,)]."""
+    return {view: x.mean(axis=0, dtype=np.float64) for view, x in embeddings.items()}
 
 
 def sample_embeddings(
@@ -101,7 +91,7 @@ def sample_embeddings(
     kept = []
     for path, section, kind in zip(chosen["path"], chosen["section"], chosen["label"], strict=True):
         try:
-            views = views_of(detector.embed(detector.read(path), path))
+            views = clip_vectors(detector.analyse(path).embeddings)
         except AsdError:
             continue
         finally:
@@ -158,17 +148,15 @@ def look_at(
     examples = []
     for why, index in choose_extremes(scores, thresholds):
         row = {str(name): value for name, value in scores.loc[index].items()}
-        path = Path(row["path"])
-        windows = detector.score(path, section=row["section"]).windows
-        y = detector.read(path)
-        start = detector.front_end.starts(len(y))[int(np.argmax(windows))]
+        analysis = detector.analyse(row["path"], section=row["section"])
+        window = analysis.worst
         examples.append(
             Example(
                 why,
                 row,
                 float(thresholds[row["section"]]),
-                in_db(detector.front_end.features(y, start), detector.front_end.mel),
-                start / detector.front_end.mel.sr,
+                in_db(analysis.mel(window), detector.front_end.mel),
+                analysis.windows[window].start_s,
             )
         )
     return examples
