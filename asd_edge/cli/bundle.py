@@ -64,7 +64,8 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
             "threshold": threshold.value,
             "rule": threshold.rule,
             "held_out_clips": threshold.n,
-            "promised_rate": threshold.promised,
+            "lowest_rate": threshold.lowest_rate,
+            "highest_rate": threshold.highest_rate,
         }
     return {
         "machine": contents.machine,

@@ -85,7 +85,7 @@ def score(
     check_section(detector, section, bundle)
     say_provider(detector, provider)
     if false_alarm_rate is not None:
-        _say_what_can_be_promised(detector, false_alarm_rate)
+        _say_how_sure_the_rate_is(detector, false_alarm_rate)
     paths = audio.find(list(clips))
     show = _print_json if as_json else _Table(paths)
     failed = 0
@@ -103,13 +103,13 @@ def score(
         sys.exit(1)
 
 
-def _say_what_can_be_promised(detector: Detector, rate: float) -> None:
+def _say_how_sure_the_rate_is(detector: Detector, rate: float) -> None:
     thresholds = [detector.threshold(section) for section in detector.scorer.sections]
-    n = min(threshold.n for threshold in thresholds)
-    if any(threshold.rule == "gamma" for threshold in thresholds):
+    least = min(thresholds, key=lambda threshold: threshold.n)
+    if rate * (least.n + 1) < 1:
         click.echo(
-            f"Warning: {n} normal clips can promise no false-alarm rate below 1 in {n + 1}; "
-            f"the threshold for {rate:g} is extrapolated (gamma)",
+            f"Warning: {least.n} normal clips are behind the threshold for {rate:g}; the true "
+            f"rate lies between {least.lowest_rate:.2g} and {least.highest_rate:.2g} (90 %)",
             err=True,
         )
 

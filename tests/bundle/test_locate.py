@@ -121,7 +121,7 @@ def test_the_bundle_knows_the_synthetic_machines() -> None:
         decision = detector.score(builtin.train_clip(machine, 0), 16000)
         assert decision.section == machine
         assert not decision.anomalous
-        assert detector.threshold(machine).rule == "conformal"
+        assert detector.threshold(machine).rule == "fitted"
 
 
 def test_the_example_files_are_the_generator_s() -> None:
