@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asd_edge.errors import AsdError, MissingFileError
-from asd_training.data.clips import Clip, find_clips, machines
+from asd_training.data.clips import Clip, find_clips
 from asd_training.errors import DatasetError
 
 
@@ -47,7 +47,7 @@ def test_dcase_2020(tmp_path: Path) -> None:
     }
     assert [clip.name for clip in clips] == sorted(clip.name for clip in clips)
     assert all(clip.path == tmp_path / clip.name and clip.path.is_file() for clip in clips)
-    assert machines(tmp_path) == ["ToyConveyor", "fan"]
+    assert {clip.machine for clip in find_clips(tmp_path)} == {"ToyConveyor", "fan"}
     assert find_clips(tmp_path, "fan") == [clip for clip in clips if clip.machine == "fan"]
 
 
@@ -236,7 +236,7 @@ def test_errors_say_what_is_there(tmp_path: Path) -> None:
 def test_real_recordings(recordings: Path) -> None:
     root = recordings / "machines"
     clips = find_clips(root)
-    assert machines(root) == ["fan", "motor"]
+    assert {clip.machine for clip in find_clips(root)} == {"fan", "motor"}
     fan = Counter((c.section, c.split, c.label) for c in clips if c.machine == "fan")
     # The counts are those of the folder's README.
     assert fan == {

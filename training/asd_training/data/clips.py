@@ -142,11 +142,6 @@ def find_clips(root: str | Path, machine: str | None = None) -> list[Clip]:
     return sorted(clips, key=lambda clip: clip.name)
 
 
-def machines(root: str | Path) -> list[str]:
-    """Name the machines of a data set, sorted; raises what `find_clips` raises."""
-    return sorted({clip.machine for clip in find_clips(root)})
-
-
 def _audio_names(root: Path) -> Iterator[PurePath]:
     """Yield the audio files under `root`, relative to it, in order; follows links, once each."""
     seen: set[str] = set()
