@@ -13,13 +13,6 @@ from asd_training.evaluate import examples
 from asd_training.evaluate.score import load_subject, score_clips
 
 
-def test_a_clip_s_vector_is_the_mean_over_its_windows() -> None:
-    rows = np.array([[1.0, 2.0], [3.0, 6.0]], dtype=np.float32)
-    views = examples.clip_vectors({"learned": rows, "statistics": np.ones((2, 3))})
-    assert views["learned"].tolist() == [2.0, 4.0]
-    assert views["statistics"].tolist() == [1.0, 1.0, 1.0]
-
-
 def scores(n: int) -> pd.DataFrame:
     """Section 01 scores a thousand times higher, and so is its threshold."""
     rng = np.random.default_rng(0)
