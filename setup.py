@@ -11,9 +11,19 @@ ASD_EDGE_WERROR=1 turns the compiler's warnings about the C core into errors.
 import os
 from pathlib import Path
 
-from Cython.Build import cythonize
+import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+
+# pip builds with what pyproject.toml asks for; a build without isolation takes what is installed,
+# and an older setuptools would stop at `project.license`, with a message that does not help.
+if int(setuptools.__version__.split(".")[0]) < 77:
+    raise SystemExit(
+        f"asd-edge needs setuptools 77 or newer to build; this is {setuptools.__version__}. "
+        "Let pip build in isolation, or run: pip install --upgrade 'setuptools>=77' 'cython>=3.1'"
+    )
+
+from Cython.Build import cythonize
 
 HEADERS = sorted(map(str, Path("csrc").glob("*.h")))
 SOURCES = sorted(map(str, Path("csrc").glob("*.c")))
@@ -49,6 +59,9 @@ binding = Extension(
     extra_compile_args=compile_args,
     extra_link_args=link_args,
     libraries=["asd_core", "m"],
+    # One wheel for Python 3.11 and newer: 0.2 to 0.6 us a call, of the 8.6 us that a frame takes.
+    define_macros=[("Py_LIMITED_API", "0x030B0000")],
+    py_limited_api=True,
 )
 
 
@@ -56,12 +69,16 @@ class BuildCoreFirst(build_ext):
     """`build_ext` alone would link against a core that only `build` makes."""
 
     def run(self) -> None:
-        """Build the core, then the binding."""
+        """Build the core, then the binding, in the place of an earlier one."""
+        # One Python's own build is found before the stable one; a stale one must not be.
+        for built_before in Path("asd_edge").glob("_core.*.so"):
+            built_before.unlink()
         self.run_command("build_clib")
         super().run()
 
 
 setup(
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
     cmdclass={"build_ext": BuildCoreFirst},
     libraries=[core],
     ext_modules=cythonize([binding], build_dir="build/cython", language_level=3),
