@@ -1,11 +1,11 @@
 """The C extension; everything else is in pyproject.toml.
 
-The C core is a static library of its own, linked into the binding: its sources are held to
-stricter warnings than the C that Cython generates. Files for wider instruction sets name
-them in a pragma of their own. Nothing here looks at the machine that builds.
+The C core is a static library, linked into the binding: its sources are held to stricter
+warnings than the C that Cython generates. Each file of csrc/kernels names its instruction set
+in a pragma. Nothing here depends on the machine that builds.
 
-Environment: ASD_EDGE_SANITIZE=address,undefined builds with those sanitizers,
-ASD_EDGE_WERROR=1 turns the compiler's warnings about the C core into errors.
+Environment: ASD_EDGE_SANITIZE=address,undefined builds with those sanitizers and with the
+core's assertions, ASD_EDGE_WERROR=1 turns the compiler's warnings about the C core into errors.
 """
 
 import os
@@ -25,17 +25,19 @@ if int(setuptools.__version__.split(".")[0]) < 77:
 
 from Cython.Build import cythonize
 
-HEADERS = sorted(map(str, Path("csrc").glob("*.h")))
-SOURCES = sorted(map(str, Path("csrc").glob("*.c")))
+HEADERS = sorted(map(str, Path("csrc").rglob("*.h")))
+SOURCES = sorted(map(str, Path("csrc").rglob("*.c")))
 
-# No contraction of a * b + c beyond what the kernels write: a frame gives the same bits in
-# every lane, loop and remainder, which "whole == chunked" rests on.
+# The compiler must not contract a * b + c where the kernels do not say so: a frame must have the
+# same bits in every lane, loop and remainder, or streams would differ from whole clips.
 compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"]
 link_args = []
 if sanitizers := os.environ.get("ASD_EDGE_SANITIZE"):
     flags = [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer", "-g"]
-    compile_args += flags
+    compile_args += [*flags, "-UNDEBUG"]
     link_args += flags
+else:
+    compile_args.append("-DNDEBUG")
 
 warnings = ["-Wall", "-Wextra"]
 if os.environ.get("ASD_EDGE_WERROR") == "1":

@@ -24,7 +24,7 @@ class Plan:
         amin: float,
         center: bool,
         reflect: bool,
-        instruction_set: str | None = None,
+        instruction_set: str,
     ) -> None: ...
     def compute(self, y: NDArray[np.float32 | np.int16]) -> NDArray[np.float32]: ...
     def filterbank(self) -> NDArray[np.float64]: ...
@@ -37,11 +37,11 @@ class Stream:
 def squared_distances(
     x: NDArray[np.float32],
     references: NDArray[np.float32],
-    instruction_set: str | None = None,
+    instruction_set: str,
 ) -> NDArray[np.float64]: ...
 
 class Projection:
     def __init__(
-        self, triangle: NDArray[np.uint16], instruction_set: str | None = None
+        self, triangle: NDArray[np.uint16], instruction_set: str
     ) -> None: ...
     def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]: ...
