@@ -9,7 +9,7 @@ size_t clip_sample_size(const clip *clip)
     return clip->format == MELSPEC_PCM16 ? sizeof(int16_t) : sizeof(float);
 }
 
-/* Writes `count` samples of padding. Positions count from the first sample of the padding in front. */
+/* Writes `count` samples of padding. Positions are counted from the first sample of the padding. */
 static void write_padding(const clip *clip, size_t position, size_t count, char *to)
 {
     const size_t size = clip_sample_size(clip), last = clip->n_samples - 1;
@@ -18,8 +18,8 @@ static void write_padding(const clip *clip, size_t position, size_t count, char 
         return;
     }
     for (size_t j = 0; j < count; j++, position++, to += size) {
-        const size_t mirrored = position < clip->pad ? clip->pad - position
-                                                     : 2 * last + clip->pad - position;
+        const size_t mirrored =
+            position < clip->pad ? clip->pad - position : 2 * last + clip->pad - position;
         assert(mirrored < clip->n_samples);
         memcpy(to, (const char *)clip->y + mirrored * size, size);
     }

@@ -31,12 +31,14 @@ static workspace split_workspace(const frames_any_plan *plan, void *memory)
 }
 
 /* Gives frame t as floats: in the clip itself, or in `edge` if it needs padding or conversion. */
-static const float *float_frame(const frames_any_plan *plan, const clip *clip, size_t t, float *edge)
+static const float *float_frame(const frames_any_plan *plan, const clip *clip, size_t t,
+                                float *edge)
 {
     const void *samples = clip_frames(clip, t, 1, (char *)edge);
     if (clip->format == MELSPEC_FLOAT)
         return samples;
-    for (size_t j = (size_t)plan->config->n_fft; j-- > 0;) { /* backwards: `samples` may be `edge` */
+    /* backwards, since `samples` may be `edge` */
+    for (size_t j = (size_t)plan->config->n_fft; j-- > 0;) {
         int16_t v;
         memcpy(&v, (const char *)samples + j * sizeof v, sizeof v);
         const float scaled = (float)v / 32768;
@@ -45,8 +47,8 @@ static const float *float_frame(const frames_any_plan *plan, const clip *clip, s
     return edge;
 }
 
-static void load_tile(const frames_any_plan *plan, const float *const frames[L], double *restrict re,
-                      double *restrict im)
+static void load_tile(const frames_any_plan *plan, const float *const frames[L],
+                      double *restrict re, double *restrict im)
 {
     const double *restrict w = plan->window;
     const size_t m = (size_t)plan->config->n_fft / 2;

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <stdint.h>
 
-/* A tile that is not full repeats a frame in its unused lanes, so that a frame is computed in the same
- * way whatever its neighbours are. */
+/* A tile that is not full repeats a frame in its unused lanes, so that a frame is computed in the
+ * same way whatever its neighbours are. */
 
 typedef struct {
     void *work;
@@ -26,15 +26,15 @@ size_t frames_tile_workspace_size(const frames_tile_plan *plan)
 /* The narrowest kernel with the same bits that takes all the frames at once, or the widest. */
 static const kernel *choose_kernel(const kernel *kernel, size_t frames, int is_double)
 {
-    while (kernel->narrower != NULL && frames <= (is_double ? kernel->narrower->lanes_f64
-                                                            : kernel->narrower->lanes_f32))
+    while (kernel->narrower != NULL &&
+           frames <= (is_double ? kernel->narrower->lanes_f64 : kernel->narrower->lanes_f32))
         kernel = kernel->narrower;
     return kernel;
 }
 
 /* Describes the samples of the frames t[0] .. t[count - 1] to a kernel. */
-static void find_samples(const frames_tile_plan *plan, const clip *clip, const size_t *t, size_t count,
-                         const tile_workspace *w, tile_source *source)
+static void find_samples(const frames_tile_plan *plan, const clip *clip, const size_t *t,
+                         size_t count, const tile_workspace *w, tile_source *source)
 {
     const size_t n = plan->tile->n, A = plan->tile->A, hop = plan->hop_length;
     const size_t size = clip_sample_size(clip);
@@ -56,10 +56,10 @@ static void find_samples(const frames_tile_plan *plan, const clip *clip, const s
         source->row[n_rows] = source->row[0];
 }
 
-/* What the tile after frame t will read and write. It has `count` frames, and `out` is where the last
- * of them goes. */
-static tile_prefetch find_next(const frames_tile_plan *plan, const clip *clip, size_t t, size_t count,
-                               const float *out, size_t out_stride)
+/* What the tile after frame t will read and write. It has `count` frames, and `out` is where the
+ * last of them goes. */
+static tile_prefetch find_next(const frames_tile_plan *plan, const clip *clip, size_t t,
+                               size_t count, const float *out, size_t out_stride)
 {
     const size_t n = plan->tile->n, hop = plan->hop_length;
     const size_t size = clip_sample_size(clip), end = clip->n_samples + clip->pad;
@@ -92,8 +92,8 @@ typedef struct {
     queue queue[2]; /* [is_double] */
 } job;
 
-/* Computes the frames first + at[0 .. n-1], after which `left` frames of the range remain. Returns the
- * lanes whose frames need double precision. */
+/* Computes the frames first + at[0 .. n-1], after which `left` frames of the range remain. Returns
+ * the lanes whose frames need double precision. */
 static unsigned compute_tile(const job *job, int is_double, const size_t *at, size_t n, size_t left)
 {
     const frames_tile_plan *plan = job->plan;
@@ -107,8 +107,8 @@ static unsigned compute_tile(const job *job, int is_double, const size_t *at, si
     tile_source source;
     find_samples(plan, job->clip, t, n, &job->w, &source);
     const size_t next = left < width ? left : width;
-    source.next = find_next(plan, job->clip, t[n - 1], next, job->out + (at[n - 1] + next),
-                            job->out_stride);
+    source.next =
+        find_next(plan, job->clip, t[n - 1], next, job->out + (at[n - 1] + next), job->out_stride);
     if (n == width && at[n - 1] == at[0] + n - 1)
         return tile(plan->tile, &source, job->out + at[0], job->out_stride, job->w.work);
     const unsigned need_double = tile(plan->tile, &source, job->w.columns, width, job->w.work);
@@ -142,9 +142,9 @@ static void compute_queue(job *job, int is_double)
 }
 
 /* A tile runs in single precision first, or in double precision first if two in three frames of the
- * tile before needed it, from which share on that is cheaper. The bits are the same either way: a frame
- * that was computed in double is computed once more in single precision unless that is certain to ask
- * for double. */
+ * tile before needed it, from which share on that is cheaper. The bits are the same either way: a
+ * frame that was computed in double is computed once more in single precision unless that is
+ * certain to ask for double. */
 void frames_tile(const frames_tile_plan *plan, const clip *clip, size_t first, size_t count,
                  float *out, size_t out_stride, char *memory)
 {

@@ -88,7 +88,9 @@ static const kernel scalar = {
 /* Fastest first. */
 static const kernel *const kernels[] = {
 #if defined(__x86_64__)
-    &avx512, &avx2, &sse2,
+    &avx512,
+    &avx2,
+    &sse2,
 #elif defined(__aarch64__)
     &neon,
 #endif

@@ -1,9 +1,10 @@
 /* Kernels: the work that reads and computes much, compiled for different instruction sets.
  *
- * A kernel computes a tile: W frames side by side, one in each lane of its vectors, from samples to mel
- * bands (template/tile.h). It also multiplies by whitening matrices and measures distances
- * (template/embeddings.h). kernels/avx2_f32.c and its neighbours compile these templates, one file for
- * each instruction set and precision; kernel.c lists them and finds those that the machine supports.
+ * A kernel computes a tile: W frames side by side, one in each lane of its vectors, from samples to
+ * mel bands (template/tile.h). It also multiplies by whitening matrices and measures distances
+ * (template/embeddings.h). kernels/avx2_f32.c and its neighbours compile these templates, one file
+ * for each instruction set and precision; kernel.c lists them and finds those that the machine
+ * supports.
  *
  * A kernel reads nothing but a tile_plan and the samples. The bits of a frame depend only on its
  * samples. Kernels with fused multiply-add give the same bits as each other for the same plan,
@@ -17,10 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Memory that the next tile will need and that this one prefetches: the cache lines of its samples, and
- * the line of each band's row of the output, out_stride bytes apart. This costs 2 % and saves 20 % where
- * the samples are not in the caches. Addresses are numbers, since the last step may count beyond the
- * end. */
+/* Memory that the next tile will need and that this one prefetches: the cache lines of its samples,
+ * and the line of each band's row of the output, out_stride bytes apart. This costs 2 % and saves
+ * 20 % where the samples are not in the caches. Addresses are numbers, since the last step may
+ * count beyond the end. */
 typedef struct {
     uintptr_t samples, out;
     size_t n_lines, n_outs, out_stride;
@@ -38,15 +39,15 @@ typedef struct {
     tile_prefetch next;
 } tile_source;
 
-/* Computes W frames into out[band * out_stride + lane]. Returns, as bits, the lanes whose frames need
- * double precision (`lanes_needing_double` in template/bands.h): in single precision all of them; in
- * double precision those for which single precision is certain to ask for it. */
+/* Computes W frames into out[band * out_stride + lane]. Returns, as bits, the lanes whose frames
+ * need double precision (`lanes_needing_double` in template/bands.h): in single precision all of
+ * them; in double precision those for which single precision is certain to ask for it. */
 typedef unsigned tile_function(const tile_plan *plan, const tile_source *source, float *out,
                                size_t out_stride, void *work);
 
-/* y = x L. L is lower triangular and stored in square blocks of WHITENING_BLOCK, by rows of blocks up to
- * the diagonal, each block by rows; in float, or in float16 if the machine converts it. x and y have
- * n_strips * WHITENING_BLOCK values. */
+/* y = x L. L is lower triangular and stored in square blocks of WHITENING_BLOCK, by rows of blocks
+ * up to the diagonal, each block by rows; in float, or in float16 if the machine converts it. x and
+ * y have n_strips * WHITENING_BLOCK values. */
 typedef void whiten_function(const void *blocks, size_t n_strips, const float *x, float *y);
 
 enum { WHITENING_BLOCK = 16 }; /* a multiple of every W */

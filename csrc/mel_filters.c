@@ -73,7 +73,8 @@ mel_filters *mel_filters_create(const melspec_config *c)
         filter->weight_at = n_weights;
         n_weights += filter->last - filter->first;
     }
-    filters->weights = malloc((n_weights + 1) * sizeof *filters->weights); /* + 1: size 0 is no size */
+    /* + 1: there may be no weights, and malloc(0) may give NULL */
+    filters->weights = malloc((n_weights + 1) * sizeof *filters->weights);
     if (filters->weights == NULL) {
         mel_filters_free(filters);
         return NULL;
@@ -82,7 +83,8 @@ mel_filters *mel_filters_create(const melspec_config *c)
         const double edge[3] = {edge_hz(c, m), edge_hz(c, m + 1), edge_hz(c, m + 2)};
         const mel_filter *filter = &filters->filter[m];
         for (size_t k = filter->first; k < filter->last; k++)
-            filters->weights[filter->weight_at + (k - filter->first)] = triangle(edge, bin_hz(c, k));
+            filters->weights[filter->weight_at + (k - filter->first)] =
+                triangle(edge, bin_hz(c, k));
     }
     return filters;
 }

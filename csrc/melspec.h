@@ -4,24 +4,25 @@
  *     mel[m][t] = sum_k F[m][k] S[k][t]
  *     dB:         20/power log10(max(mel[m][t], amin))
  *
- * y is the clip, continued beyond both ends by zeros or by reflection. pad is n_fft/2 with `center`,
- * else 0. w is the periodic Hann window, w[j] = 1/2 - 1/2 cos(2 pi j / n_fft). F holds triangular
- * filters of equal area on Slaney's mel scale (mel_filters.h).
+ * y is the clip, continued beyond both ends by zeros or by reflection. pad is n_fft/2 with
+ * `center`, else 0. w is the periodic Hann window, w[j] = 1/2 - 1/2 cos(2 pi j / n_fft). F holds
+ * triangular filters of equal area on Slaney's mel scale (mel_filters.h).
  *
  * Samples are float or int16, results are float. Where n_fft is a power of two, a frame is computed
  * in single precision if that is known to be exact enough for all of its bands, and in double
  * precision if not. Other n_fft always run in double precision. The relative error against exact
- * arithmetic is below 1e-5 for every band above -100 dB of the clip's peak, even beside a full-scale
- * tone in the same frame. Silence gives exact zeros.
+ * arithmetic is below 1e-5 for every band above -100 dB of the clip's peak, even beside a
+ * full-scale tone in the same frame. Silence gives exact zeros.
  *
- * The bits of a frame depend only on the samples under its window, neither on the call that computes
- * it nor on the frames beside it. Different instruction sets may differ in the last bits. A
- * non-finite sample makes the frames that contain it non-finite (NaN or infinite) and changes no
+ * The bits of a frame depend only on the samples under its window, neither on the call that
+ * computes it nor on the frames beside it. Different instruction sets may differ in the last bits.
+ * A non-finite sample makes the frames that contain it non-finite (NaN or infinite) and changes no
  * other frame.
  *
  * A plan is never written again once it is built: any number of threads may share it, if each call
  * has a workspace and an output of its own. The caller owns all buffers, and they must not overlap.
- * The output is aligned to float, the samples to their own type; a workspace may have any alignment.
+ * The output is aligned to float, the samples to their own type; a workspace
+ * may have any alignment.
  */
 #ifndef ASD_MELSPEC_H
 #define ASD_MELSPEC_H
@@ -40,12 +41,12 @@ typedef enum { MELSPEC_FLOAT = 0, MELSPEC_PCM16 } melspec_format; /* int16 is sc
 #define MELSPEC_MAX_N_MELS 65536
 
 typedef struct {
-    double sr;                 /* Hz, 1 .. MELSPEC_MAX_SR */
-    int n_fft;                 /* even, MELSPEC_MIN_N_FFT .. MELSPEC_MAX_N_FFT */
-    int hop_length;            /* >= 1; it may exceed n_fft */
-    int n_mels;                /* 1 .. MELSPEC_MAX_N_MELS */
-    double fmin, fmax;         /* Hz, 0 <= fmin < fmax <= sr/2 */
-    int power;                 /* 1: amplitude, 2: power */
+    double sr;         /* Hz, 1 .. MELSPEC_MAX_SR */
+    int n_fft;         /* even, MELSPEC_MIN_N_FFT .. MELSPEC_MAX_N_FFT */
+    int hop_length;    /* >= 1; it may exceed n_fft */
+    int n_mels;        /* 1 .. MELSPEC_MAX_N_MELS */
+    double fmin, fmax; /* Hz, 0 <= fmin < fmax <= sr/2 */
+    int power;         /* 1: amplitude, 2: power */
     melspec_log log;
     double amin;               /* > 0 and finite; used by MELSPEC_LOG_DB */
     int center;                /* 0 or 1 */
@@ -64,8 +65,8 @@ void melspec_plan_free(melspec_plan *plan); /* NULL is allowed */
 const melspec_config *melspec_plan_config(const melspec_plan *plan);
 
 /* Number of frames of a clip of n_samples, 1 + (n_samples + 2 pad - n_fft) / hop. It is 0 where the
- * clip is too short: below 1 sample if zeros are the padding, below n_fft/2 + 1 with reflection, below
- * n_fft without center. */
+ * clip is too short: below 1 sample if zeros are the padding, below n_fft/2 + 1 with reflection,
+ * below n_fft without center. */
 size_t melspec_n_frames(const melspec_plan *plan, size_t n_samples);
 
 /* The same for samples that include their padding. */
@@ -74,8 +75,8 @@ size_t melspec_n_unpadded_frames(const melspec_plan *plan, size_t n_samples);
 /* Bytes of the workspace of a call below. */
 size_t melspec_workspace_size(const melspec_plan *plan);
 
-/* Writes F as a dense row-major matrix of n_mels x (n_fft/2 + 1) doubles. Filters too narrow to hold
- * a bin are rows of zeros. */
+/* Writes F as a dense row-major matrix of n_mels x (n_fft/2 + 1) doubles. Filters too narrow to
+ * hold a bin are rows of zeros. */
 void melspec_filterbank(const melspec_plan *plan, double *out);
 
 /* Computes the frames first .. first + count - 1 of the clip y. Band m of frame t goes to

@@ -26,8 +26,8 @@ static float half_to_float(uint16_t half)
     return half & 0x8000 ? -v : v;
 }
 
-/* Copies n values of float16 to float16 or float, which has `bytes`. Returns 0 if one is infinite or
- * NaN. */
+/* Copies n values of float16 to float16 or float, which has `bytes`. Returns 0 if one is infinite
+ * or NaN. */
 static int copy_halves(const uint16_t *from, size_t n, size_t bytes, void *to)
 {
     int are_finite = 1;

@@ -14,14 +14,14 @@ typedef struct kernel kernel; /* kernel.h */
 void squared_distances(const kernel *kernel, const float *x, size_t n_x, const float *references,
                        size_t n_references, size_t d, double *out);
 
-/* Whitening multiplies embeddings with a lower triangular matrix L of float16, after which the euclidean
- * distance is the Mahalanobis distance (asd_edge/scoring/whitening.py). A whitening is never written
- * again once it is built: threads may share it. */
+/* Whitening multiplies embeddings with a lower triangular matrix L of float16, after which the
+ * euclidean distance is the Mahalanobis distance (asd_edge/scoring/whitening.py). A whitening is
+ * never written again once it is built: threads may share it. */
 typedef struct whitening whitening;
 
-/* triangle: the rows of L one after the other, up to the diagonal, d (d + 1) / 2 float16 in all, d > 0.
- * On ASD_OK, whitening_free must free *result; otherwise *result is NULL. ASD_NOT_FINITE if a value is
- * infinite or NaN. */
+/* triangle: the rows of L one after the other, up to the diagonal, d (d + 1) / 2 float16 in all, d
+ * > 0. On ASD_OK, whitening_free must free *result; otherwise *result is NULL. ASD_NOT_FINITE if a
+ * value is infinite or NaN. */
 asd_status whitening_create(const kernel *kernel, const uint16_t *triangle, size_t d,
                             whitening **result);
 

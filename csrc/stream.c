@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Samples are kept, as floats and with their padding, until the frames that contain them are complete.
- * A long piece is taken in blocks, so that the buffer never grows. Less than a frame remains after a
- * block, and with reflection the last samples, which are mirrored behind the clip. */
+/* Samples are kept, as floats and with their padding, until the frames that contain them are
+ * complete. A long piece is taken in blocks, so that the buffer never grows. Less than a frame
+ * remains after a block, and with reflection the last samples, which are mirrored behind the clip.
+ */
 enum { BLOCK_HOPS = 32, MAX_BLOCK = 65536 };
 
-/* With more samples to come at once, frames are computed in multiples of this, since a tile that is not
- * full costs as much as a full one. */
+/* With more samples to come at once, frames are computed in multiples of this, since a tile that is
+ * not full costs as much as a full one. */
 enum { WHOLE_TILES = 16 };
 
 struct melspec_stream {
@@ -19,11 +20,11 @@ struct melspec_stream {
     const melspec_config *config; /* the plan's */
     size_t pad;
     size_t capacity, n;
-    size_t next;         /* where the next frame begins; beyond n if hop_length > n_fft */
-    int is_empty;        /* no sample has come */
-    int has_frame;       /* a frame has been computed */
+    size_t next;          /* where the next frame begins; beyond n if hop_length > n_fft */
+    int is_empty;         /* no sample has come */
+    int has_frame;        /* a frame has been computed */
     int needs_reflection; /* the mirrored samples in front of the clip are not complete yet */
-    float buffer[];      /* n padded samples */
+    float buffer[];       /* n padded samples */
 };
 
 static int is_reflecting(const melspec_config *c)
@@ -99,8 +100,8 @@ static void reflect_front(melspec_stream *s)
     s->needs_reflection = 0;
 }
 
-/* Computes the frames that are complete, drops the samples that no later frame contains, and returns
- * the number of frames. */
+/* Computes the frames that are complete, drops the samples that no later frame contains, and
+ * returns the number of frames. */
 static size_t advance(melspec_stream *s, int is_more, float *out, size_t out_stride,
                       void *workspace)
 {

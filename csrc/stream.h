@@ -26,8 +26,8 @@ size_t melspec_stream_n_rest(const melspec_stream *stream);
 asd_status melspec_stream_push(melspec_stream *stream, const void *y, melspec_format format,
                                size_t n, float *out, size_t out_stride, void *workspace);
 
-/* Ends the clip and computes its last frames. Afterwards the stream can only be freed. ASD_TOO_SHORT
- * if the whole clip has no frame, see melspec_n_frames. */
+/* Ends the clip and computes its last frames. Afterwards the stream can only be freed.
+ * ASD_TOO_SHORT if the whole clip has no frame, see melspec_n_frames. */
 asd_status melspec_stream_finish(melspec_stream *stream, float *out, size_t out_stride,
                                  void *workspace);
 

@@ -11,13 +11,14 @@
  *     mean |e|^2 = c^2 E / m,  c = 0.4e-7 sqrt(log2(m) - 1)     noise; E is the sum of all |X|^2
  *     |e|^2 <= 2^-48 max |X|^2                                  images of loud bins
  *
- * On white noise, c was measured at 0.85 to 1.05 of this for n_fft from 64 to 8192. Relative to a band
- * of weights F, the noise has a standard deviation of
+ * On white noise, c was measured at 0.85 to 1.05 of this for n_fft from 64 to 8192. Relative to a
+ * band of weights F, the noise has a standard deviation of
  *
  *     c sqrt(2 E/m sum F^2 |X|^2) / sum F |X|^2 <= c sqrt(2 E/m max F / mel)        power
  *     c sqrt(E/m sum F^2 / 2) / mel                                                 amplitude
  *
- * The square of DEVIATIONS times that, plus the square of the images, must stay below 1e-5 squared. */
+ * The square of DEVIATIONS times that, plus the square of the images, must stay below 1e-5 squared.
+ */
 #define DEVIATIONS 6.0
 
 static double noise(size_t m) { return 0.4e-7 * sqrt(log2((double)m) - 1.0); }
@@ -96,7 +97,8 @@ static void fill_bands(const tile_plan *plan, const mel_filters *filters, size_t
                        double *table)
 {
     double *limits = table + plan->limits_at;
-    double *max = limits, *squares = limits + 1; /* of each band's weights, first gathered in place */
+    double *max = limits,
+           *squares = limits + 1; /* of each band's weights, first gathered in place */
     for (size_t s = 0; s <= plan->n_mels; s++) {
         segment[s] = filters->edge_bin[s];
         assert(segment[s] <= filters->edge_bin[s + 1]);

@@ -24,7 +24,7 @@ enum {
 
 typedef struct {
     size_t n, m, A, B;
-    size_t n_passes;                /* of a row, without the last one, which is of radix 4 */
+    size_t n_passes; /* of a row, without the last one, which is of radix 4 */
     size_t radix[TILE_MAX_PASSES];
     size_t row_at[TILE_MAX_PASSES]; /* w(N)^(p i), p-major, i = 1 .. r-1 */
     size_t window_at;               /* w[2j], w[2j+1], halved; j = p + B k, p-major */

@@ -72,7 +72,7 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
         "clip_seconds": contents.front_end.clip_seconds,
         "input": list(contents.front_end.shape),
         "model_bytes": len(contents.model),
-        "instruction_set": instruction_set()[0],
+        "instruction_set": instruction_set(),
         "provider": network(detector).provider,
         "providers": providers(),
         "false_alarm_rate": contents.calibration.false_alarm_rate,

@@ -4,7 +4,8 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-/* gcc: instructions are put in an order that keeps all units busy before registers are allocated: 1 %. */
+/* gcc: ordering the instructions so that all units are busy, before it allocates registers, saves 1
+ * %. */
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #else

@@ -4,13 +4,12 @@
 
 #include <immintrin.h>
 
-#define AVX512_INLINE                                                                              \
-    static inline __attribute__((always_inline, target("avx512f")))
+#define AVX512_INLINE static inline __attribute__((always_inline, target("avx512f")))
 
-/* V_OPAQUE. An instruction broadcasts a number from memory to all lanes for free, but a broadcast of its
- * own occupies an adder or multiplier on Zen 4. Compilers emit a separate broadcast for what is used
- * twice, and rather leave the samples in memory for the instruction. With two pointers that they cannot
- * tell to be equal, each use has the broadcast in its own instruction. */
+/* V_OPAQUE. An instruction broadcasts a number from memory to all lanes for free, but a broadcast
+ * of its own occupies an adder or multiplier on Zen 4. Compilers emit a separate broadcast for what
+ * is used twice, and rather leave the samples in memory for the instruction. With two pointers that
+ * they cannot tell to be equal, each use has the broadcast in its own instruction. */
 AVX512_INLINE const void *opaque(const void *p)
 {
     __asm__("" : "+r"(p));

@@ -1,5 +1,5 @@
-/* The functions that the files of this folder define, one file for each instruction set and precision.
- * A new instruction set needs its two files, a line here and an entry in ../kernel.c. */
+/* The functions that the files of this folder define, one file for each instruction set and
+ * precision. A new instruction set needs its two files, a line here and an entry in ../kernel.c. */
 #ifndef ASD_KERNELS_H
 #define ASD_KERNELS_H
 

@@ -4,8 +4,8 @@
 #if defined(__x86_64__)
 #include <emmintrin.h>
 
-/* gcc: instructions are put in an order that keeps all units busy before registers are allocated: 1 to
- * 2 %. */
+/* gcc: ordering the instructions so that all units are busy, before it allocates registers, saves 1
+ * to 2 %. */
 #if !defined(__clang__)
 #pragma GCC push_options
 #pragma GCC optimize("schedule-insns", "sched-pressure")

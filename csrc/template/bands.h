@@ -12,8 +12,8 @@ typedef struct {
     vec lowest_limit, peak;
 } band_extremes;
 
-/* The energy of a frame up to which single precision is exact enough for its band v. limits: the scale
- * and offset of the band, see lanes_needing_double. */
+/* The energy of a frame up to which single precision is exact enough for its band v. limits: the
+ * scale and offset of the band, see lanes_needing_double. */
 INLINE vec energy_limit(const tile_plan *plan, const REAL *limits, vec v)
 {
     vec limit = V_FMA(v, V_SPLAT(limits[0]), V_SPLAT(limits[1]));
@@ -48,8 +48,8 @@ INLINE band_extremes bands(const tile_plan *plan, const REAL *bins, REAL *mel, s
 }
 
 /* ln x for normal x; NaN where x is not finite. With x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2),
- * ln x = e ln 2 + f - f^2 / 2 + f^3 P(f). P is Moshier's (Cephes, logf) and has a relative error below
- * 1e-7; the whole is within 2e-7, relative or absolute, whichever is more. */
+ * ln x = e ln 2 + f - f^2 / 2 + f^3 P(f). P is Moshier's (Cephes, logf) and has a relative error
+ * below 1e-7; the whole is within 2e-7, relative or absolute, whichever is more. */
 INLINE vec ln(vec x)
 {
     const INT one_up = (INT)1 << MANTISSA_BITS; /* of the exponent */
@@ -80,23 +80,25 @@ INLINE vec ln(vec x)
 
 /* Lanes whose result in single precision may be further from the exact one than melspec.h promises.
  *
- * Rounding leaves two errors in a bin, both independent of the bin's own size: noise, spread evenly over
- * all bins, and images of loud bins in others, above all in the mirrored one. A band is exact enough if
- * it is large beside what causes them,
+ * Rounding leaves two errors in a bin, both independent of the bin's own size: noise, spread evenly
+ * over all bins, and images of loud bins in others, above all in the mirrored one. A band is exact
+ * enough if it is large beside what causes them,
  *
- *     scale mel + offset >= sum of |X|^2 + image_weight max |X|^2      (amplitude: left side squared)
+ *     scale mel + offset >= sum of |X|^2 + image_weight max |X|^2      (amplitude: left side
+ * squared)
  *
- * with the scale, offset and image_weight of tile_plan.c. Bands more than 110 dB below the loudest band
- * of the frame do not count, since the promise ends at 100 dB. An energy near the ends of float's range
- * needs double precision, and so does an energy of zero if the samples are not zero: squares may have
- * left the range.
+ * with the scale, offset and image_weight of tile_plan.c. Bands more than 110 dB below the loudest
+ * band of the frame do not count, since the promise ends at 100 dB. An energy near the ends of
+ * float's range needs double precision, and so does an energy of zero if the samples are not zero:
+ * squares may have left the range.
  *
- * In double precision, the result holds the lanes for which single precision is certain to need double.
- * At the limit, a band in single precision is within 1e-5 of the exact one, so that LIMIT_MARGIN is a
- * hundred times what is needed. FLOOR_MARGIN is wider because bands at the floor may be noise in single
- * precision. Lanes that only the range decides are left out. */
-static unsigned lanes_needing_double(const tile_plan *plan, const tile_source *source, const REAL *mel,
-                       size_t stride, energy energy, band_extremes extremes)
+ * In double precision, the result holds the lanes for which single precision is certain to need
+ * double. At the limit, a band in single precision is within 1e-5 of the exact one, so that
+ * LIMIT_MARGIN is a hundred times what is needed. FLOOR_MARGIN is wider because bands at the floor
+ * may be noise in single precision. Lanes that only the range decides are left out. */
+static unsigned lanes_needing_double(const tile_plan *plan, const tile_source *source,
+                                     const REAL *mel, size_t stride, energy energy,
+                                     band_extremes extremes)
 {
     const vec total = V_FMA(V_SPLAT((REAL)plan->image_weight), energy.loudest, energy.sum);
     const vec needed = total * V_SPLAT(1 - LIMIT_MARGIN);
@@ -109,7 +111,8 @@ static unsigned lanes_needing_double(const tile_plan *plan, const tile_source *s
         for (size_t m = 0; m < plan->n_mels; m++) {
             vec v;
             memcpy(&v, mel + m * stride, sizeof v);
-            need_double |= ~at_most(needed, energy_limit(plan, limits + 2 * m, v)) & at_most(floor, v);
+            need_double |=
+                ~at_most(needed, energy_limit(plan, limits + 2 * m, v)) & at_most(floor, v);
         }
         result = lanes_of(need_double);
     }

@@ -1,4 +1,4 @@
-/* Columns of a tile: samples, window and the first pass of the transform (tile.h has the formulas). */
+/* Columns of a tile: samples, window, the first pass of the transform (formulas: tile.h). */
 #ifndef ASD_TEMPLATE_COLUMNS_H
 #define ASD_TEMPLATE_COLUMNS_H
 
@@ -37,9 +37,9 @@ INLINE void column_out(int A, int k, cplx *z, const REAL *w, const REAL *w_opaqu
     }
 }
 
-/* Rows y[i] and y[i+1] lie `pitch` apart. block: room for W samples of every column, see TILE_BLOCK.
- * Blocks of samples end where cache lines end, because a line that two of them share would be fetched
- * twice. */
+/* Rows y[i] and y[i+1] lie `pitch` apart. block: room for W samples of every column, see
+ * TILE_BLOCK. Blocks of samples end where cache lines end, because a line that two of them share
+ * would be fetched twice. */
 INLINE void columns(int A, const tile_plan *plan, const tile_source *source, tile_prefetch *next,
                     REAL *y, size_t pitch, float *block)
 {
@@ -70,7 +70,8 @@ INLINE void columns(int A, const tile_plan *plan, const tile_source *source, til
                 column_in(A, 2, at, window, z), column_in(A, 3, at, window, z);
             column_out(A, 0, z, w, w_opaque, y, pitch), column_out(A, 1, z, w, w_opaque, y, pitch);
             if (A >= 8)
-                column_out(A, 2, z, w, w_opaque, y, pitch), column_out(A, 3, z, w, w_opaque, y, pitch);
+                column_out(A, 2, z, w, w_opaque, y, pitch),
+                    column_out(A, 3, z, w, w_opaque, y, pitch);
         }
     }
 }

@@ -4,8 +4,8 @@
 
 #include "vector.h"
 
-/* Which units subtract, where adders and multipliers are apart: c - a b with b = 1 gives the bits of
- * c - a. A loop is as fast as the busier of the two units. */
+/* Which units subtract, where adders and multipliers are apart: c - a b with b = 1 gives the bits
+ * of c - a. A loop is as fast as the busier of the two units. */
 enum { SUBTRACT_BY_ADDERS, SUBTRACT_BY_BOTH, SUBTRACT_BY_MULTIPLIERS };
 
 /* a, b <- a + t, a - t */
@@ -68,8 +68,7 @@ INLINE void twiddled_dft4(int by, int k, cplx *a, cplx *b, cplx *c, cplx *d)
     } else {
         f = *c, twiddled_dft2(by, 8, k, &e, &f);
         g = k == 1 ? times(*b, COS_1, -SIN_1) : times(*b, SIN_1, -COS_1);
-        add_and_subtract(by, &g, &h,
-                         k == 1 ? times(*d, SIN_1, -COS_1) : times(*d, -COS_1, SIN_1));
+        add_and_subtract(by, &g, &h, k == 1 ? times(*d, SIN_1, -COS_1) : times(*d, -COS_1, SIN_1));
         *a = e, add_and_subtract(by, a, c, g);
         *b = f, add_and_subtract(by, b, d, (cplx){h.im, -h.re});
     }

@@ -1,4 +1,4 @@
-/* The steps of scoring that read much memory, for embeddings of float (../kernel.h specifies them). */
+/* Whitening and distances of embeddings, as ../kernel.h specifies them. */
 #ifndef ASD_TEMPLATE_EMBEDDINGS_H
 #define ASD_TEMPLATE_EMBEDDINGS_H
 

@@ -10,8 +10,8 @@ enum { POINTS = W < 4 ? 2 : W / 2 }; /* of every column, loaded together */
 /* Number of steps of a tile: blocks of columns, and pairs of rows. Each prefetches its share. */
 INLINE size_t n_steps(const tile_plan *plan) { return plan->B / POINTS + plan->A / 2; }
 
-/* Several lines are fetched in a turn of the loop, which would cost 2 % otherwise. This may fetch a few
- * lines more than asked for, which are needed soon after. */
+/* Several lines are fetched in a turn of the loop, which would cost 2 % otherwise. This may fetch a
+ * few lines more than asked for, which are needed soon after. */
 INLINE void prefetch(tile_prefetch *next)
 {
     for (size_t i = 0; i < next->lines_per_step; i += 4, next->samples += 4 * CACHE_LINE) {

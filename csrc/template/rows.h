@@ -1,5 +1,5 @@
-/* Rows of a tile: the remaining passes of the transform and the unfolding to the power spectrum (tile.h
- * has the formulas). */
+/* Rows of a tile: the other passes of the transform, and the unfolding to the power spectrum
+ * (formulas: tile.h). */
 #ifndef ASD_TEMPLATE_ROWS_H
 #define ASD_TEMPLATE_ROWS_H
 
@@ -17,8 +17,8 @@ INLINE void pass_in(int r, int i, const REAL *x, size_t distance, cplx *z)
 }
 
 /* is_first: the twiddles are 1. */
-INLINE void pass_out(int r, int k, cplx *z, int is_first, const REAL *w, const REAL *w_opaque, REAL *y,
-                     size_t distance)
+INLINE void pass_out(int r, int k, cplx *z, int is_first, const REAL *w, const REAL *w_opaque,
+                     REAL *y, size_t distance)
 {
     outer_dft(SUBTRACT_BY_BOTH, r, k, z);
     for (int j = 0, i = k; j < outer(r); j++, i += r / outer(r)) {
@@ -69,7 +69,7 @@ INLINE void pass(int r, size_t M, size_t s, const REAL *w, row_pair x, REAL *a, 
 
 /* All passes of two rows but the last one. scratch: room for four rows. */
 static row_pair row_passes(const tile_plan *plan, tile_prefetch *next, const REAL *u, const REAL *v,
-                       REAL *scratch)
+                           REAL *scratch)
 {
     const size_t row = plan->B * 2 * W;
     row_pair x = {u, v};
@@ -95,7 +95,8 @@ static row_pair row_passes(const tile_plan *plan, tile_prefetch *next, const REA
 INLINE void last_pass(const REAL *x, size_t s, cplx *z)
 {
     const size_t distance = s * 2 * W;
-    z[0] = load(x), z[1] = load(x + distance), z[2] = load(x + 2 * distance), z[3] = load(x + 3 * distance);
+    z[0] = load(x), z[1] = load(x + distance), z[2] = load(x + 2 * distance),
+    z[3] = load(x + 3 * distance);
     dft4(SUBTRACT_BY_MULTIPLIERS, &z[0], &z[1], &z[2], &z[3]);
 }
 
@@ -141,13 +142,15 @@ INLINE void unfold(int power, const REAL *u, const REAL *v, size_t s, const REAL
     last_pass(u, s, a);
     last_pass(v, s, b);
     unfold_pair(power, a[0], b[3], w, w_opaque, low, high + 3 * distance, energy);
-    unfold_pair(power, a[1], b[2], w + 2 * s, w_opaque + 2 * s, low + distance, high + 2 * distance, energy);
-    unfold_pair(power, a[2], b[1], w + 4 * s, w_opaque + 4 * s, low + 2 * distance, high + distance, energy);
+    unfold_pair(power, a[1], b[2], w + 2 * s, w_opaque + 2 * s, low + distance, high + 2 * distance,
+                energy);
+    unfold_pair(power, a[2], b[1], w + 4 * s, w_opaque + 4 * s, low + 2 * distance, high + distance,
+                energy);
     unfold_pair(power, a[3], b[0], w + 6 * s, w_opaque + 6 * s, low + 3 * distance, high, energy);
 }
 
-/* Unfolds rows i and A - i, both before their last pass: q mirrors s - 1 - q. Row A/2 mirrors itself and
- * is done when q is halfway. */
+/* Unfolds rows i and A - i, both before their last pass: q mirrors s - 1 - q. Row A/2 mirrors
+ * itself and is done when q is halfway. */
 INLINE void unfold_rows(int power, const tile_plan *plan, size_t i, const REAL *u, const REAL *v,
                         REAL *low, REAL *high, energy *energy)
 {
@@ -159,7 +162,8 @@ INLINE void unfold_rows(int power, const tile_plan *plan, size_t i, const REAL *
 }
 
 /* Unfolds row 0, which mirrors itself: q mirrors s - q. */
-INLINE void unfold_row_0(int power, const tile_plan *plan, const REAL *u, REAL *bins, energy *energy)
+INLINE void unfold_row_0(int power, const tile_plan *plan, const REAL *u, REAL *bins,
+                         energy *energy)
 {
     const size_t B = plan->B, s = B / 4, middle = s / 2;
     const REAL *w = table_of(plan) + plan->unfold_at;
@@ -186,7 +190,7 @@ INLINE void unfold_row_0(int power, const tile_plan *plan, const REAL *u, REAL *
 
 /* Transforms the rows of y to bins, which take their place. scratch: room for four rows. */
 INLINE energy rows(int power, const tile_plan *plan, tile_prefetch *next, REAL *y, size_t pitch,
-                  REAL *scratch)
+                   REAL *scratch)
 {
     const size_t A = plan->A;
     REAL *const half = y + A / 2 * pitch;

@@ -5,16 +5,16 @@
  *     y[i][p] = w(m)^(p i) sum_k z[p + B k] w(A)^(k i)      p = 0 .. B-1, i = 0 .. A-1    columns
  *     Z[i + A q] = sum_p y[i][p] w(B)^(p q)                 q = 0 .. B-1                  rows
  *
- * with w(N) = exp(-2 pi i / N). The first step reads the samples. The second, which works on a row at a
- * time in the first-level cache, ends in the power spectrum: row i and row A - i together hold Z[k] and
- * Z[m-k], from which the unfolding computes
+ * with w(N) = exp(-2 pi i / N). The first step reads the samples. The second, which works on a row
+ * at a time in the first-level cache, ends in the power spectrum: row i and row A - i together hold
+ * Z[k] and Z[m-k], from which the unfolding computes
  *
  *     E = Z[k] + conj Z[m-k],  O = (Z[k] - conj Z[m-k]) / i,  U = exp(-2 pi i k / n)
  *     |X[k]|^2 = |E + U O|^2,  |X[m-k]|^2 = |E - U O|^2     (the window is halved)
  *
- * The last pass of both rows and the unfolding are one loop. The mel bands follow: between two edges
- * of the triangles, in a segment, every bin lies in the falling flank of one band and in the rising
- * flank of the next.
+ * The last pass of both rows and the unfolding are one loop. The mel bands follow: between two
+ * edges of the triangles, in a segment, every bin lies in the falling flank of one band and in the
+ * rising flank of the next.
  *
  *     samples --load_blocks--> --columns--> y --rows--> |X|^2 --bands--> mel --finish--> out
  */
