@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=AsdCommand)
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("clips", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--example", is_flag=True, help="Score the two example clips that come with asd-edge."
+)
 @click.option("--bundle", type=click.Path(path_type=Path), help=WHICH_BUNDLE)
 @click.option(
     "--section",
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 @threads_option
 def score(
     clips: tuple[Path, ...],
+    example: bool,
     bundle: Path | None,
     section: str | None,
     channel: Channel | None,
@@ -69,8 +73,13 @@ def score(
     """
     if threshold is not None and false_alarm_rate is not None:
         raise click.UsageError("--threshold and --false-alarm-rate exclude each other.")
+    if example and clips:
+        raise click.UsageError("--example takes no CLIPS.")
+    if not clips and not example:
+        raise click.UsageError("Missing argument 'CLIPS...'.")
     with quick_start():
         from asd_edge.audio import files as audio
+        from asd_edge.bundle.locate import EXAMPLES
         from asd_edge.detector import Detector
 
         bundle, contents = open_bundle(bundle)
@@ -86,7 +95,7 @@ def score(
     say_provider(detector, provider)
     if false_alarm_rate is not None:
         _say_how_sure_the_rate_is(detector, false_alarm_rate)
-    paths = audio.find(list(clips))
+    paths = audio.find([EXAMPLES] if example else list(clips))
     show = _print_json if as_json else _Table(paths)
     failed = 0
     with _progress(paths) as progress:
