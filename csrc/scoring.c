@@ -1,13 +1,9 @@
 #include "scoring.h"
-
 #include "kernel.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { SIDE = WHITENING_BLOCK };
 
 struct whitening {
     const kernel *kernel;
@@ -15,10 +11,12 @@ struct whitening {
     _Alignas(CACHE_LINE) char blocks[]; /* see whiten_function */
 };
 
-static int half_is_finite(uint16_t half) { return (half >> 10 & 31) != 31; }
+enum { SIDE = WHITEN_SIDE };
 
-/* half is finite. */
-static float half_to_float(uint16_t half)
+static int is_finite(uint16_t half) { return (half >> 10 & 31) != 31; }
+
+/* A finite float16 as float. */
+static float value(uint16_t half)
 {
     const int exponent = half >> 10 & 31, fraction = half & 1023;
     const float v = exponent == 0 ? ldexpf((float)fraction, -24)
@@ -26,32 +24,33 @@ static float half_to_float(uint16_t half)
     return half & 0x8000 ? -v : v;
 }
 
-/* Copies n values of float16 to float16 or float, which has `bytes`. Returns 0 if one is infinite
- * or NaN. */
-static int copy_halves(const uint16_t *from, size_t n, size_t bytes, void *to)
+/* Part of a row, to float16 or float; 0 where one is infinite or NaN. */
+static int put(const uint16_t *from, size_t n, size_t bytes, void *to)
 {
-    int are_finite = 1;
+    int result = 1;
     for (size_t j = 0; j < n; j++)
-        are_finite &= half_is_finite(from[j]);
+        result &= is_finite(from[j]);
     if (bytes == sizeof *from)
         memcpy(to, from, n * bytes);
     else
-        for (size_t j = 0; j < n && are_finite; j++)
-            ((float *)to)[j] = half_to_float(from[j]);
-    return are_finite;
+        for (size_t j = 0; j < n && result; j++)
+            ((float *)to)[j] = value(from[j]);
+    return result;
 }
 
-asd_status whitening_create(const kernel *kernel, const uint16_t *triangle, size_t d,
-                            whitening **result)
+melspec_status whitening_create(const uint16_t *triangle, size_t d, const char *instruction_set,
+                                whitening **result)
 {
-    assert(kernel != NULL && d > 0);
     *result = NULL;
+    const kernel *kernel = kernel_find(instruction_set);
+    if (kernel == NULL)
+        return MELSPEC_NO_INSTRUCTION_SET;
     const size_t n_strips = (d + SIDE - 1) / SIDE, n_blocks = n_strips * (n_strips + 1) / 2;
-    const size_t bytes = kernel->reads_float16 ? sizeof(uint16_t) : sizeof(float);
+    const size_t bytes = kernel->whitens_halves ? sizeof(uint16_t) : sizeof(float);
     const size_t size = sizeof(whitening) + n_blocks * SIDE * SIDE * bytes;
     whitening *w = aligned_alloc(CACHE_LINE, size);
     if (w == NULL)
-        return ASD_NO_MEMORY;
+        return MELSPEC_NO_MEMORY;
     memset(w, 0, size);
     w->kernel = kernel;
     w->d = d;
@@ -60,13 +59,13 @@ asd_status whitening_create(const kernel *kernel, const uint16_t *triangle, size
         const size_t strip = i / SIDE;
         char *block = w->blocks + (strip * (strip + 1) / 2 * SIDE + i % SIDE) * SIDE * bytes;
         for (size_t j = 0; j <= i; j += SIDE, block += SIDE * SIDE * bytes)
-            if (!copy_halves(triangle + j, i + 1 - j < SIDE ? i + 1 - j : SIDE, bytes, block)) {
+            if (!put(triangle + j, i + 1 - j < SIDE ? i + 1 - j : SIDE, bytes, block)) {
                 free(w);
-                return ASD_NOT_FINITE;
+                return MELSPEC_BAD_CONFIG;
             }
     }
     *result = w;
-    return ASD_OK;
+    return MELSPEC_OK;
 }
 
 void whitening_free(whitening *whitening) { free(whitening); }
@@ -89,11 +88,14 @@ void whitening_project(const whitening *whitening, const float *x, size_t n, flo
     }
 }
 
-void squared_distances(const kernel *kernel, const float *x, size_t n_x, const float *references,
-                       size_t n_references, size_t d, double *out)
+melspec_status squared_distances(const float *x, size_t n_x, const float *references, size_t n,
+                                 size_t d, const char *instruction_set, double *out)
 {
-    assert(kernel != NULL);
+    const kernel *kernel = kernel_find(instruction_set);
+    if (kernel == NULL)
+        return MELSPEC_NO_INSTRUCTION_SET;
     for (size_t i = 0; i < n_x; i++)
-        for (size_t j = 0; j < n_references; j++)
+        for (size_t j = 0; j < n; j++)
             *out++ = kernel->squared_distance(x + i * d, references + j * d, d);
+    return MELSPEC_OK;
 }

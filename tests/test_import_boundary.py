@@ -26,7 +26,15 @@ ALLOWED = {
     },
 }
 # What one module alone may import, for an extra of its own.
-ALONE = {"explain/plot.py": {"matplotlib"}}
+ALONE = {
+    "explain/plot.py": {"matplotlib"},
+    "monitor/metrics.py": {"prometheus_client"},
+    "monitor/mqtt.py": {"paho"},
+    "monitor/notify.py": {"apprise"},
+    "monitor/web/app.py": {"starlette"},
+    "monitor/web/guard.py": {"starlette"},
+    "monitor/web/server.py": {"h11", "uvicorn"},
+}
 # The rooms of asd_edge from the lowest layer to the highest: a module imports from layers below its
 # own and from its own room.
 LAYERS = (

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from asd_edge import _core
+
 FOLDER = Path(os.environ["ASD_EDGE_RECORDED"])
 BUNDLE = FOLDER / "hummer.asd"
 THRESHOLD = ("--threshold", 10)  # between the normal clips and the faults
@@ -29,6 +31,7 @@ def asd_edge(*arguments: object) -> str:
 
 def test_this_is_arm64() -> None:
     assert platform.machine() == "aarch64"
+    assert "aarch64" in Path(_core.__file__).name
 
 
 def test_verify() -> None:

@@ -15,7 +15,7 @@ from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import VIEWS
 from asd_edge.scoring.scorer import ScoringConfig
 
-PSEUDO_CLASSES = ("statistics_exchange", "shift")
+PSEUDO_CLASSES = ("statistics_exchange", "feature_exchange", "shift")
 
 
 class PresetError(AsdError, ValueError):
@@ -38,6 +38,7 @@ class ModelConfig:
         dropout: share of channels dropped after each block, 0 to below 1.
         head: "flatten", or "time_mean": mean over time, then flatten.
         embedding_dim: length d of the embedding.
+        unit_norm: scale embeddings to length 1.
     """
 
     normalize: str
@@ -51,6 +52,7 @@ class ModelConfig:
     dropout: float
     head: str
     embedding_dim: int
+    unit_norm: bool
 
     def __post_init__(self) -> None:
         if self.normalize not in ("none", "band"):
@@ -89,20 +91,26 @@ class LossConfig:
     Attributes:
         name: "triplet" or "adacos" (sub-cluster AdaCos).
         mining: of triplets: "none" (the data set draws one a clip, the report's way), or
-            "all" triplets of a batch.
+            among all of a batch: "all", "semihard", "hard" (each anchor's farthest
+            positive and nearest negative).
         margin: of triplets.
-        subclusters: centres a class of AdaCos; they stay where they are drawn.
+        classes: "section", or "attributes": section and attributes together.
+        subclusters: of AdaCos, a class.
+        trainable: whether AdaCos learns the centres; else they stay where they are drawn.
     """
 
     name: str = "triplet"
     mining: str = "none"
     margin: float = 1.0
+    classes: str = "section"
     subclusters: int = 16
+    trainable: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in {
             "name": ("triplet", "adacos"),
-            "mining": ("none", "all"),
+            "mining": ("none", "all", "semihard", "hard"),
+            "classes": ("section", "attributes"),
         }.items():
             if getattr(self, name) not in choices:
                 raise ParameterError(f"loss {name}", getattr(self, name), " or ".join(choices))
@@ -125,11 +133,14 @@ class AugmentConfig:
         pseudo_classes: changes that make a clip one of another class.
         shift_bands: most bands that "shift" moves a spectrogram by.
         mixup: share of clips that are mixed with another one; for AdaCos.
+        mask_bands, mask_frames: widest masks of SpecAugment, 0 for none.
     """
 
     pseudo_classes: tuple[str, ...] = ()
     shift_bands: int = 3
     mixup: float = 0.0
+    mask_bands: int = 0
+    mask_frames: int = 0
 
     def __post_init__(self) -> None:
         for name in self.pseudo_classes:
@@ -137,8 +148,9 @@ class AugmentConfig:
                 raise ParameterError("pseudo_classes", name, " or ".join(PSEUDO_CLASSES))
         if not 0 <= self.mixup <= 1:
             raise ParameterError("mixup", self.mixup, "a share from 0 to 1")
-        if self.shift_bands < 1:
-            raise ParameterError("shift_bands", self.shift_bands, "at least 1")
+        for name in ("shift_bands", "mask_bands", "mask_frames"):
+            if getattr(self, name) < 0:
+                raise ParameterError(name, getattr(self, name), "0 or more")
 
 
 @dataclass(frozen=True)
