@@ -10,12 +10,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Real recordings and published scores; the tests that want them are skipped without.
 RECORDINGS ?= $(wildcard ../shared/data)
+C_SOURCES := $(wildcard csrc/*.c csrc/kernels/*.c)
+C_HEADERS := $(wildcard csrc/*.h csrc/kernels/*.h csrc/template/*.h)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-arm64 check clean
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml setup.py constraints.txt $(wildcard csrc/*)
+$(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
@@ -33,9 +35,11 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	for cc in $(COMPILERS); do for file in csrc/*.c; do \
+	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES) $(C_HEADERS) $(wildcard tests/csrc/*.c)
+	for cc in $(COMPILERS); do for file in $(C_SOURCES) $(C_HEADERS); do \
 	    echo "$$cc $$file"; \
-	    $$cc -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -fsyntax-only $$file || exit 1; \
+	    $$cc -std=c11 -Wall -Wextra -Wpedantic -Wno-unused-function -Werror -fsyntax-only -xc $$file \
+	        || exit 1; \
 	done; done
 
 clean:

@@ -1,31 +1,43 @@
 """The C extension; everything else is in pyproject.toml.
 
-The C core is a static library of its own, linked into the binding: its sources are held to
-stricter warnings than the C that Cython generates. Files for wider instruction sets name
-them in a pragma of their own. Nothing here looks at the machine that builds.
+The C core is a static library, linked into the binding: its sources are held to stricter
+warnings than the C that Cython generates. Each file of csrc/kernels names its instruction set
+in a pragma. Nothing here depends on the machine that builds.
 
-Environment: ASD_EDGE_SANITIZE=address,undefined builds with those sanitizers,
-ASD_EDGE_WERROR=1 turns the compiler's warnings about the C core into errors.
+Environment: ASD_EDGE_SANITIZE=address,undefined builds with those sanitizers and with the
+core's assertions, ASD_EDGE_WERROR=1 turns the compiler's warnings about the C core into errors.
 """
 
 import os
 from pathlib import Path
 
-from Cython.Build import cythonize
+import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-HEADERS = sorted(map(str, Path("csrc").glob("*.h")))
-SOURCES = sorted(map(str, Path("csrc").glob("*.c")))
+# pip builds with what pyproject.toml asks for; a build without isolation takes what is installed,
+# and an older setuptools would stop at `project.license`, with a message that does not help.
+if int(setuptools.__version__.split(".")[0]) < 77:
+    raise SystemExit(
+        f"asd-edge needs setuptools 77 or newer to build; this is {setuptools.__version__}. "
+        "Let pip build in isolation, or run: pip install --upgrade 'setuptools>=77' 'cython>=3.1'"
+    )
 
-# No contraction of a * b + c beyond what the kernels write: a frame gives the same bits in
-# every lane, loop and remainder, which "whole == chunked" rests on.
+from Cython.Build import cythonize
+
+HEADERS = sorted(map(str, Path("csrc").rglob("*.h")))
+SOURCES = sorted(map(str, Path("csrc").rglob("*.c")))
+
+# The compiler must not contract a * b + c where the kernels do not say so: a frame must have the
+# same bits in every lane, loop and remainder, or streams would differ from whole clips.
 compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"]
 link_args = []
 if sanitizers := os.environ.get("ASD_EDGE_SANITIZE"):
     flags = [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer", "-g"]
-    compile_args += flags
+    compile_args += [*flags, "-UNDEBUG"]
     link_args += flags
+else:
+    compile_args.append("-DNDEBUG")
 
 warnings = ["-Wall", "-Wextra"]
 if os.environ.get("ASD_EDGE_WERROR") == "1":
@@ -49,6 +61,9 @@ binding = Extension(
     extra_compile_args=compile_args,
     extra_link_args=link_args,
     libraries=["asd_core", "m"],
+    # One wheel for Python 3.11 and newer: 0.2 to 0.6 us a call, of the 8.6 us that a frame takes.
+    define_macros=[("Py_LIMITED_API", "0x030B0000")],
+    py_limited_api=True,
 )
 
 
@@ -56,12 +71,16 @@ class BuildCoreFirst(build_ext):
     """`build_ext` alone would link against a core that only `build` makes."""
 
     def run(self) -> None:
-        """Build the core, then the binding."""
+        """Build the core, then the binding, in the place of an earlier one."""
+        # One Python's own build is found before the stable one; a stale one must not be.
+        for built_before in Path("asd_edge").glob("_core.*.so"):
+            built_before.unlink()
         self.run_command("build_clib")
         super().run()
 
 
 setup(
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
     cmdclass={"build_ext": BuildCoreFirst},
     libraries=[core],
     ext_modules=cythonize([binding], build_dir="build/cython", language_level=3),

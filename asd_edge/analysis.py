@@ -56,8 +56,8 @@ class Decision:
             larger is more anomalous.
         threshold: scores at or above it are anomalous.
         anomalous: the decision.
-        p_value: share of normal clips that score at least as high, by the
-            held-out clips (conformal), from 1 / (n + 1) to 1.
+        p_value: share of normal clips that score at least as high, by the distribution of the
+            held-out clips' scores; that of the threshold is the false-alarm rate.
         section: the clip's section, or the nearest one if that is unknown.
         section_known: whether the clip's section is one of the bundle's.
         windows: score of each window; one for a clip no longer than the model's input.
@@ -210,7 +210,7 @@ class Analysis:
             score=scored.score,
             threshold=threshold.value,
             anomalous=scored.score >= threshold.value,
-            p_value=detector.calibration.p_value(scored.section, scored.score),
+            p_value=float(detector.calibration.tail_probability(scored.section, scored.score)[0]),
             section=scored.section,
             section_known=scored.section_known,
             windows=scored.windows,

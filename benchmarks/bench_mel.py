@@ -58,7 +58,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from asd_edge.frontend.mel import MelConfig, MelSpectrogram, instruction_set
+from asd_edge.frontend.mel import MelConfig, MelSpectrogram, instruction_sets
 
 CONFIGS = [
     MelConfig(sr=16000, n_fft=1024, hop_length=512, n_mels=128),
@@ -272,7 +272,7 @@ PEERS = {
 }
 # Other sizes they round to one.
 POWERS_OF_TWO_ONLY = {"audioflux", "kaldi-native-fbank"}
-CONTESTANTS = {f"{OURS} {name}": by_us(name) for name in instruction_set()[1]} | PEERS
+CONTESTANTS = {f"{OURS} {name}": by_us(name) for name in instruction_sets()} | PEERS
 FASTEST = next(iter(CONTESTANTS))
 
 
@@ -388,7 +388,7 @@ def measure(
 
 def by_threads(config: MelConfig, counts: list[int], rounds: int) -> list[dict[str, float]]:
     """Clips a second of one plan shared by several threads."""
-    os.environ["ASD_EDGE_SIMD"] = instruction_set()[1][0]
+    os.environ["ASD_EDGE_SIMD"] = instruction_sets()[0]
     mel, y = MelSpectrogram(config), noise(config)
     rows = []
     for count in counts:
@@ -403,7 +403,7 @@ def by_threads(config: MelConfig, counts: list[int], rounds: int) -> list[dict[s
 
 def by_pushes(config: MelConfig, hops: list[int], rounds: int) -> list[dict[str, float]]:
     """Streams by length of a push: their time a frame beside that of the whole clip."""
-    os.environ["ASD_EDGE_SIMD"] = instruction_set()[1][0]
+    os.environ["ASD_EDGE_SIMD"] = instruction_sets()[0]
     mel, y = MelSpectrogram(config), noise(config)
 
     def push_all(size: int) -> None:

@@ -218,7 +218,7 @@ def compare(bundle: Path | None, preset: str, path: Path, rounds: int) -> None:
     info = soundfile.info(path)
     versions = ", ".join(f"{n} {version(n)}" for n in ("onnxruntime", "librosa", "torch", "numpy"))
     click.echo(
-        f"{cpu_model()} ({platform.machine()}, mel kernel {instruction_set()[0]}), Python "
+        f"{cpu_model()} ({platform.machine()}, mel kernel {instruction_set()}), Python "
         f"{platform.python_version()}, {versions}\n"
         f"{network_name}; clip of {info.duration:g} s, {info.subtype}, {info.samplerate} Hz, "
         f"{info.channels} channel(s); one thread, {rounds} rounds\n\n"

@@ -18,8 +18,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from asd_training import reference_selection as selection
-from asd_training import run_folder as run
+from asd_training import reference_selection, run_folder
 from asd_training.data.feature_table import FeatureTable
 from asd_training.learn.train import train
 from asd_training.presets import Preset
@@ -61,13 +60,13 @@ def trained(
     """Train and score the test clips: scores by view, and all views summed; and seconds."""
     train_rows = (table.clips["split"] == "train").to_numpy()
     machine = str(table.clips["machine"].iloc[0])
-    config = RunConfig(preset, machine, machine, seed, run.versions())
+    config = RunConfig(preset, machine, machine, seed, run_folder.versions())
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         train(config, table.take(train_rows), Path(name))
-        network = run.load_model(Path(name), config)
-        embeddings = run.read_embeddings(Path(name))
-    scorer, _ = selection.scorer_and_calibration(config, embeddings)
+        network = run_folder.load_model(Path(name), config)
+        embeddings = run_folder.read_embeddings(Path(name))
+    scorer, _ = reference_selection.scorer_and_calibration(config, embeddings)
     seconds = time.monotonic() - started
     test = table.take(~train_rows)
     scores: dict[str, list[float]] = {view: [] for view in ("all", *scorer.views)}

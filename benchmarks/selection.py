@@ -26,8 +26,7 @@ from toycar import fitted, read
 
 from asd_edge.scoring.fit import build, finish, measure
 from asd_edge.scoring.scorer import Scorer
-from asd_training import presets
-from asd_training import run_folder as run
+from asd_training import presets, run_folder
 from asd_training.data import feature_table
 from asd_training.data.feature_table import FeatureTable
 from asd_training.data.holdout import held_out
@@ -42,10 +41,10 @@ SHARE = 0.2
 
 def trained_network(preset: Preset, table: FeatureTable, seed: int) -> Network:
     """Train as a run does; the clips that it holds out are those of `held_out`."""
-    config = RunConfig(preset, "machine", "data", seed, run.versions())
+    config = RunConfig(preset, "machine", "data", seed, run_folder.versions())
     with tempfile.TemporaryDirectory() as name:
         train(config, table, Path(name))
-        return run.load_model(Path(name), config)
+        return run_folder.load_model(Path(name), config)
 
 
 def pseudo_anomalies(table: FeatureTable, held: NDArray[np.bool_], size: float) -> FeatureTable:

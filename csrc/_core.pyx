@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The C core's only binding: validate, allocate, one nogil call, status -> exception."""
+"""The only binding of the C core. A call validates its arguments, allocates the result, runs one
+function of the core without the interpreter's lock, and turns its status into an exception."""
 
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
@@ -14,14 +15,21 @@ import numpy as np
 from asd_edge.errors import ParameterError
 
 
+cdef extern from "status.h" nogil:
+    ctypedef enum asd_status:
+        ASD_OK
+        ASD_NO_MEMORY
+        ASD_BAD_CONFIG
+        ASD_TOO_SHORT
+        ASD_BAD_RANGE
+        ASD_NOT_FINITE
+
+cdef extern from "kernel.h" nogil:
+    ctypedef struct kernel:
+        const char *name
+    const kernel *kernel_available(size_t i)
+
 cdef extern from "melspec.h" nogil:
-    ctypedef enum melspec_status:
-        MELSPEC_OK
-        MELSPEC_BAD_CONFIG
-        MELSPEC_TOO_SHORT
-        MELSPEC_BAD_RANGE
-        MELSPEC_NO_INSTRUCTION_SET
-        MELSPEC_NO_MEMORY
     ctypedef enum melspec_pad_mode:
         MELSPEC_PAD_CONSTANT
         MELSPEC_PAD_REFLECT
@@ -48,36 +56,36 @@ cdef extern from "melspec.h" nogil:
         melspec_pad_mode pad_mode
     ctypedef struct melspec_plan:
         pass
-    const char *melspec_instruction_set(size_t i)
-    melspec_status melspec_plan_create(const melspec_config *config, const char *instruction_set,
-                                       melspec_plan **plan)
+    asd_status melspec_plan_create(const melspec_config *config, const kernel *kernel,
+                                   melspec_plan **plan)
     void melspec_plan_free(melspec_plan *plan)
     size_t melspec_n_frames(const melspec_plan *plan, size_t n_samples)
     size_t melspec_workspace_size(const melspec_plan *plan)
     void melspec_filterbank(const melspec_plan *plan, double *out)
-    melspec_status melspec_compute(const melspec_plan *plan, const void *y, melspec_format format,
-                                   size_t n_samples, size_t first, size_t count, float *out,
-                                   size_t out_stride, void *workspace)
+    asd_status melspec_compute(const melspec_plan *plan, const void *y, melspec_format format,
+                               size_t n_samples, size_t first, size_t count, float *out,
+                               size_t out_stride, void *workspace)
+
+cdef extern from "stream.h" nogil:
     ctypedef struct melspec_stream:
         pass
-    melspec_status melspec_stream_create(const melspec_plan *plan, melspec_stream **stream)
+    asd_status melspec_stream_create(const melspec_plan *plan, melspec_stream **stream)
     void melspec_stream_free(melspec_stream *stream)
     size_t melspec_stream_n_frames(const melspec_stream *stream, size_t n)
     size_t melspec_stream_n_rest(const melspec_stream *stream)
-    melspec_status melspec_stream_push(melspec_stream *stream, const void *y,
-                                       melspec_format format, size_t n, float *out,
-                                       size_t out_stride, void *workspace)
-    melspec_status melspec_stream_finish(melspec_stream *stream, float *out, size_t out_stride,
-                                         void *workspace)
+    asd_status melspec_stream_push(melspec_stream *stream, const void *y, melspec_format format,
+                                   size_t n, float *out, size_t out_stride, void *workspace)
+    asd_status melspec_stream_finish(melspec_stream *stream, float *out, size_t out_stride,
+                                     void *workspace)
 
 cdef extern from "scoring.h" nogil:
-    melspec_status c_squared_distances "squared_distances"(
-        const float *x, size_t n_x, const float *references, size_t n, size_t d,
-        const char *instruction_set, double *out)
+    void c_squared_distances "squared_distances"(
+        const kernel *kernel, const float *x, size_t n_x, const float *references,
+        size_t n_references, size_t d, double *out)
     ctypedef struct whitening:
         pass
-    melspec_status whitening_create(const uint16_t *triangle, size_t d,
-                                    const char *instruction_set, whitening **result)
+    asd_status whitening_create(const kernel *kernel, const uint16_t *triangle, size_t d,
+                                whitening **result)
     void whitening_free(whitening *w)
     size_t whitening_workspace_size(const whitening *w)
     void whitening_project(const whitening *w, const float *x, size_t n, float *y,
@@ -89,34 +97,51 @@ MAX_N_FFT = MELSPEC_MAX_N_FFT
 MAX_N_MELS = MELSPEC_MAX_N_MELS
 
 
+# name -> address of the kernel: the processor is asked once, since asking takes microseconds on
+# virtual machines.
+cdef dict _kernels = {}
+
+
+cdef void _find_kernels():
+    cdef const kernel *found = kernel_available(0)
+    while found != NULL:
+        _kernels[found.name.decode()] = <size_t>found
+        found = kernel_available(len(_kernels))
+
+
+_find_kernels()
+
+
 def instruction_sets():
-    """Those that plans can be made for on this machine, fastest first."""
-    names = []
-    while melspec_instruction_set(len(names)) != NULL:
-        names.append(melspec_instruction_set(len(names)).decode())
-    return tuple(names)
+    """Instruction sets that this machine supports, fastest first."""
+    return tuple(_kernels)
 
 
-cdef _check(melspec_status status):
-    if status == MELSPEC_NO_MEMORY:
-        raise MemoryError("no memory for the mel spectrogram")
-    if status == MELSPEC_BAD_CONFIG:
-        raise ParameterError("config", "a mel plan's", "fields within the ranges of melspec.h")
-    if status == MELSPEC_TOO_SHORT:
-        raise ParameterError("y", "a clip", "at least the samples of one frame")
-    if status != MELSPEC_OK:
-        raise ParameterError("n_frames", "a count", "at most the frames that the samples give")
-
-
-cdef _check_set(melspec_status status, instruction_set):
-    if status == MELSPEC_NO_INSTRUCTION_SET:
+cdef const kernel *_kernel(str instruction_set) except NULL:
+    cdef object address = _kernels.get(instruction_set)
+    if address is None:
         raise ParameterError("instruction_set", instruction_set,
-                             f"one of {', '.join(instruction_sets())} on this machine")
-    _check(status)
+                             f"one of {', '.join(_kernels)} on this machine")
+    return <const kernel *><size_t>address
+
+
+cdef _check(asd_status status, str what):
+    """Raise what a status means; `what` was asked for."""
+    if status == ASD_NO_MEMORY:
+        raise MemoryError(f"not enough memory for {what}")
+    if status == ASD_BAD_CONFIG:
+        raise ParameterError("config", f"a config of {what}", "fields within their ranges")
+    if status == ASD_TOO_SHORT:
+        raise ParameterError("y", "a clip", "at least the samples of one frame")
+    if status == ASD_BAD_RANGE:
+        raise ParameterError("n_frames", "a count", "at most the frames that the samples give")
+    if status == ASD_NOT_FINITE:
+        raise ParameterError("triangle", "NaN or infinite", "finite values")
 
 
 cdef melspec_format _get_samples(object y, Py_buffer *samples) except? MELSPEC_PCM16:
-    """Plain buffers: typed memoryviews would take a tenth of a short clip's time."""
+    """Fill `samples` from a plain buffer; a typed memoryview would take a tenth of the time of a short
+    clip. Arrays that are not aligned to their type, as from `numpy.frombuffer`, are copied."""
     PyObject_GetBuffer(y, samples, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     if samples.ndim == 1 and samples.format[1] == 0:
         if samples.format[0] == b"f":
@@ -124,20 +149,22 @@ cdef melspec_format _get_samples(object y, Py_buffer *samples) except? MELSPEC_P
         if samples.format[0] == b"h":
             return MELSPEC_PCM16
     PyBuffer_Release(samples)
+    if isinstance(y, np.ndarray) and not y.flags.aligned:
+        return _get_samples(y.copy(), samples)
     raise ParameterError("y", "a buffer of another kind", "one dimension of float32 or int16")
 
 
 cdef class Plan:
-    """A melspec_plan: read-only once built, so threads share it without a lock."""
+    """A melspec_plan. It is never written again, so that threads share it without a lock."""
 
     cdef melspec_plan *_plan
-    cdef void *_spare  # a workspace between calls: fresh pages would cost as much as a short clip
+    cdef void *_spare  # a workspace kept between calls: new pages cost as much time as a short clip
     cdef Py_ssize_t _n_mels
     cdef Py_ssize_t _n_bins
 
     def __cinit__(self, *, double sr, int n_fft, int hop_length, int n_mels, double fmin,
                   double fmax, int power, bint db, double amin, bint center, bint reflect,
-                  str instruction_set=None):
+                  str instruction_set not None):
         cdef melspec_config config
         config.sr = sr
         config.n_fft = n_fft
@@ -150,9 +177,8 @@ cdef class Plan:
         config.amin = amin
         config.center = center
         config.pad_mode = MELSPEC_PAD_REFLECT if reflect else MELSPEC_PAD_CONSTANT
-        cdef bytes name = b"" if instruction_set is None else instruction_set.encode()
-        cdef const char *wanted = NULL if instruction_set is None else <const char *>name
-        _check_set(melspec_plan_create(&config, wanted, &self._plan), instruction_set)
+        _check(melspec_plan_create(&config, _kernel(instruction_set), &self._plan),
+               "a mel spectrogram")
         self._n_mels = n_mels
         self._n_bins = n_fft // 2 + 1
 
@@ -162,11 +188,11 @@ cdef class Plan:
 
     cdef void *_borrow_workspace(self) except NULL:
         cdef void *work = self._spare
-        self._spare = NULL  # under the interpreter's lock; a thread that finds NULL makes its own
+        self._spare = NULL  # the interpreter's lock is held; a thread that finds NULL allocates
         if work == NULL:
             work = malloc(melspec_workspace_size(self._plan))
         if work == NULL:
-            _check(MELSPEC_NO_MEMORY)
+            _check(ASD_NO_MEMORY, "a mel spectrogram")
         return work
 
     cdef void _return_workspace(self, void *work) noexcept:
@@ -182,7 +208,7 @@ cdef class Plan:
         cdef melspec_format format = _get_samples(y, &samples)
         cdef size_t n_samples = samples.len // samples.itemsize
         cdef size_t n_frames = melspec_n_frames(self._plan, n_samples)
-        cdef melspec_status status
+        cdef asd_status status
         cdef void *work
         try:
             out = np.empty((self._n_mels, n_frames), dtype=np.float32)
@@ -195,7 +221,7 @@ cdef class Plan:
             self._return_workspace(work)
         finally:
             PyBuffer_Release(&samples)
-        _check(status)
+        _check(status, "a mel spectrogram")
         return out
 
     def filterbank(self):
@@ -207,7 +233,7 @@ cdef class Plan:
 
 
 cdef class Stream:
-    """A melspec_stream, for one thread at a time."""
+    """A melspec_stream. It serves one thread at a time."""
 
     cdef melspec_stream *_stream
     cdef Plan _plan
@@ -215,13 +241,13 @@ cdef class Stream:
 
     def __cinit__(self, Plan plan not None):
         self._plan = plan
-        _check(melspec_stream_create(plan._plan, &self._stream))
+        _check(melspec_stream_create(plan._plan, &self._stream), "a stream")
 
     def __dealloc__(self):
         melspec_stream_free(self._stream)
 
     def push(self, y not None):
-        """Frames that these samples complete [shape=(n_mels, n_frames)]."""
+        """Compute the frames that these samples complete [shape=(n_mels, n_frames)]."""
         cdef Py_buffer samples
         cdef melspec_format format = _get_samples(y, &samples)
         try:
@@ -230,7 +256,7 @@ cdef class Stream:
             PyBuffer_Release(&samples)
 
     def finish(self):
-        """Frames that the padding behind the clip completes [shape=(n_mels, n_frames)]."""
+        """Compute the frames that the padding behind the clip completes [shape=(n_mels, n_frames)]."""
         return self._run(NULL, MELSPEC_FLOAT, 0, True)
 
     cdef _run(self, const void *samples, melspec_format format, size_t n_samples, bint is_end):
@@ -239,7 +265,7 @@ cdef class Stream:
         cdef size_t n_frames = (melspec_stream_n_rest(self._stream) if is_end else
                                 melspec_stream_n_frames(self._stream, n_samples))
         cdef Py_buffer result
-        cdef melspec_status status
+        cdef asd_status status
         out = np.empty((self._plan._n_mels, n_frames), dtype=np.float32)
         cdef void *work = self._plan._borrow_workspace()
         PyObject_GetBuffer(out, &result, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
@@ -253,57 +279,54 @@ cdef class Stream:
         self._is_busy = False
         PyBuffer_Release(&result)
         self._plan._return_workspace(work)
-        _check(status)
+        _check(status, "a mel spectrogram")
         return out
 
 
-def squared_distances(x not None, references not None, str instruction_set=None):
+cdef _as_rows(object x):
+    """Give embeddings as float32 that is contiguous and aligned, without a copy where they are."""
+    rows = np.ascontiguousarray(x, dtype=np.float32)
+    return rows if rows.flags.aligned else rows.copy()
+
+
+def squared_distances(x not None, references not None, str instruction_set not None):
     """Squared euclidean distances of embeddings to references, float64 [shape=(w, n)]."""
-    a = np.ascontiguousarray(x, dtype=np.float32)
-    b = np.ascontiguousarray(references, dtype=np.float32)
+    a, b = _as_rows(x), _as_rows(references)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ParameterError("shapes", (a.shape, b.shape), "(w, d) and (n, d)")
+    cdef const kernel *kernel = _kernel(instruction_set)
     out = np.empty((len(a), len(b)))
     cdef size_t n_a = len(a), n_b = len(b), d = a.shape[1]
     if out.size == 0:
         return out
-    cdef bytes name = b"" if instruction_set is None else instruction_set.encode()
-    cdef const char *wanted = NULL if instruction_set is None else <const char *>name
     cdef const float[:, ::1] rows = a
     cdef const float[:, ::1] others = b
     cdef double[:, ::1] result = out
-    cdef melspec_status status
     with nogil:
-        status = c_squared_distances(&rows[0, 0], n_a, &others[0, 0], n_b, d, wanted,
-                                     &result[0, 0])
-    _check_set(status, instruction_set)
+        c_squared_distances(kernel, &rows[0, 0], n_a, &others[0, 0], n_b, d, &result[0, 0])
     return out
 
 
 cdef class Projection:
-    """A whitening L, ready to multiply embeddings with; read-only, so threads share it."""
+    """A whitening L, with which it multiplies embeddings. It is never written again, so that threads
+    share it."""
 
     cdef whitening *_whitening
     cdef Py_ssize_t _d
 
-    def __cinit__(self, const uint16_t[::1] triangle not None, str instruction_set=None):
+    def __cinit__(self, const uint16_t[::1] triangle not None, str instruction_set not None):
         self._d = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
         if self._d == 0 or self._d * (self._d + 1) // 2 != len(triangle):
             raise ParameterError("triangle", f"{len(triangle)} values", "d (d + 1) / 2 of them")
-        cdef bytes name = b"" if instruction_set is None else instruction_set.encode()
-        cdef const char *wanted = NULL if instruction_set is None else <const char *>name
-        cdef melspec_status status = whitening_create(&triangle[0], self._d, wanted,
-                                                      &self._whitening)
-        if status == MELSPEC_BAD_CONFIG:
-            raise ParameterError("triangle", "NaN or infinite", "finite values")
-        _check_set(status, instruction_set)
+        _check(whitening_create(_kernel(instruction_set), &triangle[0], self._d,
+                                &self._whitening), "a whitening")
 
     def __dealloc__(self):
         whitening_free(self._whitening)
 
     def __call__(self, embeddings not None):
-        """Embeddings times L, float32 [shape=(n, d)]."""
-        rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+        """Multiply embeddings with L, float32 [shape=(n, d)]."""
+        rows = _as_rows(embeddings)
         if rows.ndim != 2 or rows.shape[1] != self._d:
             raise ParameterError("embeddings.shape", rows.shape, f"(n, {self._d})")
         out = np.empty_like(rows)
@@ -314,7 +337,7 @@ cdef class Projection:
         cdef float *work = <float *>malloc(
             whitening_workspace_size(self._whitening) * sizeof(float))
         if work == NULL:
-            _check(MELSPEC_NO_MEMORY)
+            _check(ASD_NO_MEMORY, "a whitening")
         with nogil:
             whitening_project(self._whitening, &x[0, 0], x.shape[0], &y[0, 0], work)
         free(work)

@@ -1,8 +1,4 @@
-/* Frames of any even n_fft, in double:
- *
- *     samples --load_tile--> window, fold --rfft_power--> |X|^2 --mel_tile--> F, log --> out
- */
-#include "melspec_plan.h"
+#include "frames_any.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -12,17 +8,18 @@ enum { L = RFFT_LANES };
 
 typedef struct {
     double *re, *im, *rfft, *power; /* one tile, lanes innermost */
-    float *edge;                    /* L frames that reach beyond the samples, or are int16 */
+    float *edge;                    /* L frames: those that need padding, or are int16 */
 } workspace;
 
-size_t frames_any_size(const melspec_plan *plan)
+size_t frames_any_workspace_size(const frames_any_plan *plan)
 {
     return (2 * rfft_tile_size(plan->rfft) + rfft_power_size(plan->rfft) +
-            rfft_workspace_size(plan->rfft)) * sizeof(double) +
-           L * (size_t)plan->config.n_fft * sizeof(float);
+            rfft_workspace_size(plan->rfft)) *
+               sizeof(double) +
+           L * (size_t)plan->config->n_fft * sizeof(float);
 }
 
-static workspace split_workspace(const melspec_plan *plan, void *memory)
+static workspace split_workspace(const frames_any_plan *plan, void *memory)
 {
     workspace w;
     w.re = memory;
@@ -33,13 +30,15 @@ static workspace split_workspace(const melspec_plan *plan, void *memory)
     return w;
 }
 
-/* Frame t as floats: in y, or, where it reaches beyond it or y is of int16, in edge. */
-static const float *float_frame(const melspec_plan *plan, const clip *clip, size_t t, float *edge)
+/* Gives frame t as floats: in the clip itself, or in `edge` if it needs padding or conversion. */
+static const float *float_frame(const frames_any_plan *plan, const clip *clip, size_t t,
+                                float *edge)
 {
-    const void *samples = clip_frames(plan, clip, t, 1, (char *)edge);
+    const void *samples = clip_frames(clip, t, 1, (char *)edge);
     if (clip->format == MELSPEC_FLOAT)
         return samples;
-    for (size_t j = (size_t)plan->config.n_fft; j-- > 0;) { /* backwards: samples may be edge */
+    /* backwards, since `samples` may be `edge` */
+    for (size_t j = (size_t)plan->config->n_fft; j-- > 0;) {
         int16_t v;
         memcpy(&v, (const char *)samples + j * sizeof v, sizeof v);
         const float scaled = (float)v / 32768;
@@ -48,11 +47,11 @@ static const float *float_frame(const melspec_plan *plan, const clip *clip, size
     return edge;
 }
 
-static void load_tile(const melspec_plan *plan, const float *const frames[L], double *restrict re,
-                      double *restrict im)
+static void load_tile(const frames_any_plan *plan, const float *const frames[L],
+                      double *restrict re, double *restrict im)
 {
     const double *restrict w = plan->window;
-    const size_t m = (size_t)plan->config.n_fft / 2;
+    const size_t m = (size_t)plan->config->n_fft / 2;
     for (size_t j = 0; j < m; j++)
         for (size_t l = 0; l < L; l++) {
             re[j * L + l] = w[2 * j] * (double)frames[l][2 * j];
@@ -60,11 +59,11 @@ static void load_tile(const melspec_plan *plan, const float *const frames[L], do
         }
 }
 
-static void mel_band(const melspec_plan *plan, const double *restrict power, size_t m,
+static void mel_band(const frames_any_plan *plan, const double *restrict power, size_t m,
                      double mel[restrict L])
 {
-    const mel_filter *filter = &plan->filters[m];
-    const double *weight = plan->weights + filter->weight_at;
+    const mel_filter *filter = &plan->filters->filter[m];
+    const double *weight = plan->filters->weights + filter->weight_at;
     double sum[L] = {0};
     for (size_t k = filter->first; k < filter->last; k++, weight++)
         for (size_t l = 0; l < L; l++)
@@ -73,18 +72,18 @@ static void mel_band(const melspec_plan *plan, const double *restrict power, siz
         mel[l] = sum[l];
 }
 
-/* NaN is not below amin and stays. */
+/* NaN stays NaN, since it is not below amin. */
 static double to_db(const melspec_config *c, double mel)
 {
     return 20.0 / c->power * log10(mel < c->amin ? c->amin : mel);
 }
 
-static void mel_tile(const melspec_plan *plan, double *restrict power, size_t count,
+static void mel_tile(const frames_any_plan *plan, double *restrict power, size_t count,
                      float *restrict out, size_t out_stride)
 {
-    const melspec_config *c = &plan->config;
+    const melspec_config *c = plan->config;
     if (c->power == 1)
-        for (size_t i = 0; i < plan->n_bins * L; i++)
+        for (size_t i = 0; i < plan->filters->n_bins * L; i++)
             power[i] = sqrt(power[i]);
     for (size_t m = 0; m < (size_t)c->n_mels; m++, out += out_stride) {
         double mel[L];
@@ -97,11 +96,11 @@ static void mel_tile(const melspec_plan *plan, double *restrict power, size_t co
     }
 }
 
-void frames_any(const melspec_plan *plan, const clip *clip, size_t first, size_t count,
-                         float *out, size_t out_stride, char *memory)
+void frames_any(const frames_any_plan *plan, const clip *clip, size_t first, size_t count,
+                float *out, size_t out_stride, char *memory)
 {
     const workspace w = split_workspace(plan, memory);
-    const size_t n_fft = (size_t)plan->config.n_fft;
+    const size_t n_fft = (size_t)plan->config->n_fft;
     for (size_t done = 0; done < count; done += L) {
         const size_t lanes = count - done < L ? count - done : L;
         const float *frames[L];

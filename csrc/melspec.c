@@ -1,65 +1,52 @@
-/* Plans and calls of melspec.h; melspec_plan.h says where the rest is. */
-#include "melspec_plan.h"
+#include "melspec.h"
 
+#include "clip.h"
+#include "frames_any.h"
+#include "frames_tile.h"
+#include "kernel.h"
+#include "mel_filters.h"
+#include "rfft.h"
+#include "tile_plan.h"
+
+#include <assert.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64 }; /* of what is given to frames_tile and frames_any */
 
-/* ---- plan ---- */
+struct melspec_plan {
+    melspec_config config;
+    const kernel *kernel;
+    size_t pad;
+    double *window; /* n_fft */
+    mel_filters *filters;
+    tile_plan *tile; /* if n_fft is a power of two; else NULL */
+    rfft_plan *rfft; /* if it is not; else NULL */
+};
 
-static melspec_status build_window(melspec_plan *plan)
+/* ---- plans ---- */
+
+static int is_power_of_two(size_t n) { return (n & (n - 1)) == 0; }
+
+static double *hann_window(size_t n)
 {
-    const int n = plan->config.n_fft;
-    plan->window = malloc((size_t)n * sizeof *plan->window);
-    if (plan->window == NULL)
-        return MELSPEC_NO_MEMORY;
+    double *window = malloc(n * sizeof *window);
+    if (window == NULL)
+        return NULL;
     /* sin^2(pi j / n) = 1/2 - 1/2 cos(2 pi j / n), without the cancellation at the ends */
-    for (int j = 0; j < n; j++) {
-        const double s = sin(3.1415926535897932384626433832795 * (j <= n - j ? j : n - j) / n);
-        plan->window[j] = s * s;
+    for (size_t j = 0; j < n; j++) {
+        const size_t from_end = j <= n - j ? j : n - j;
+        const double s = sin(3.1415926535897932384626433832795 * (double)from_end / (double)n);
+        window[j] = s * s;
     }
-    return MELSPEC_OK;
+    return window;
 }
 
-static melspec_status build_transform(melspec_plan *plan)
-{
-    const melspec_config *c = &plan->config;
-    const size_t n = (size_t)c->n_fft, n_mels = (size_t)c->n_mels;
-    if ((n & (n - 1)) != 0) {
-        plan->rfft = rfft_plan_create(n);
-        return plan->rfft == NULL ? MELSPEC_NO_MEMORY : MELSPEC_OK;
-    }
-    size_t *first = malloc((n_mels + 2) * sizeof *first);
-    if (first == NULL)
-        return MELSPEC_NO_MEMORY;
-    for (size_t i = 0, k = 0; i < n_mels + 2; i++) {
-        const double edge = melspec_edge_hz(c, (int)i);
-        while (k < plan->n_bins && (double)k * c->sr / c->n_fft < edge)
-            k++;
-        first[i] = k;
-    }
-    const tile_spec spec = {
-        .n = n,
-        .lanes = plan->kernel->lanes_f32,
-        .window = plan->window,
-        .n_mels = n_mels,
-        .first = first,
-        .weight = melspec_weight,
-        .context = plan,
-        .power = c->power,
-        .db = c->log == MELSPEC_LOG_DB,
-        .amin = c->amin,
-    };
-    plan->tile = tile_plan_create(&spec);
-    free(first);
-    return plan->tile == NULL ? MELSPEC_NO_MEMORY : MELSPEC_OK;
-}
-
+/* Comparisons are written so that NaN fails them. */
 static int is_valid(const melspec_config *c)
 {
-    return c->sr > 0.0 && isfinite(c->sr) && c->n_fft >= MELSPEC_MIN_N_FFT &&
+    return c->sr >= 1.0 && c->sr <= MELSPEC_MAX_SR && c->n_fft >= MELSPEC_MIN_N_FFT &&
            c->n_fft <= MELSPEC_MAX_N_FFT && c->n_fft % 2 == 0 && c->hop_length >= 1 &&
            c->n_mels >= 1 && c->n_mels <= MELSPEC_MAX_N_MELS && c->fmin >= 0.0 &&
            c->fmin < c->fmax && c->fmax <= c->sr / 2.0 && (c->power == 1 || c->power == 2) &&
@@ -68,38 +55,34 @@ static int is_valid(const melspec_config *c)
            (c->pad_mode == MELSPEC_PAD_CONSTANT || c->pad_mode == MELSPEC_PAD_REFLECT);
 }
 
-const char *melspec_instruction_set(size_t i)
+asd_status melspec_plan_create(const melspec_config *config, const kernel *kernel,
+                               melspec_plan **out)
 {
-    const kernel *found = kernel_available(i);
-    return found == NULL ? NULL : found->name;
-}
-
-melspec_status melspec_plan_create(const melspec_config *config, const char *instruction_set,
-                                   melspec_plan **out)
-{
+    assert(kernel != NULL);
     *out = NULL;
-    const kernel *kernel = kernel_find(instruction_set);
     if (!is_valid(config))
-        return MELSPEC_BAD_CONFIG;
-    if (kernel == NULL)
-        return MELSPEC_NO_INSTRUCTION_SET;
+        return ASD_BAD_CONFIG;
+    const size_t n = (size_t)config->n_fft;
     melspec_plan *plan = calloc(1, sizeof *plan);
     if (plan == NULL)
-        return MELSPEC_NO_MEMORY;
+        return ASD_NO_MEMORY;
     plan->config = *config;
-    plan->n_bins = (size_t)config->n_fft / 2 + 1;
-    plan->pad = config->center ? (size_t)config->n_fft / 2 : 0;
     plan->kernel = kernel;
-    melspec_status status = build_window(plan);
-    if (status == MELSPEC_OK)
-        status = melspec_build_filters(plan);
-    if (status == MELSPEC_OK)
-        status = build_transform(plan);
-    if (status == MELSPEC_OK)
-        *out = plan;
-    else
+    plan->pad = config->center ? n / 2 : 0;
+    plan->window = hann_window(n);
+    plan->filters = mel_filters_create(config);
+    if (plan->window != NULL && plan->filters != NULL) {
+        if (is_power_of_two(n))
+            plan->tile = tile_plan_create(config, plan->filters, plan->window, kernel->lanes_f32);
+        else
+            plan->rfft = rfft_plan_create(n);
+    }
+    if (plan->tile == NULL && plan->rfft == NULL) {
         melspec_plan_free(plan);
-    return status;
+        return ASD_NO_MEMORY;
+    }
+    *out = plan;
+    return ASD_OK;
 }
 
 void melspec_plan_free(melspec_plan *plan)
@@ -107,19 +90,39 @@ void melspec_plan_free(melspec_plan *plan)
     if (plan != NULL) {
         rfft_plan_free(plan->rfft);
         tile_plan_free(plan->tile);
+        mel_filters_free(plan->filters);
         free(plan->window);
-        free(plan->filters);
-        free(plan->weights);
         free(plan);
     }
 }
 
+const melspec_config *melspec_plan_config(const melspec_plan *plan) { return &plan->config; }
+
+static frames_tile_plan with_tiles(const melspec_plan *plan)
+{
+    return (frames_tile_plan){
+        .kernel = plan->kernel,
+        .tile = plan->tile,
+        .hop_length = (size_t)plan->config.hop_length,
+    };
+}
+
+static frames_any_plan without_tiles(const melspec_plan *plan)
+{
+    return (frames_any_plan){
+        .config = &plan->config,
+        .window = plan->window,
+        .filters = plan->filters,
+        .rfft = plan->rfft,
+    };
+}
+
 /* ---- sizes ---- */
 
-size_t unpadded_frames(const melspec_config *c, size_t n_samples)
+size_t melspec_n_unpadded_frames(const melspec_plan *plan, size_t n_samples)
 {
-    const size_t n_fft = (size_t)c->n_fft;
-    return n_samples < n_fft ? 0 : 1 + (n_samples - n_fft) / (size_t)c->hop_length;
+    const size_t n_fft = (size_t)plan->config.n_fft;
+    return n_samples < n_fft ? 0 : 1 + (n_samples - n_fft) / (size_t)plan->config.hop_length;
 }
 
 size_t melspec_n_frames(const melspec_plan *plan, size_t n_samples)
@@ -130,47 +133,69 @@ size_t melspec_n_frames(const melspec_plan *plan, size_t n_samples)
         if (n_samples < shortest || n_samples > SIZE_MAX - 2 * plan->pad)
             return 0;
     }
-    return unpadded_frames(c, n_samples + 2 * plan->pad);
+    return melspec_n_unpadded_frames(plan, n_samples + 2 * plan->pad);
 }
 
 size_t melspec_workspace_size(const melspec_plan *plan)
 {
-    return ALIGNMENT + (plan->tile != NULL ? frames_tile_size(plan) : frames_any_size(plan));
+    const frames_tile_plan tiles = with_tiles(plan);
+    const frames_any_plan any = without_tiles(plan);
+    return ALIGNMENT + (plan->tile != NULL ? frames_tile_workspace_size(&tiles)
+                                           : frames_any_workspace_size(&any));
 }
 
-/* ---- calls ---- */
+/* ---- frames ---- */
 
-static void compute(const melspec_plan *plan, const clip *clip, size_t first, size_t count,
-                    float *out, size_t out_stride, void *memory)
+void melspec_filterbank(const melspec_plan *plan, double *out)
 {
-    char *aligned = (char *)memory + (ALIGNMENT - (uintptr_t)memory % ALIGNMENT) % ALIGNMENT;
-    if (plan->tile != NULL)
-        frames_tile(plan, clip, first, count, out, out_stride, aligned);
-    else
-        frames_any(plan, clip, first, count, out, out_stride, aligned);
+    for (size_t m = 0; m < plan->filters->n_mels; m++)
+        for (size_t k = 0; k < plan->filters->n_bins; k++)
+            *out++ = mel_filters_weight(plan->filters, m, k);
 }
 
-melspec_status melspec_compute(const melspec_plan *plan, const void *y, melspec_format format,
-                               size_t n_samples, size_t first, size_t count, float *out,
-                               size_t out_stride, void *workspace)
+static void compute(const melspec_plan *plan, const void *y, melspec_format format,
+                    size_t n_samples, size_t pad, size_t first, size_t count, float *out,
+                    size_t out_stride, void *workspace)
+{
+    const clip clip = {
+        .y = y,
+        .n_samples = n_samples,
+        .format = format,
+        .pad = pad,
+        .pad_mode = plan->config.pad_mode,
+        .n_fft = (size_t)plan->config.n_fft,
+        .hop_length = (size_t)plan->config.hop_length,
+    };
+    assert((uintptr_t)y % clip_sample_size(&clip) == 0 && (uintptr_t)out % sizeof *out == 0);
+    char *aligned = (char *)workspace + (ALIGNMENT - (uintptr_t)workspace % ALIGNMENT) % ALIGNMENT;
+    if (plan->tile != NULL) {
+        const frames_tile_plan tiles = with_tiles(plan);
+        frames_tile(&tiles, &clip, first, count, out, out_stride, aligned);
+    } else {
+        const frames_any_plan any = without_tiles(plan);
+        frames_any(&any, &clip, first, count, out, out_stride, aligned);
+    }
+}
+
+asd_status melspec_compute(const melspec_plan *plan, const void *y, melspec_format format,
+                           size_t n_samples, size_t first, size_t count, float *out,
+                           size_t out_stride, void *workspace)
 {
     const size_t n_frames = melspec_n_frames(plan, n_samples);
     if (n_frames == 0)
-        return MELSPEC_TOO_SHORT;
+        return ASD_TOO_SHORT;
     if (first > n_frames || count > n_frames - first || out_stride < count)
-        return MELSPEC_BAD_RANGE;
-    const clip clip = {y, n_samples, plan->pad, format};
-    compute(plan, &clip, first, count, out, out_stride, workspace);
-    return MELSPEC_OK;
+        return ASD_BAD_RANGE;
+    compute(plan, y, format, n_samples, plan->pad, first, count, out, out_stride, workspace);
+    return ASD_OK;
 }
 
-melspec_status melspec_frames(const melspec_plan *plan, const void *y, melspec_format format,
-                              size_t n_samples, size_t count, float *out, size_t out_stride,
-                              void *workspace)
+asd_status melspec_compute_unpadded(const melspec_plan *plan, const void *y, melspec_format format,
+                                    size_t n_samples, size_t count, float *out, size_t out_stride,
+                                    void *workspace)
 {
-    if (count > unpadded_frames(&plan->config, n_samples) || out_stride < count)
-        return MELSPEC_BAD_RANGE;
-    const clip clip = {y, n_samples, 0, format};
-    compute(plan, &clip, 0, count, out, out_stride, workspace);
-    return MELSPEC_OK;
+    if (count > melspec_n_unpadded_frames(plan, n_samples) || out_stride < count)
+        return ASD_BAD_RANGE;
+    compute(plan, y, format, n_samples, 0, 0, count, out, out_stride, workspace);
+    return ASD_OK;
 }

@@ -52,8 +52,8 @@ struct rfft_plan {
     size_t max_generic; /* largest radix without a pass of its own, or 0 */
     size_t n_passes;
     rfft_pass passes[MAX_PASSES];
-    double *table;     /* twiddles and roots of all passes */
-    size_t unfold_at;  /* exp(-2 pi i k / n), k = 0 .. n/4 */
+    double *table;    /* twiddles and roots of all passes */
+    size_t unfold_at; /* exp(-2 pi i k / n), k = 0 .. n/4 */
 };
 
 /* The angle is brought to the first octant in integers, so that the
@@ -394,8 +394,7 @@ void rfft_power(const rfft_plan *plan, double *restrict re, double *restrict im,
         case 3: pass3(M, s, w, xr, xi, yr, yi); break;
         case 4: pass4(M, s, w, xr, xi, yr, yi); break;
         case 5: pass5(M, s, w, xr, xi, yr, yi); break;
-        default:
-            pass_odd(pass->radix, M, s, w, plan->table + pass->root_at, xr, xi, yr, yi, pair);
+        default: pass_odd(pass->radix, M, s, w, plan->table + pass->root_at, xr, xi, yr, yi, pair);
         }
         double *swap_r = xr, *swap_i = xi;
         xr = yr, xi = yi;

@@ -1,9 +1,13 @@
 #include "scoring.h"
+
 #include "kernel.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SIDE = WHITENING_BLOCK };
 
 struct whitening {
     const kernel *kernel;
@@ -11,12 +15,10 @@ struct whitening {
     _Alignas(CACHE_LINE) char blocks[]; /* see whiten_function */
 };
 
-enum { SIDE = WHITEN_SIDE };
+static int half_is_finite(uint16_t half) { return (half >> 10 & 31) != 31; }
 
-static int is_finite(uint16_t half) { return (half >> 10 & 31) != 31; }
-
-/* A finite float16 as float. */
-static float value(uint16_t half)
+/* half is finite. */
+static float half_to_float(uint16_t half)
 {
     const int exponent = half >> 10 & 31, fraction = half & 1023;
     const float v = exponent == 0 ? ldexpf((float)fraction, -24)
@@ -24,33 +26,32 @@ static float value(uint16_t half)
     return half & 0x8000 ? -v : v;
 }
 
-/* Part of a row, to float16 or float; 0 where one is infinite or NaN. */
-static int put(const uint16_t *from, size_t n, size_t bytes, void *to)
+/* Copies n values of float16 to float16 or float, which has `bytes`. Returns 0 if one is infinite
+ * or NaN. */
+static int copy_halves(const uint16_t *from, size_t n, size_t bytes, void *to)
 {
-    int result = 1;
+    int are_finite = 1;
     for (size_t j = 0; j < n; j++)
-        result &= is_finite(from[j]);
+        are_finite &= half_is_finite(from[j]);
     if (bytes == sizeof *from)
         memcpy(to, from, n * bytes);
     else
-        for (size_t j = 0; j < n && result; j++)
-            ((float *)to)[j] = value(from[j]);
-    return result;
+        for (size_t j = 0; j < n && are_finite; j++)
+            ((float *)to)[j] = half_to_float(from[j]);
+    return are_finite;
 }
 
-melspec_status whitening_create(const uint16_t *triangle, size_t d, const char *instruction_set,
-                                whitening **result)
+asd_status whitening_create(const kernel *kernel, const uint16_t *triangle, size_t d,
+                            whitening **result)
 {
+    assert(kernel != NULL && d > 0);
     *result = NULL;
-    const kernel *kernel = kernel_find(instruction_set);
-    if (kernel == NULL)
-        return MELSPEC_NO_INSTRUCTION_SET;
     const size_t n_strips = (d + SIDE - 1) / SIDE, n_blocks = n_strips * (n_strips + 1) / 2;
-    const size_t bytes = kernel->whitens_halves ? sizeof(uint16_t) : sizeof(float);
+    const size_t bytes = kernel->reads_float16 ? sizeof(uint16_t) : sizeof(float);
     const size_t size = sizeof(whitening) + n_blocks * SIDE * SIDE * bytes;
     whitening *w = aligned_alloc(CACHE_LINE, size);
     if (w == NULL)
-        return MELSPEC_NO_MEMORY;
+        return ASD_NO_MEMORY;
     memset(w, 0, size);
     w->kernel = kernel;
     w->d = d;
@@ -59,13 +60,13 @@ melspec_status whitening_create(const uint16_t *triangle, size_t d, const char *
         const size_t strip = i / SIDE;
         char *block = w->blocks + (strip * (strip + 1) / 2 * SIDE + i % SIDE) * SIDE * bytes;
         for (size_t j = 0; j <= i; j += SIDE, block += SIDE * SIDE * bytes)
-            if (!put(triangle + j, i + 1 - j < SIDE ? i + 1 - j : SIDE, bytes, block)) {
+            if (!copy_halves(triangle + j, i + 1 - j < SIDE ? i + 1 - j : SIDE, bytes, block)) {
                 free(w);
-                return MELSPEC_BAD_CONFIG;
+                return ASD_NOT_FINITE;
             }
     }
     *result = w;
-    return MELSPEC_OK;
+    return ASD_OK;
 }
 
 void whitening_free(whitening *whitening) { free(whitening); }
@@ -88,14 +89,11 @@ void whitening_project(const whitening *whitening, const float *x, size_t n, flo
     }
 }
 
-melspec_status squared_distances(const float *x, size_t n_x, const float *references, size_t n,
-                                 size_t d, const char *instruction_set, double *out)
+void squared_distances(const kernel *kernel, const float *x, size_t n_x, const float *references,
+                       size_t n_references, size_t d, double *out)
 {
-    const kernel *kernel = kernel_find(instruction_set);
-    if (kernel == NULL)
-        return MELSPEC_NO_INSTRUCTION_SET;
+    assert(kernel != NULL);
     for (size_t i = 0; i < n_x; i++)
-        for (size_t j = 0; j < n; j++)
+        for (size_t j = 0; j < n_references; j++)
             *out++ = kernel->squared_distance(x + i * d, references + j * d, d);
-    return MELSPEC_OK;
 }

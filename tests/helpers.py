@@ -37,7 +37,6 @@ pool_stride = [1, 1]
 dropout = 0.1
 head = "time_mean"
 embedding_dim = 8
-unit_norm = true
 [statistics]
 lags = [1, 2]
 [loss]

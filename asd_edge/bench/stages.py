@@ -209,7 +209,7 @@ def setting(network: EmbeddingModel, before: State, after: State) -> dict[str, A
     return {
         "provider": network.provider,
         "threads": network.threads,
-        "instruction_set": instruction_set()[0],
+        "instruction_set": instruction_set(),
         "cpu": device_info.cpu_model(),
         "cores": device_info.cores(),
         "onnxruntime": runtime().__version__,

@@ -17,6 +17,9 @@ from asd_edge.bundle.format import Bundle
 
 VARIABLE = "ASD_EDGE_BUNDLE"
 BUILT_IN = Path(__file__).parents[1] / "data" / "default.asd"
+# A normal and a faulty fan of the synthetic machines; they differ in the bearing's defect alone,
+# and neither is among the clips that the built-in bundle was made of.
+EXAMPLES = Path(__file__).parents[1] / "data" / "examples"
 
 
 @dataclass(frozen=True)

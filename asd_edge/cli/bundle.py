@@ -64,14 +64,15 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
             "threshold": threshold.value,
             "rule": threshold.rule,
             "held_out_clips": threshold.n,
-            "promised_rate": threshold.promised,
+            "lowest_rate": threshold.lowest_rate,
+            "highest_rate": threshold.highest_rate,
         }
     return {
         "machine": contents.machine,
         "clip_seconds": contents.front_end.clip_seconds,
         "input": list(contents.front_end.shape),
         "model_bytes": len(contents.model),
-        "instruction_set": instruction_set()[0],
+        "instruction_set": instruction_set(),
         "provider": network(detector).provider,
         "providers": providers(),
         "false_alarm_rate": contents.calibration.false_alarm_rate,

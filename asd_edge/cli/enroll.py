@@ -178,12 +178,11 @@ def _summary(output: Path, done: Enrollment) -> Iterable[str]:
     yield f"threshold for a false-alarm rate of {calibration.false_alarm_rate:g}: " + ", ".join(
         f"{t.value:.4g} (section {name})" for name, t in thresholds.items()
     )
-    n = min(t.n for t in thresholds.values())
-    if any(t.rule == "gamma" for t in thresholds.values()):
-        yield (
-            f"Note: {n} clips can promise no false-alarm rate below 1 in {n + 1}; "
-            f"the threshold for {calibration.false_alarm_rate:g} is extrapolated (gamma)"
-        )
+    least = min(thresholds.values(), key=lambda t: t.n)
+    yield (
+        f"with {least.n} clips behind a threshold the true rate lies between "
+        f"{least.lowest_rate:.2g} and {least.highest_rate:.2g} (90 %), if what comes is like them"
+    )
     suspects = {suspect.clip for suspect in done.suspects} - set(done.left_out)
     if suspects:
         word = "clip is" if len(suspects) == 1 else "clips are"

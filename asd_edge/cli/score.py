@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=AsdCommand)
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("clips", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--example", is_flag=True, help="Score the two example clips that come with asd-edge."
+)
 @click.option("--bundle", type=click.Path(path_type=Path), help=WHICH_BUNDLE)
 @click.option(
     "--section",
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 @threads_option
 def score(
     clips: tuple[Path, ...],
+    example: bool,
     bundle: Path | None,
     section: str | None,
     channel: Channel | None,
@@ -69,8 +73,13 @@ def score(
     """
     if threshold is not None and false_alarm_rate is not None:
         raise click.UsageError("--threshold and --false-alarm-rate exclude each other.")
+    if example and clips:
+        raise click.UsageError("--example takes no CLIPS.")
+    if not clips and not example:
+        raise click.UsageError("Missing argument 'CLIPS...'.")
     with quick_start():
         from asd_edge.audio import files as audio
+        from asd_edge.bundle.locate import EXAMPLES
         from asd_edge.detector import Detector
 
         bundle, contents = open_bundle(bundle)
@@ -85,8 +94,8 @@ def score(
     check_section(detector, section, bundle)
     say_provider(detector, provider)
     if false_alarm_rate is not None:
-        _say_what_can_be_promised(detector, false_alarm_rate)
-    paths = audio.find(list(clips))
+        _say_how_sure_the_rate_is(detector, false_alarm_rate)
+    paths = audio.find([EXAMPLES] if example else list(clips))
     show = _print_json if as_json else _Table(paths)
     failed = 0
     with _progress(paths) as progress:
@@ -103,13 +112,13 @@ def score(
         sys.exit(1)
 
 
-def _say_what_can_be_promised(detector: Detector, rate: float) -> None:
+def _say_how_sure_the_rate_is(detector: Detector, rate: float) -> None:
     thresholds = [detector.threshold(section) for section in detector.scorer.sections]
-    n = min(threshold.n for threshold in thresholds)
-    if any(threshold.rule == "gamma" for threshold in thresholds):
+    least = min(thresholds, key=lambda threshold: threshold.n)
+    if rate * (least.n + 1) < 1:
         click.echo(
-            f"Warning: {n} normal clips can promise no false-alarm rate below 1 in {n + 1}; "
-            f"the threshold for {rate:g} is extrapolated (gamma)",
+            f"Warning: {least.n} normal clips are behind the threshold for {rate:g}; the true "
+            f"rate lies between {least.lowest_rate:.2g} and {least.highest_rate:.2g} (90 %)",
             err=True,
         )
 

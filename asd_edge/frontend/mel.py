@@ -24,14 +24,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asd_edge._core import (
-    MAX_N_FFT,
-    MAX_N_MELS,
-    MIN_N_FFT,
-    Plan,
-    Stream,
-    instruction_sets,
-)
+from asd_edge import _core
+from asd_edge._core import MAX_N_FFT, MAX_N_MELS, MIN_N_FFT, Plan, Stream
 from asd_edge.errors import ParameterError
 
 _INT32_MAX = 2**31 - 1
@@ -165,11 +159,18 @@ def mel_frequencies(config: MelConfig) -> NDArray[np.float64]:
     return np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * step))
 
 
-def instruction_set() -> tuple[str, tuple[str, ...]]:
-    """Give the instruction set that kernels use, and all that this machine has, fastest first.
+def instruction_sets() -> tuple[str, ...]:
+    """Instruction sets that this machine supports, fastest first.
 
-    They are "avx512", "avx2", "sse2", "neon" and "scalar". The environment variable
-    `ASD_EDGE_SIMD` forces one for what is made from then on.
+    They are some of "avx512", "avx2", "sse2", "neon" and, always, "scalar".
+    """
+    return _core.instruction_sets()
+
+
+def instruction_set() -> str:
+    """Instruction set of the kernels that are made from now on.
+
+    It is the fastest, unless the environment variable `ASD_EDGE_SIMD` names another.
 
     Raises:
         ParameterError: `ASD_EDGE_SIMD` names one that this machine lacks.
@@ -177,10 +178,10 @@ def instruction_set() -> tuple[str, tuple[str, ...]]:
     available = instruction_sets()
     forced = os.environ.get("ASD_EDGE_SIMD")
     if not forced:
-        return available[0], available
+        return available[0]
     if forced not in available:
         raise ParameterError("ASD_EDGE_SIMD", forced, f"one of {', '.join(available)}")
-    return forced, available
+    return forced
 
 
 def _build_plan(config: MelConfig) -> Plan:
@@ -196,7 +197,7 @@ def _build_plan(config: MelConfig) -> Plan:
         amin=(1e-5 if config.power == 1 else 1e-10) if config.amin is None else config.amin,
         center=config.center,
         reflect=config.pad_mode == "reflect",
-        instruction_set=instruction_set()[0],
+        instruction_set=instruction_set(),
     )
 
 

@@ -145,7 +145,7 @@ def distances(
         distance by at most 1e-6 * sqrt(d).
     """
     prepared = _prepared(x, metric), _prepared(references, metric)
-    return _between(*prepared, metric, instruction_set()[0])
+    return _between(*prepared, metric, instruction_set())
 
 
 def _prepared(x: NDArray[np.float32], metric: str) -> NDArray[Any]:
@@ -182,7 +182,7 @@ class _ViewScorer:
     def __init__(self, view: View) -> None:
         references = view.references
         self._metric, self._k = view.config.metric, view.config.k
-        self._instruction_set = instruction_set()[0]
+        self._instruction_set = instruction_set()
         self.weights = view.weights
         self._project = projection(references.whitening) if references.whitening.size else None
         names, counts = np.unique(references.sections, return_counts=True)

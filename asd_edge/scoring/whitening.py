@@ -30,7 +30,7 @@ def projection(triangle: NDArray[np.float16]) -> Projection:
     Raises:
         ParameterError: not the length of a triangle, or values that are infinite or NaN.
     """
-    return Projection(triangle.view(np.uint16), instruction_set()[0])
+    return Projection(triangle.view(np.uint16), instruction_set())
 
 
 def as_matrix(triangle: NDArray[np.float16]) -> NDArray[np.float64]:

@@ -2,8 +2,8 @@
 
 python -m asd_export.build_default_bundle
 
-writes asd_edge/data/default.asd and examples/ anew, from the preset `statistics` and the
-synthetic machines. Same files each time on one machine, with one numpy and one PyTorch.
+writes asd_edge/data/default.asd and asd_edge/data/examples anew, from the preset `statistics` and
+the synthetic machines. Same files each time on one machine, with one numpy and one PyTorch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SEED = 0
 SECONDS = 10.0
 CLIPS = 100  # of each machine: 99 carry the default false-alarm rate of 1 in 100
 CENTRES = 8  # of each machine: what fits into the wheel
-EXAMPLE = ("fan", 1)  # machine and number of the two test clips in examples/
+EXAMPLE = ("fan", 1)  # machine and number of the two test clips in asd_edge/data/examples
 
 
 def model() -> tuple[bytes, FrontEnd]:
@@ -107,9 +107,8 @@ def bundle() -> Bundle:
 def main() -> None:
     """Write the default bundle and the examples into the source tree."""
     bundle().write(default_bundle.BUILT_IN)
-    folder = default_bundle.BUILT_IN.parents[2] / "examples"
     for name, label in (("normal.flac", "normal"), ("faulty.flac", "anomaly")):
-        write_clip(folder / name, example(label))
+        write_clip(default_bundle.EXAMPLES / name, example(label))
 
 
 if __name__ == "__main__":

@@ -115,10 +115,9 @@ def main(
         + ", ".join(f"{t.value:.4g} (section {name})" for name, t in thresholds.items()),
         err=True,
     )
-    extrapolated = [t.n for t in thresholds.values() if t.rule == "gamma"]
-    if extrapolated:
-        click.echo(
-            f"Warning: the threshold is extrapolated (gamma); {min(extrapolated)} held-out "
-            f"clips can promise no false-alarm rate below 1 in {min(extrapolated) + 1}",
-            err=True,
-        )
+    least = min(thresholds.values(), key=lambda t: t.n)
+    click.echo(
+        f"with {least.n} held-out clips behind a threshold the true rate lies between "
+        f"{least.lowest_rate:.2g} and {least.highest_rate:.2g} (90 %)",
+        err=True,
+    )

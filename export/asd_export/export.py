@@ -21,12 +21,10 @@ from asd_edge.detector import Detector
 from asd_edge.errors import MissingFileError
 from asd_edge.model import VIEWS, EmbeddingModel
 from asd_edge.scoring.scorer import Scorer
-from asd_export import parity
-from asd_export import quantize as precision
+from asd_export import parity, quantize
 from asd_export.quantize import Lower
 from asd_export.to_onnx import to_onnx
-from asd_training import reference_selection as selection
-from asd_training import run_folder as run
+from asd_training import reference_selection, run_folder
 from asd_training.data.clips import Clip, find_clips
 from asd_training.errors import DatasetError, RunError
 from asd_training.progress import bar
@@ -73,10 +71,12 @@ def export(
         ProviderError: `lower` names a provider that is not there.
         BundleError: `output` is taken by something else.
     """
-    config = run.read_config(folder)
-    embeddings = run.read_embeddings(folder)
-    model = run.load_model(folder, config)
-    scorer, calibration = selection.scorer_and_calibration(config, embeddings, false_alarm_rate)
+    config = run_folder.read_config(folder)
+    embeddings = run_folder.read_embeddings(folder)
+    model = run_folder.load_model(folder, config)
+    scorer, calibration = reference_selection.scorer_and_calibration(
+        config, embeddings, false_alarm_rate
+    )
     clips = _clips(config, embeddings, data)
     front_end = config.preset.front_end
     onnx = to_onnx(model, front_end)
@@ -123,33 +123,33 @@ def _lowered(
 
     with bar() as progress:
         if lower.kind == "int8":
-            seen = _advancing(_spaced(learned_from, precision.CALIBRATION_CLIPS), progress)
-            windows = (precision.first_window(front_end, clip) for clip in seen)
-            model = precision.to_int8(contents.model, windows)
+            seen = _advancing(_spaced(learned_from, quantize.CALIBRATION_CLIPS), progress)
+            windows = (quantize.first_window(front_end, clip) for clip in seen)
+            model = quantize.to_int8(contents.model, windows)
         else:
-            model = precision.to_fp16(contents.model)
+            model = quantize.to_fp16(contents.model)
         before, after = load(contents.model), load(model)
         again = _embed_again(
             Detector(front_end, after, Scorer(contents.views), contents.calibration),
             embeddings,
             _advancing(clips, progress),
         )
-    scorer, calibration = selection.scorer_and_calibration(config, again, rate)
+    scorer, calibration = reference_selection.scorer_and_calibration(config, again, rate)
     # The bundles' own references hold the clips that accuracy is measured on.
-    unseen = selection.unseen_scorer
+    unseen = reference_selection.unseen_scorer
     tried = Detector(front_end, before, unseen(config, embeddings), contents.calibration)
     tried_low = Detector(front_end, after, unseen(config, again), contents.calibration)
     lowered = Detector(front_end, after, scorer, calibration)
     chosen = _spaced(clips, PARITY_CLIPS)
     test = [clip for clip in find_clips(root, config.machine) if clip.split == "test"]
-    mels = [precision.first_window(front_end, clip) for clip in chosen]
-    figures = precision.check(
+    mels = [quantize.first_window(front_end, clip) for clip in chosen]
+    figures = quantize.check(
         lower,
-        precision.accuracy(tried, tried_low, test, held_out),
-        precision.timing(before, after, mels[0], lower.provider),
+        quantize.accuracy(tried, tried_low, test, held_out),
+        quantize.timing(before, after, mels[0], lower.provider),
         folder,
     )
-    figures["embedding_difference"] = precision.difference(before, after, mels)
+    figures["embedding_difference"] = quantize.difference(before, after, mels)
     golden = contents.golden
     made = dataclasses.replace(
         contents,

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from asd_edge import _core
-
 FOLDER = Path(os.environ["ASD_EDGE_RECORDED"])
 BUNDLE = FOLDER / "hummer.asd"
 THRESHOLD = ("--threshold", 10)  # between the normal clips and the faults
@@ -31,7 +29,6 @@ def asd_edge(*arguments: object) -> str:
 
 def test_this_is_arm64() -> None:
     assert platform.machine() == "aarch64"
-    assert "aarch64" in Path(_core.__file__).name
 
 
 def test_verify() -> None:

@@ -128,7 +128,7 @@ sanitized_core() {
     say "the C core under AddressSanitizer and UndefinedBehaviorSanitizer"
     aarch64-linux-gnu-gcc -std=c11 -g -O1 -ffp-contract=off -Wall -Wextra -Werror \
         -fsanitize=address,undefined -fno-sanitize-recover=all -static-libasan -static-libubsan \
-        -Icsrc tests/melspec_driver.c csrc/*.c -lm -o "$work/driver"
+        -Icsrc tests/csrc/driver.c csrc/*.c csrc/kernels/*.c -lm -o "$work/driver"
     ASAN_OPTIONS=detect_leaks=0 qemu-aarch64-static -L "$root" "$work/driver"
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import soundfile
-from helpers import ROOT, invoke
+from helpers import invoke
 
 from asd_edge.bundle import format as bundle
 from asd_edge.bundle import locate as default_bundle
@@ -19,7 +19,7 @@ from asd_edge.verify import verify
 from asd_export import build_default_bundle as builtin
 from asd_training.synth import MACHINES
 
-EXAMPLES = ROOT / "examples"
+EXAMPLES = default_bundle.EXAMPLES
 
 
 @pytest.fixture
@@ -65,6 +65,16 @@ def test_the_examples() -> None:
     assert len(result.stderr.splitlines()) == 1
     for word in ("built in", "synthetic", *MACHINES, "enroll"):
         assert word in result.stderr
+
+
+@pytest.mark.usefixtures("_nothing_set")
+def test_score_example_scores_the_clips_in_the_package() -> None:
+    rows = invoke(main, "score", "--example", "--json").stdout.splitlines()
+    clips = {Path(row["clip"]): row["anomalous"] for row in map(json.loads, rows)}
+    assert clips == {EXAMPLES / "faulty.flac": True, EXAMPLES / "normal.flac": False}
+    wrong = invoke(main, "score", "--example", EXAMPLES, status=2)
+    assert "--example takes no CLIPS" in wrong.stderr
+    assert "Missing argument 'CLIPS...'" in invoke(main, "score", status=2).stderr
 
 
 @pytest.mark.usefixtures("_nothing_set")
@@ -121,7 +131,7 @@ def test_the_bundle_knows_the_synthetic_machines() -> None:
         decision = detector.score(builtin.train_clip(machine, 0), 16000)
         assert decision.section == machine
         assert not decision.anomalous
-        assert detector.threshold(machine).rule == "conformal"
+        assert detector.threshold(machine).rule == "fitted"
 
 
 def test_the_example_files_are_the_generator_s() -> None:

@@ -52,7 +52,7 @@ def test_from_a_bundle(normal: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     result = invoke(main, "enroll", normal, "-o", out, "--from", tiny_bundle)
     assert result.stdout == ""
     assert "12 clips, 12 s, 1 section" in result.stderr
-    assert "no false-alarm rate below 1 in 13" in result.stderr
+    assert "with 12 clips behind a threshold the true rate lies between" in result.stderr
     assert "Warning" not in result.stderr
     contents, source = bundle.read(out), bundle.read(tiny_bundle)
     assert contents.machine == "mine"
@@ -312,9 +312,10 @@ def test_extreme_scores() -> None:
 
 @pytest.mark.parametrize(("n", "rate"), [(6, 0.05), (12, 0.01), (40, 0.01), (199, 0.02)])
 def test_the_realised_false_alarm_rate(n: int, rate: float) -> None:
-    """Drawn embeddings, many enrolments: as often as stated, whichever rule decides.
+    """Drawn embeddings, many enrolments: at most as often as stated, and at least half as often.
 
-    With few clips it is less: the references of a fold are of fewer clips than the final ones.
+    It is less, because the tails of normal values are shorter than the threshold takes them to be.
+    With few clips also because the references of a fold are of fewer clips than the final ones.
     """
     contents = bundle.read(BUILT_IN)
     rng = np.random.default_rng(n)
@@ -334,7 +335,7 @@ def test_the_realised_false_alarm_rate(n: int, rate: float) -> None:
     deviation = max(float(np.std(rates, ddof=1)), np.sqrt(rate * (1 - rate) / tested)) / sets**0.5
     assert np.mean(rates) < rate + 3 * deviation
     if n >= 40:
-        assert np.mean(rates) > rate - 3 * deviation
+        assert np.mean(rates) > rate / 2 - 2 * deviation
 
 
 def test_synthetic_machines(tmp_path: Path) -> None:

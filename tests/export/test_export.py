@@ -18,8 +18,7 @@ from asd_edge.cli.main import main as edge
 from asd_edge.model import METADATA_KEY, EmbeddingModel
 from asd_export.cli import main as export
 from asd_export.to_onnx import to_onnx
-from asd_training import presets
-from asd_training import run_folder as run
+from asd_training import presets, run_folder
 from asd_training.cli.evaluate import main as evaluate
 from asd_training.network.views import Network
 
@@ -49,8 +48,8 @@ def test_run_bundle_and_command_line_agree(
 
 def test_the_bundle_holds_what_the_run_says(tiny_run: Path, tiny_bundle: Path) -> None:
     contents = bundle.read(tiny_bundle)
-    embeddings = run.read_embeddings(tiny_run)
-    config = run.read_config(tiny_run)
+    embeddings = run_folder.read_embeddings(tiny_run)
+    config = run_folder.read_config(tiny_run)
     assert contents.machine == "hummer"
     assert contents.front_end == config.preset.front_end
     clips, held = embeddings.normals.clips, embeddings.held_out
@@ -162,7 +161,7 @@ def test_wrong_use(tmp_path: Path, tiny_run: Path, tiny_data: Path) -> None:
         path.unlink()
     assert "has 20 of the 24 clips" in message(tiny_run, "-o", out, "--data", part)
     unfinished = Path(shutil.copytree(tiny_run, tmp_path / "unfinished"))
-    (unfinished / run.EMBEDDINGS).unlink()
+    (unfinished / run_folder.EMBEDDINGS).unlink()
     assert "is not finished" in message(unfinished, "-o", out)
     assert not out.exists()
 

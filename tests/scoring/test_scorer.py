@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import cosine_distances
 from sklearn.neighbors import NearestNeighbors
 
 from asd_edge.errors import ParameterError
-from asd_edge.frontend.mel import instruction_set
+from asd_edge.frontend.mel import instruction_sets
 from asd_edge.scoring.scorer import ClipScore, References, Scorer, ScoringConfig, View, distances
 
 
@@ -47,7 +47,7 @@ def test_the_report_score_is_the_mean_of_pairwise_distance() -> None:
         assert score(scorer, query).score == pytest.approx(float(expected), abs=5e-6)
 
 
-@pytest.mark.parametrize("name", instruction_set()[1])
+@pytest.mark.parametrize("name", instruction_sets())
 @pytest.mark.parametrize("d", [1, 3, 15, 16, 17, 64, 100, 768])
 def test_euclidean_distance(name: str, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASD_EDGE_SIMD", name)

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from sklearn.covariance import LedoitWolf
 
 from asd_edge.errors import ParameterError
-from asd_edge.frontend.mel import instruction_set
+from asd_edge.frontend.mel import instruction_sets
 from asd_edge.scoring.whitening import as_matrix, ledoit_wolf, projection, whitening
 
 
@@ -60,7 +60,7 @@ def test_the_unit_does_not_matter(scale: float) -> None:
     np.testing.assert_allclose(whitening(x * scale, groups), whitening(x, groups), rtol=2e-3)
 
 
-@pytest.mark.parametrize("name", instruction_set()[1])
+@pytest.mark.parametrize("name", instruction_sets())
 @pytest.mark.parametrize("d", [1, 3, 15, 16, 17, 100, 257])
 def test_projections_multiply_with_the_triangle(
     name: str, d: int, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import VIEWS
 from asd_edge.scoring.scorer import ScoringConfig
 
-PSEUDO_CLASSES = ("statistics_exchange", "feature_exchange", "shift")
+PSEUDO_CLASSES = ("statistics_exchange", "shift")
 
 
 class PresetError(AsdError, ValueError):
@@ -38,7 +38,6 @@ class ModelConfig:
         dropout: share of channels dropped after each block, 0 to below 1.
         head: "flatten", or "time_mean": mean over time, then flatten.
         embedding_dim: length d of the embedding.
-        unit_norm: scale embeddings to length 1.
     """
 
     normalize: str
@@ -52,7 +51,6 @@ class ModelConfig:
     dropout: float
     head: str
     embedding_dim: int
-    unit_norm: bool
 
     def __post_init__(self) -> None:
         if self.normalize not in ("none", "band"):
@@ -91,26 +89,20 @@ class LossConfig:
     Attributes:
         name: "triplet" or "adacos" (sub-cluster AdaCos).
         mining: of triplets: "none" (the data set draws one a clip, the report's way), or
-            among all of a batch: "all", "semihard", "hard" (each anchor's farthest
-            positive and nearest negative).
+            "all" triplets of a batch.
         margin: of triplets.
-        classes: "section", or "attributes": section and attributes together.
-        subclusters: of AdaCos, a class.
-        trainable: whether AdaCos learns the centres; else they stay where they are drawn.
+        subclusters: centres a class of AdaCos; they stay where they are drawn.
     """
 
     name: str = "triplet"
     mining: str = "none"
     margin: float = 1.0
-    classes: str = "section"
     subclusters: int = 16
-    trainable: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in {
             "name": ("triplet", "adacos"),
-            "mining": ("none", "all", "semihard", "hard"),
-            "classes": ("section", "attributes"),
+            "mining": ("none", "all"),
         }.items():
             if getattr(self, name) not in choices:
                 raise ParameterError(f"loss {name}", getattr(self, name), " or ".join(choices))
@@ -133,14 +125,11 @@ class AugmentConfig:
         pseudo_classes: changes that make a clip one of another class.
         shift_bands: most bands that "shift" moves a spectrogram by.
         mixup: share of clips that are mixed with another one; for AdaCos.
-        mask_bands, mask_frames: widest masks of SpecAugment, 0 for none.
     """
 
     pseudo_classes: tuple[str, ...] = ()
     shift_bands: int = 3
     mixup: float = 0.0
-    mask_bands: int = 0
-    mask_frames: int = 0
 
     def __post_init__(self) -> None:
         for name in self.pseudo_classes:
@@ -148,9 +137,8 @@ class AugmentConfig:
                 raise ParameterError("pseudo_classes", name, " or ".join(PSEUDO_CLASSES))
         if not 0 <= self.mixup <= 1:
             raise ParameterError("mixup", self.mixup, "a share from 0 to 1")
-        for name in ("shift_bands", "mask_bands", "mask_frames"):
-            if getattr(self, name) < 0:
-                raise ParameterError(name, getattr(self, name), "0 or more")
+        if self.shift_bands < 1:
+            raise ParameterError("shift_bands", self.shift_bands, "at least 1")
 
 
 @dataclass(frozen=True)

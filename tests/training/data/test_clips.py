@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asd_edge.errors import AsdError, MissingFileError
-from asd_training.data.clips import Clip, find_clips, machines
+from asd_training.data.clips import Clip, equal_clips, find_clips
 from asd_training.errors import DatasetError
 
 
@@ -47,7 +48,7 @@ def test_dcase_2020(tmp_path: Path) -> None:
     }
     assert [clip.name for clip in clips] == sorted(clip.name for clip in clips)
     assert all(clip.path == tmp_path / clip.name and clip.path.is_file() for clip in clips)
-    assert machines(tmp_path) == ["ToyConveyor", "fan"]
+    assert {clip.machine for clip in find_clips(tmp_path)} == {"ToyConveyor", "fan"}
     assert find_clips(tmp_path, "fan") == [clip for clip in clips if clip.machine == "fan"]
 
 
@@ -126,13 +127,13 @@ def test_at_most_half_of_the_normals_are_held_out(tmp_path: Path) -> None:
 
 
 def test_each_folder_of_a_section_is_split_alone(tmp_path: Path) -> None:
-    for level in ("-6_dB_fan", "0_dB_fan"):
+    for level in ("dev_data", "eval_data"):
         touch(tmp_path, [f"{level}/fan/id_00/normal/{i:08d}.wav" for i in range(4)])
         touch(tmp_path, [f"{level}/fan/id_00/abnormal/00000000.wav"])
     held_out = [c.name for c in find_clips(tmp_path) if (c.split, c.label) == ("test", "normal")]
     assert held_out == [
-        "-6_dB_fan/fan/id_00/normal/00000000.wav",
-        "0_dB_fan/fan/id_00/normal/00000000.wav",
+        "dev_data/fan/id_00/normal/00000000.wav",
+        "eval_data/fan/id_00/normal/00000000.wav",
     ]
 
 
@@ -236,7 +237,7 @@ def test_errors_say_what_is_there(tmp_path: Path) -> None:
 def test_real_recordings(recordings: Path) -> None:
     root = recordings / "machines"
     clips = find_clips(root)
-    assert machines(root) == ["fan", "motor"]
+    assert {clip.machine for clip in find_clips(root)} == {"fan", "motor"}
     fan = Counter((c.section, c.split, c.label) for c in clips if c.machine == "fan")
     # The counts are those of the folder's README.
     assert fan == {
@@ -250,3 +251,97 @@ def test_real_recordings(recordings: Path) -> None:
     motor = Counter(c.section for c in clips if (c.machine, c.split) == ("motor", "train"))
     assert motor == {"00": 6, "01": 6, "02": 4}
     assert {c.domain for c in clips} == {"source"}
+
+
+def test_labelled_twins_replace_the_unlabelled_test_clips(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The organisers' script copies an evaluation set to test_rename, with labels in the names."""
+    names = [f"{machine}/train/section_00_source_train_normal_0000.wav" for machine in "ab"]
+    names += [f"{machine}/test/section_00_{i:04d}.wav" for machine in "ab" for i in range(2)]
+    twins = [
+        f"{machine}/test_rename/section_00_source_test_{label}_0000.wav"
+        for machine in "ab"
+        for label in ("normal", "anomaly")
+    ]
+    for root in (tmp_path / "data", tmp_path / "test_rename"):  # the root may have any name
+        touch(root, [*names, *twins])
+        assert told(find_clips(root)) == {
+            **{name: (name[0], "00", "source", "train", "normal") for name in names[:2]},
+            **{name: (name[0], "00", "source", "test", name.split("_")[5]) for name in twins},
+        }
+    assert not caplog.records
+    assert len(find_clips(tmp_path / "data/a/test_rename")) == 2
+
+
+@pytest.mark.parametrize("folder", ["fan/old", "fan/train/more"])
+def test_an_unknown_folder_in_a_machine_is_named_and_no_machine(
+    tmp_path: Path, folder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, ["fan/train/section_00_source_train_normal_0000.wav"])
+    touch(tmp_path, [f"{folder}/section_00_source_train_normal_0001.wav"])
+    assert {clip.machine for clip in find_clips(tmp_path)} == {"fan"}
+    assert f"({folder}/section_00_source_train_normal_0001.wav)" in caplog.text
+    assert "no known meaning" in caplog.text
+
+
+def test_a_machine_in_two_places_is_an_error_that_names_both(tmp_path: Path) -> None:
+    for year in ("dcase2020t2", "dcase2022t2"):
+        touch(tmp_path / "years" / year, ["fan/train/section_00_source_train_normal_0000.wav"])
+    with pytest.raises(DatasetError, match="'fan' in 2 places, dcase2020t2/fan and dcase2022t2"):
+        find_clips(tmp_path / "years")
+    assert len(find_clips(tmp_path / "years/dcase2020t2")) == 1
+    for snr in ("0_dB_fan", "6_dB_fan"):
+        touch(tmp_path / "mimii" / snr, ["fan/id_00/normal/00000000.wav"])
+    with pytest.raises(DatasetError, match="0_dB_fan/fan and 6_dB_fan/fan"):
+        find_clips(tmp_path / "mimii")
+    touch(tmp_path / "mimii", ["0_dB_pump/pump/id_00/normal/00000000.wav"])
+    assert len(find_clips(tmp_path / "mimii", "pump")) == 1  # the one that is asked for is not
+
+
+def test_second_copies_of_a_name_are_dropped_or_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tree of 2021 has some clips in source_test and in test."""
+    name = "section_00_source_test_normal_0000.wav"
+    touch(tmp_path, [f"fan/source_test/{name}", f"fan/test/{name}"])
+    (clip,) = find_clips(tmp_path)
+    assert clip.name == f"fan/source_test/{name}"
+    assert f"(fan/test/{name})" in caplog.text
+    (tmp_path / "fan/test" / name).write_bytes(b"other")
+    with pytest.raises(DatasetError, match="two different clips of one name"):
+        find_clips(tmp_path)
+
+
+def test_links_are_followed_each_time_but_not_in_circles(tmp_path: Path) -> None:
+    touch(tmp_path / "store", ["train/section_00_source_train_normal_0000.wav"])
+    data = tmp_path / "data"
+    data.mkdir()
+    for machine in ("fanA", "fanB"):
+        (data / machine).symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "again").symlink_to(data)
+    assert sorted(clip.machine for clip in find_clips(data)) == ["fanA", "fanB"]
+
+
+def test_a_file_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / "fan" / "normal"
+    folder.mkdir(parents=True)
+    path = folder / os.fsdecode(b"k\xfchler.wav")
+    path.touch()
+    (clip,) = find_clips(tmp_path)
+    assert clip.name == "fan/normal/k\\xfchler.wav"
+    assert clip.path == path
+
+
+def test_equal_clips(tmp_path: Path) -> None:
+    touch(tmp_path, ["fan/train/section_00_source_train_normal_0000.wav"])
+    touch(tmp_path, [f"fan/test/section_00_source_test_normal_{i:04d}.wav" for i in range(3)])
+    clips = find_clips(tmp_path)
+    contents = (b"a" * 9999, b"b" * 9999, b"a" * 9998 + b"c", b"a" * 9999)
+    for clip, content in zip(clips, contents, strict=True):
+        clip.path.write_bytes(content)
+    test = [clip for clip in clips if clip.split == "test"]
+    train = [clip for clip in clips if clip.split == "train"]
+    # Sorted by name: the test clips are first; the third differs in its last byte alone.
+    assert equal_clips(train, test) == [(train[0], test[0])]
+    assert equal_clips(test, train) == [(test[0], train[0])]

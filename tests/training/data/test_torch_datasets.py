@@ -135,16 +135,11 @@ def test_held_out_clips() -> None:
     assert any((held_out(clips, 0.2, seed=s) != chosen).any() for s in range(1, 5))
 
 
-def test_classes_are_sections_and_attributes() -> None:
-    table = make_table(SECTIONS)
-    table.clips["attributes"] = ["fast" if i % 2 else "slow" for i in range(12)]
-    dataset = ClassDataset(table, "section", min_items=30)
+def test_classes_are_sections() -> None:
+    dataset = ClassDataset(make_table(SECTIONS), min_items=30)
     assert dataset.classes.tolist() == ["00", "01", "02"]
     assert len(dataset) == 36
     for i in (0, 5, 11, 12, 35):
         feature, label = dataset[i]
         assert rows_of((feature,)) == [i % 12]
         assert dataset.classes[label] == SECTIONS[i % 12]
-    dataset = ClassDataset(table, "attributes")
-    assert len(dataset.classes) == 6
-    assert dataset.classes[dataset[3][1]] == "00/fast"

@@ -9,15 +9,8 @@ import pytest
 
 from asd_edge.frontend.mel import MelConfig, melspectrogram
 from asd_training.data.clips import find_clips
-from asd_training.evaluate import examples as inspection
+from asd_training.evaluate import examples
 from asd_training.evaluate.score import load_subject, score_clips
-
-
-def test_a_clip_s_vector_is_the_mean_over_its_windows() -> None:
-    rows = np.array([[1.0, 2.0], [3.0, 6.0]], dtype=np.float32)
-    views = inspection.clip_vectors({"learned": rows, "statistics": np.ones((2, 3))})
-    assert views["learned"].tolist() == [2.0, 4.0]
-    assert views["statistics"].tolist() == [1.0, 1.0, 1.0]
 
 
 def scores(n: int) -> pd.DataFrame:
@@ -35,7 +28,7 @@ def scores(n: int) -> pd.DataFrame:
 def test_extremes_are_told_apart_from_their_sections() -> None:
     table = scores(80)
     thresholds = {"00": 1.0, "01": 1001.0}
-    chosen = inspection.choose_extremes(table, thresholds)
+    chosen = examples.choose_extremes(table, thresholds)
     margin = table["score"] - table["section"].map(thresholds)
     for why, label, ascending in (
         ("highest normals", "normal", False),
@@ -46,7 +39,7 @@ def test_extremes_are_told_apart_from_their_sections() -> None:
     expected = margin.sort_values(ascending=False).index[:3]
     assert [i for w, i in chosen if w == "most anomalous"] == list(expected)
     assert len({section for _, i in chosen for section in table.loc[[i], "section"]}) == 2
-    unlabelled = inspection.choose_extremes(table.assign(label="unknown"), thresholds)
+    unlabelled = examples.choose_extremes(table.assign(label="unknown"), thresholds)
     assert {why for why, _ in unlabelled} == {"most anomalous"}
 
 
@@ -64,15 +57,15 @@ class Recorder:
 
 def test_the_sample_is_bounded_and_even() -> None:
     detector, done = Recorder(), []
-    sample = inspection.sample_embeddings(detector, scores(4000), [], lambda: done.append(1))
+    sample = examples.sample_embeddings(detector, scores(4000), [], lambda: done.append(1))
     assert sample is not None
-    assert len(detector.paths) == len(set(detector.paths)) == len(done) == inspection.MAP_TEST
+    assert len(detector.paths) == len(set(detector.paths)) == len(done) == examples.MAP_TEST
     counts = pd.Series(sample.sections).groupby([sample.sections, sample.kinds]).size()
-    assert counts.tolist() == [inspection.MAP_TEST // 4] * 4
-    assert sample.views["a"].shape == (inspection.MAP_TEST, 3)
+    assert counts.tolist() == [examples.MAP_TEST // 4] * 4
+    assert sample.views["a"].shape == (examples.MAP_TEST, 3)
     assert sample.views["a"][:, 0].tolist() == [float(Path(p).stem) for p in detector.paths]
-    assert inspection.sample_embeddings(Recorder(), scores(2), []) is None
-    again = inspection.sample_embeddings(Recorder(), scores(4000), [])
+    assert examples.sample_embeddings(Recorder(), scores(2), []) is None
+    again = examples.sample_embeddings(Recorder(), scores(4000), [])
     np.testing.assert_array_equal(again.views["a"], sample.views["a"])
 
 
@@ -82,15 +75,15 @@ def test_on_a_detector(tiny_run: Path, tiny_data: Path) -> None:
     table, errors = score_clips(detector, [c for c in clips if c.split == "test"])
     assert not errors
     training = [c for c in clips if c.split == "train"]
-    sample = inspection.sample_embeddings(detector, table, training)
+    sample = examples.sample_embeddings(detector, table, training)
     assert sample is not None
     assert pd.Series(sample.kinds).value_counts().to_dict() == {
         "training": 24,
         "normal": 8,
         "anomaly": 8,
     }
-    examples = inspection.look_at(detector, table, {"00": 0.0, "01": 0.0})
-    top = examples[0]
+    shown = examples.look_at(detector, table, {"00": 0.0, "01": 0.0})
+    top = shown[0]
     assert top.why == "most anomalous"
     assert top.row["score"] == table["score"].max()
     np.testing.assert_array_equal(top.spectrogram, detector.analyse(top.row["path"]).mel(0))
@@ -102,8 +95,8 @@ def test_in_db(power: int) -> None:
     y = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
     config = {"sr": 16000, "n_fft": 512, "hop_length": 256, "n_mels": 40, "power": power}
     expected = melspectrogram(y, **config, log="db")
-    found = inspection.in_db(melspectrogram(y, **config), MelConfig(**config))
+    found = examples.in_db(melspectrogram(y, **config), MelConfig(**config))
     np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert inspection.in_db(expected, MelConfig(**config, log="db")) is expected
+    assert examples.in_db(expected, MelConfig(**config, log="db")) is expected
     silence = np.zeros((40, 3), np.float32)
-    assert np.isfinite(inspection.in_db(silence, MelConfig(**config))).all()
+    assert np.isfinite(examples.in_db(silence, MelConfig(**config))).all()

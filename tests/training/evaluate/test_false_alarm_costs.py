@@ -31,8 +31,8 @@ def table(section: str, normal: list[float], anomaly: list[float]) -> pd.DataFra
 def test_counts_and_rates() -> None:
     scores = pd.concat([table("00", [1, 2, 3, 4], [3, 5]), table("01", [10, 20], [30])])
     thresholds = {
-        ("00", 0.1): Threshold(3.0, "conformal", 50),
-        ("01", 0.1): Threshold(25.0, "gamma", 9),
+        ("00", 0.1): Threshold(3.0, "fitted", 50),
+        ("01", 0.1): Threshold(25.0, "fitted", 9),
     }
     found = costs(scores, thresholds, every_seconds=60)
     assert found[["caught", "n_anomaly", "alarms", "n_normal"]].to_numpy().tolist() == [

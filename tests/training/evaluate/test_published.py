@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from asd_training.evaluate import dcase_files as official
-from asd_training.evaluate import published as baselines
+from asd_training.evaluate import dcase_files, published
 from asd_training.evaluate.metrics import evaluate
 
 
@@ -30,7 +29,7 @@ def evaluated(machine: str, sections: tuple[str, ...], clips: int, year: int):
 
 
 def test_every_figure_is_plausible_and_has_a_source() -> None:
-    table = baselines.read()
+    table = published.read()
     assert table["source"].str.len().min() > 10
     single = table[table["machine"] != "all"]
     assert single[["auc", "pauc"]].gt(0.3).all(axis=None)
@@ -42,7 +41,7 @@ def test_every_figure_is_plausible_and_has_a_source() -> None:
 @pytest.mark.parametrize("year", [2023, 2024, 2025])
 def test_machines_give_the_official_score(year: int) -> None:
     """The organisers' total is the harmonic mean of their figures by machine."""
-    table = baselines.read().query("year == @year and set == 'eval'")
+    table = published.read().query("year == @year and set == 'eval'")
     for system, rows in table.groupby("system"):
         single = rows[rows["machine"] != "all"]
         values = [*single["auc"], *single.loc[single["domain"] == "source", "pauc"]]
@@ -51,8 +50,10 @@ def test_machines_give_the_official_score(year: int) -> None:
 
 
 def test_the_rerun_of_2021(recordings: Path) -> None:
-    results = evaluate(official.read_score_folder(recordings / "dcase2021_scores" / "autoencoder"))
-    found = baselines.find(results)
+    results = evaluate(
+        dcase_files.read_score_folder(recordings / "dcase2021_scores" / "autoencoder")
+    )
+    found = published.find(results)
     assert not found.mismatches
     ours = found.machines[found.machines["system"] == "autoencoder"].set_index("machine")
     means = results.machine_means.query("mean == 'harmonic'").set_index("machine")
@@ -64,16 +65,16 @@ def test_the_rerun_of_2021(recordings: Path) -> None:
 
 
 def test_which_figures_fit() -> None:
-    found = baselines.find(evaluated("Polisher", ("00",), 200, 2022), year_given=False)
+    found = published.find(evaluated("Polisher", ("00",), 200, 2022), year_given=False)
     assert set(found.machines["year"]) == set(found.overall["year"]) == {2025}
     assert not found.mismatches
-    found = baselines.find(evaluated("Polisher", ("00",), 40, 2025))
+    found = published.find(evaluated("Polisher", ("00",), 40, 2025))
     assert found.mismatches == (
         "Polisher has 40 labelled test clips here, 200 in the data set of 2025",
     )
-    assert len(baselines.find(evaluated("Polisher", ("00",), 200, 2024)).machines) == 0
-    assert len(baselines.find(evaluated("fan", ("00", "01"), 200, 2022)).machines) == 0
-    assert len(baselines.find(evaluated("fan", ("00", "01", "02"), 600, 2022)).machines) == 4
-    found = baselines.find(evaluated("fan", ("03", "04", "05"), 600, 2021))
+    assert len(published.find(evaluated("Polisher", ("00",), 200, 2024)).machines) == 0
+    assert len(published.find(evaluated("fan", ("00", "01"), 200, 2022)).machines) == 0
+    assert len(published.find(evaluated("fan", ("00", "01", "02"), 600, 2022)).machines) == 4
+    found = published.find(evaluated("fan", ("03", "04", "05"), 600, 2021))
     assert len(found.machines) == 0
     assert set(found.overall["set"]) == {"eval"}

@@ -37,15 +37,12 @@ def test_shift(by: int) -> None:
 def test_pseudo_classes_number_what_was_done() -> None:
     x, labels = clips(300), torch.arange(300) % 3
     config = AugmentConfig(pseudo_classes=PSEUDO_CLASSES, shift_bands=2)
-    changed, new, exchange = augment.pseudo_classes(x, labels, 3, config, generator())
+    changed, new = augment.pseudo_classes(x, labels, 3, config, generator())
     kind = new // 3
     assert torch.equal(new % 3, labels)
-    assert all(50 < int((kind == k).sum()) < 100 for k in range(4))
-    same = (changed == x).flatten(1).all(1)
-    assert torch.equal(same, (kind == 0) | (kind == 2))  # feature exchange comes later
-    assert torch.equal(exchange[kind != 2], torch.arange(300)[kind != 2])
-    assert (exchange[kind == 2] != torch.arange(300)[kind == 2]).float().mean() > 0.9
-    for row in torch.nonzero(kind == 3).flatten().tolist():
+    assert all(75 < int((kind == k).sum()) < 125 for k in range(3))
+    assert torch.equal((changed == x).flatten(1).all(1), kind == 0)
+    for row in torch.nonzero(kind == 2).flatten().tolist():
         shifts = [augment.shift_bands(x[row], by) for by in (-2, -1, 1, 2)]
         assert any(torch.equal(changed[row], shift) for shift in shifts)
     again = augment.pseudo_classes(x, labels, 3, config, generator())
@@ -55,7 +52,7 @@ def test_pseudo_classes_number_what_was_done() -> None:
 
 def test_without_pseudo_classes_nothing_changes() -> None:
     x, labels = clips(), torch.zeros(64, dtype=torch.long)
-    changed, new, _ = augment.pseudo_classes(x, labels, 1, AugmentConfig(), generator())
+    changed, new = augment.pseudo_classes(x, labels, 1, AugmentConfig(), generator())
     assert changed is x
     assert new is labels
 
@@ -71,15 +68,3 @@ def test_mixup_mixes_targets_as_it_mixes_clips() -> None:
     untouched = (new.max(1).values == 1).sum()
     assert 24 < untouched < 56
     assert torch.equal(augment.mixup(x, targets, 0.0, generator())[1], targets)
-
-
-def test_spec_augment_masks_one_stretch_of_each() -> None:
-    x = clips(200)
-    masked = augment.spec_augment(x, AugmentConfig(mask_bands=3, mask_frames=6), generator())
-    different = masked != x
-    bands = different.all(2).sum(1)
-    frames = different.all(1).sum(1)
-    assert int(bands.max()) == 3
-    assert int(frames.max()) == 6
-    assert int(bands.min()) == int(frames.min()) == 0
-    assert torch.equal(augment.spec_augment(x, AugmentConfig(), generator()), x)

@@ -12,10 +12,10 @@ import pytest
 from helpers import invoke
 
 from asd_training.cli.evaluate import main
-from asd_training.evaluate import metrics
-from asd_training.evaluate import published as baselines
+from asd_training.evaluate import metrics, published
 from asd_training.evaluate.false_alarm_costs import costs, thresholds_of_normals
-from asd_training.report import html as report
+from asd_training.evaluate.machines import Evaluation, MachineEvaluation
+from asd_training.report import html
 
 VOID = {"meta", "br", "img", "link"}
 
@@ -82,7 +82,7 @@ def make(year: int = 2022, separation: float = 1.0, alarms: int = 1) -> tuple:
     scores = pd.DataFrame(rows)
     results = metrics.evaluate(scores, year=year)
     machines = [
-        report.MachineReport(
+        MachineEvaluation(
             name, part, costs=costs(part, thresholds_of_normals(part), 60.0), promised_rate=0.01
         )
         for name, part in scores.groupby("machine")
@@ -95,9 +95,9 @@ def make_scores(machines) -> pd.DataFrame:
 
 
 def render(results, machines, **about) -> str:
-    defaults = {"subject": "a <model>", "data": "data", "rules": "rules", "every_seconds": 60.0}
-    found = baselines.find(results)
-    return report.render(results, machines, found, report.About(**{**defaults, **about}))
+    evaluation = Evaluation(machines, 60.0, (2022, ""), **about)
+    found = published.find(results)
+    return html.render(results, found, html.About("a <model>", "data", "rules", evaluation))
 
 
 @pytest.mark.parametrize("year", metrics.YEARS)

@@ -197,17 +197,17 @@ def _reporter(progress: Progress, config: RunConfig) -> Callable[[Step], None]:
 
 def _check_output(output: Path, resume: bool) -> RunConfig | None:
     """Give the configuration of the run to go on with, or None for a new run."""
-    from asd_training import run_folder as run
+    from asd_training import run_folder
     from asd_training.errors import RunError
 
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return None
-    if not (output / run.CONFIG).is_file():
+    if not (output / run_folder.CONFIG).is_file():
         raise RunError(output, "is there and is not a run; choose another output folder")
     if not resume:
         raise RunError(output, "is a run already; --resume goes on with it")
     # Interrupted in its first epoch, a run has no checkpoint and begins anew.
-    return run.read_config(output) if (output / run.CHECKPOINT).exists() else None
+    return run_folder.read_config(output) if (output / run_folder.CHECKPOINT).exists() else None
 
 
 def _check_same(output: Path, started: RunConfig, config: RunConfig) -> None:

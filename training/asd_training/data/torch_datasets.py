@@ -1,4 +1,4 @@
-"""What the network learns from: triplets or classes of training clips, and test clips."""
+"""PyTorch data sets: triplets or classes of training clips, and labelled test clips."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ class MachineDataset(Dataset[tuple[object, ...]]):
         seed: of the draws.
         min_items: training items to give at least, by going through the clips several times.
 
+    Example:
+        The report's evaluation, with a network of one's own (`embed` maps a batch of features
+        to embeddings):
+
+            train = MachineDataset(feature_table.load("fan.parquet", "fan", "train"), "train")
+            test = MachineDataset(feature_table.load("fan.parquet", "fan", "test"), "test")
+            drawn = train.sample_to_infer(5)          # section -> rows of 5 random clips
+            for feature, section, label in test:
+                references = [train.feature(row) for row in drawn[section]]
+                ...                                   # mean PairwiseDistance to the references
+
     Raises:
         SingleSectionError: training clips of fewer than two sections.
         ParameterError: no clips, or another split.
@@ -65,7 +76,7 @@ class MachineDataset(Dataset[tuple[object, ...]]):
         if self.split == "train":
             return self.triplet(i)
         clip = self.table.clips.iloc[i]
-        return self._feature(i, 0), clip["section"], LABELS[clip["label"]]
+        return self.feature(i, 0), clip["section"], LABELS[clip["label"]]
 
     def triplet(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
         """Give training item i, as drawn in this epoch."""
@@ -79,7 +90,7 @@ class MachineDataset(Dataset[tuple[object, ...]]):
         positive = int(own[(place + shift) % len(own)])
         negative = int(rng.choice(self._others[section]))
         anchor, other, apart = (
-            self._feature(row, int(rng.integers(len(self.table.windows(row)))))
+            self.feature(row, int(rng.integers(len(self.table.windows(row)))))
             for row in (i, positive, negative)
         )
         return anchor, other, apart
@@ -92,20 +103,20 @@ class MachineDataset(Dataset[tuple[object, ...]]):
         """Draw n random clips of each section as references: `sample_rows` of this data set."""
         return sample_rows(self.sections, n, self.seed if seed is None else seed)
 
-    def _feature(self, row: int, window: int) -> Tensor:
+    def feature(self, row: int, window: int = 0) -> Tensor:
+        """Features of a window of a clip [shape=(n_mels, n_frames)]."""
         return torch.from_numpy(self.table.windows(row)[window])
 
 
 class ClassDataset(Dataset[tuple[Tensor, int]]):
-    """Training clips and their classes.
+    """Training clips and their sections, the classes.
 
     Item i is a random window of clip i modulo the number of clips
-    [shape=(n_mels, n_frames)] and the number of its class. The draw depends on the
+    [shape=(n_mels, n_frames)] and the number of its section. The draw depends on the
     seed, the epoch and i alone.
 
     Args:
         table: features of the clips.
-        by: "section", or "attributes": section and attributes together.
         seed: of the draws.
         min_items: items to give at least, by going through the clips several times.
 
@@ -113,16 +124,14 @@ class ClassDataset(Dataset[tuple[Tensor, int]]):
         ParameterError: no clips.
     """
 
-    def __init__(self, table: FeatureTable, by: str, seed: int = 0, min_items: int = 1) -> None:
+    def __init__(self, table: FeatureTable, seed: int = 0, min_items: int = 1) -> None:
         if len(table.clips) == 0:
             raise ParameterError("table", "empty", "at least one clip")
         self.table = table
         self.seed = seed
         self.epoch = 0
-        names = table.clips["section"].to_numpy(dtype=str)
-        if by == "attributes":
-            names = np.char.add(names, "/" + table.clips["attributes"].to_numpy(dtype=str))
-        self.classes, self.labels = np.unique(names, return_inverse=True)
+        sections = table.clips["section"].to_numpy(dtype=str)
+        self.classes, self.labels = np.unique(sections, return_inverse=True)
         self._rounds = -(-min_items // len(table.clips))
 
     def __len__(self) -> int:

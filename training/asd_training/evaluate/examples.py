@@ -29,7 +29,7 @@ class EmbeddingSample:
     """Embeddings of some clips, a row a clip (the mean over its windows).
 
     Attributes:
-        views: name of the view to [shape=(n, d)]; a detector of one view calls it "embedding".
+        views: name of the view to [shape=(n, d)].
         kinds: "training", "normal", "anomaly" or "unknown" [shape=(n,)].
         sections: [shape=(n,)].
     """
@@ -58,13 +58,6 @@ class Example:
     start_seconds: float
 
 
-def clip_vectors(
-    embeddings: Mapping[str, NDArray[np.float32]],
-) -> dict[str, NDArray[np.float64]]:
-    """Average a clip's embeddings [view -> shape=(n_windows, d)] over its windows [shape=(d,)]."""
-    return {view: x.mean(axis=0, dtype=np.float64) for view, x in embeddings.items()}
-
-
 def sample_embeddings(
     detector: Detector,
     scores: pd.DataFrame,
@@ -91,14 +84,14 @@ def sample_embeddings(
     kept = []
     for path, section, kind in zip(chosen["path"], chosen["section"], chosen["label"], strict=True):
         try:
-            views = clip_vectors(detector.analyse(path).embeddings)
+            views = detector.analyse(path).embeddings
         except AsdError:
             continue
         finally:
             advance()
         kept.append((kind, section))
-        for name, vector in views.items():
-            vectors.setdefault(name, []).append(vector)
+        for name, windows in views.items():
+            vectors.setdefault(name, []).append(windows.mean(axis=0, dtype=np.float64))
     if len(kept) < 3:
         return None
     kinds, sections = zip(*kept, strict=True)

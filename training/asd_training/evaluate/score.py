@@ -12,8 +12,7 @@ import pandas as pd
 from asd_edge.bundle import format as bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, MissingFileError
-from asd_training import reference_selection as selection
-from asd_training import run_folder as run
+from asd_training import reference_selection, run_folder
 from asd_training.data.clips import Clip
 from asd_training.errors import RunError
 
@@ -41,13 +40,14 @@ def find_subjects(path: Path) -> list[Path]:
     if not found:
         raise RunError(
             path,
-            f"is neither a run ({run.CONFIG}) nor a bundle ({bundle.MANIFEST}), and holds none",
+            f"is neither a run ({run_folder.CONFIG}) nor a bundle ({bundle.MANIFEST}), "
+            "and holds none",
         )
     return found
 
 
 def _is_subject(path: Path) -> bool:
-    return (path / bundle.MANIFEST).is_file() or (path / run.CONFIG).is_file()
+    return (path / bundle.MANIFEST).is_file() or (path / run_folder.CONFIG).is_file()
 
 
 def load_subject(path: Path, device: str = "cpu") -> Subject:
@@ -63,12 +63,14 @@ def load_subject(path: Path, device: str = "cpu") -> Subject:
     if (path / bundle.MANIFEST).is_file():
         contents = bundle.read(path)
         return Subject(contents.machine, Detector.from_bundle(contents, path=path))
-    if not (path / run.CONFIG).is_file():
-        raise RunError(path, f"is neither a run ({run.CONFIG}) nor a bundle ({bundle.MANIFEST})")
-    config = run.read_config(path)
-    embeddings = run.read_embeddings(path)
-    model = run.load_model(path, config).to(device)
-    scorer, calibration = selection.scorer_and_calibration(config, embeddings)
+    if not (path / run_folder.CONFIG).is_file():
+        raise RunError(
+            path, f"is neither a run ({run_folder.CONFIG}) nor a bundle ({bundle.MANIFEST})"
+        )
+    config = run_folder.read_config(path)
+    embeddings = run_folder.read_embeddings(path)
+    model = run_folder.load_model(path, config).to(device)
+    scorer, calibration = reference_selection.scorer_and_calibration(config, embeddings)
     return Subject(config.machine, Detector(config.preset.front_end, model, scorer, calibration))
 
 

@@ -1,8 +1,8 @@
 """Changes to a batch of training clips.
 
 A pseudo-class is a change that makes a clip one of another class: the network must tell
-as it is, exchanged and shifted apart, and so learns details that sections alone would
-not ask for. Every function draws from the generator it is given and works on the
+unchanged, exchanged and shifted clips apart, and so learns details that sections alone would
+not require. Every function draws from the generator it is given and works on the
 whole batch, so that several processes with the same seed draw alike.
 """
 
@@ -16,42 +16,37 @@ from asd_training.presets import AugmentConfig
 
 def pseudo_classes(
     x: Tensor, labels: Tensor, classes: int, config: AugmentConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Change a random share of the clips, and their labels with them.
 
     Args:
         x: spectrograms [shape=(batch, n_mels, n_frames)].
         labels: their classes, 0 to classes - 1 [shape=(batch,)].
         classes: number of classes without the pseudo-classes.
-        config: which changes; each clip stays as it is or suffers one, all equally likely.
+        config: the changes; each clip gets one of them or none, all equally likely.
         generator: of the draws.
 
     Returns:
-        the changed spectrograms; labels, label + classes * (1 + number of the change);
-        and for each clip the one whose features it is to exchange, itself if none
-        [shape=(batch,)] ("feature_exchange" is done inside the network).
+        the changed spectrograms, and label + classes * (number of the change, 0 for none).
     """
     names = config.pseudo_classes
-    itself = torch.arange(len(x))
     if not names:
-        return x, labels, itself
+        return x, labels
     kind = torch.randint(len(names) + 1, (len(x),), generator=generator)
     partner = torch.randperm(len(x), generator=generator)
-    changed, exchange = x.clone(), itself.clone()
+    changed = x.clone()
     for number, name in enumerate(names, start=1):
         rows = torch.nonzero(kind == number).flatten()
         if not len(rows):
             continue
         if name == "statistics_exchange":
             changed[rows] = statistics_exchange(x[rows], x[partner[rows]])
-        elif name == "shift":
+        else:
             bands = 1 + torch.randint(config.shift_bands, (len(rows),), generator=generator)
             sign = 1 - 2 * torch.randint(2, (len(rows),), generator=generator)
             for row, by in zip(rows.tolist(), (bands * sign).tolist(), strict=True):
                 changed[row] = shift_bands(x[row], by)
-        else:
-            exchange[rows] = partner[rows]
-    return changed, labels + classes * kind, exchange
+    return changed, labels + classes * kind
 
 
 def statistics_exchange(x: Tensor, other: Tensor) -> Tensor:
@@ -76,27 +71,6 @@ def shift_bands(x: Tensor, by: int) -> Tensor:
     elif by < 0:
         shifted[by:] = x[-1]
     return shifted
-
-
-def spec_augment(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Set a random stretch of bands and one of frames of each clip to the clip's mean.
-
-    Park et al. (2019), SpecAugment.
-
-    Args:
-        x: [shape=(batch, n_mels, n_frames)].
-        config: the widest masks.
-        generator: of the draws.
-    """
-    for dim, widest in ((1, config.mask_bands), (2, config.mask_frames)):
-        if widest:
-            size = x.shape[dim]
-            width = torch.randint(widest + 1, (len(x), 1), generator=generator)
-            start = (torch.rand(len(x), 1, generator=generator) * (size - width + 1)).long()
-            place = torch.arange(size)
-            mask = ((place >= start) & (place < start + width)).unsqueeze(3 - dim)
-            x = torch.where(mask.to(x.device), x.mean((1, 2), keepdim=True), x)
-    return x
 
 
 def mixup(

@@ -1,11 +1,11 @@
-"""What the embedding learns by: triplets, or classification of pseudo-classes."""
+"""Losses of the embedding: triplets, or the classification of sections and pseudo-classes."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from pytorch_metric_learning import distances, losses, miners
+from pytorch_metric_learning import distances, losses
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,30 +15,20 @@ from asd_training.presets import LossConfig
 class MinedTriplets(nn.Module):
     """Triplet loss over triplets that are found in the batch.
 
-    The mean of max(0, d(a, p) - d(a, n) + margin) over triplets that are not 0, with the
-    euclidean distance of the embeddings on the unit sphere, as easy triplets would drown
-    the rest. By the mining of `LossConfig`: all triplets, the semi-hard ones
-    (d(a, p) < d(a, n) < d(a, p) + margin: Schroff et al. 2015), or each anchor's
-    hardest (Hermans et al. 2017).
+    The mean of max(0, d(a, p) - d(a, n) + margin) over all triplets of the batch whose loss
+    is not 0, with the euclidean distance of the embeddings on the unit sphere. The triplets
+    of loss 0 are left out of the mean because there are so many of them that they would
+    hide the rest.
     """
 
     def __init__(self, config: LossConfig) -> None:
         super().__init__()
         distance = distances.LpDistance(normalize_embeddings=True, p=2)
         self._loss = losses.TripletMarginLoss(margin=config.margin, distance=distance)
-        self._miner = {
-            "all": None,
-            "semihard": miners.TripletMarginMiner(
-                margin=config.margin, type_of_triplets="semihard", distance=distance
-            ),
-            "hard": miners.BatchHardMiner(distance=distance),
-        }[config.mining]
 
     def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
         """Loss of a batch; see `SubClusterAdaCos.forward`."""
-        labels = targets.argmax(1)
-        found = None if self._miner is None else self._miner(embeddings, labels)
-        loss: Tensor = self._loss(embeddings, labels, found)
+        loss: Tensor = self._loss(embeddings, targets.argmax(1))
         return loss
 
 
@@ -51,7 +41,7 @@ class SubClusterAdaCos(nn.Module):
     where labels are mixed, since the median angle to the own class then stays wide.
 
     Args:
-        config: number of centres a class, and whether they are learned.
+        config: number of centres a class; they stay where they are drawn.
         dim: of the embeddings.
         classes: number of classes.
     """
@@ -60,7 +50,7 @@ class SubClusterAdaCos(nn.Module):
         super().__init__()
         self._shape = (classes, config.subclusters)
         count = classes * config.subclusters
-        self.centres = nn.Parameter(torch.randn(count, dim), requires_grad=config.trainable)
+        self.centres = nn.Parameter(torch.randn(count, dim), requires_grad=False)
         self.scale = math.sqrt(2) * math.log(max(count - 1, 2))
 
     def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from asd_edge.scoring.fit import Normals
-from asd_training import run_folder as run
+from asd_training import run_folder
 from asd_training.data.feature_table import FeatureTable
 from asd_training.data.holdout import held_out
 from asd_training.errors import RunError
 from asd_training.learn.distributed import Group, check_batch
-from asd_training.learn.objective import Classes, DrawnTriplets, make_objective
+from asd_training.learn.objective import ClassificationObjective, TripletObjective, make_objective
 from asd_training.network.views import Network
 from asd_training.presets import TrainingConfig
 from asd_training.report.plots import training_curves
@@ -88,18 +88,18 @@ def train(
         # Untyped in PyTorch: `to` has no overload for a memory format alone.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if group.leads:
-        run.write_json(folder / run.CONFIG, config.to_dict())
+        run_folder.write_json(folder / run_folder.CONFIG, config.to_dict())
     history: list[dict[str, float]] = []
     if network.learned is not None:
         check_batch(preset.training.batch_size, group)
         loop = _Loop(config, network, table, mask, group, device, precision)
         history = loop.run(folder, resume, report)
     elif group.leads:
-        run.save_checkpoint(folder, {"model": network.state_dict()})
+        run_folder.save_checkpoint(folder, {"model": network.state_dict()})
     if group.leads:
         if history:
-            training_curves(pd.DataFrame(history), folder / run.CURVES)
-        run.save_embeddings(folder, embed_clips(network, table, mask))
+            training_curves(pd.DataFrame(history), folder / run_folder.CURVES)
+        run_folder.save_embeddings(folder, embed_clips(network, table, mask))
     group.wait()
     return history
 
@@ -135,7 +135,9 @@ class _Loop:
         )
         self.steps = -(-len(self.objective.dataset) // self.settings.batch_size)
 
-    def _validation(self, table: FeatureTable, device: str) -> DrawnTriplets | Classes | None:
+    def _validation(
+        self, table: FeatureTable, device: str
+    ) -> TripletObjective | ClassificationObjective | None:
         """Held-out clips under the same loss; None where they are of fewer than two sections."""
         assert self.network.learned is not None
         if table.clips["section"].nunique() < 2:
@@ -144,8 +146,8 @@ class _Loop:
             self.config.preset, self.network.learned, table, self.config.seed, Group(), device
         )
         # Classes are numbered by the data set at hand; these must be the trained ones.
-        if isinstance(objective, Classes):
-            assert isinstance(self.objective, Classes)
+        if isinstance(objective, ClassificationObjective):
+            assert isinstance(self.objective, ClassificationObjective)
             known = self.objective.classes
             if not np.array_equal(objective.classes, known):
                 return None
@@ -216,7 +218,7 @@ class _Loop:
         return total / count
 
     def _save(self, folder: Path, history: list[dict[str, float]]) -> None:
-        run.save_checkpoint(
+        run_folder.save_checkpoint(
             folder,
             {
                 "model": self.network.state_dict(),
@@ -226,21 +228,21 @@ class _Loop:
                 "clips": self.clips,
             },
         )
-        run.write_metrics(folder, history)
+        run_folder.write_metrics(folder, history)
 
     def _restore(self, folder: Path) -> list[dict[str, float]]:
-        state = run.read_checkpoint(folder)
+        state = run_folder.read_checkpoint(folder)
         if state["clips"] != self.clips:
             raise RunError(folder, "was trained on other clips than the data set has now")
         self.network.load_state_dict(state["model"])
-        if isinstance(self.objective, Classes):
+        if isinstance(self.objective, ClassificationObjective):
             self.objective.criterion.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
         history: list[dict[str, float]] = state["history"]
         return history
 
     def _loss_state(self) -> dict[str, Any]:
-        if isinstance(self.objective, Classes):
+        if isinstance(self.objective, ClassificationObjective):
             return self.objective.criterion.state_dict()
         return {}
 
@@ -261,7 +263,9 @@ def learning_rate(settings: TrainingConfig, step: int, steps: int) -> float:
 
 
 def _batches(
-    objective: DrawnTriplets | Classes, settings: TrainingConfig, generator: torch.Generator
+    objective: TripletObjective | ClassificationObjective,
+    settings: TrainingConfig,
+    generator: torch.Generator,
 ) -> list[list[int]]:
     """Shuffle the items into batches; the last one is filled up from a second shuffle.
 

@@ -1,4 +1,4 @@
-"""The network that learns: mel spectrogram to embedding."""
+"""The trained network: from a mel spectrogram to an embedding."""
 
 from __future__ import annotations
 
@@ -107,9 +107,6 @@ class TripletCNN(nn.Module):
     def project(self, features: Tensor) -> Tensor:
         """Map what `features` gives to embeddings [shape=(batch, d)]."""
         embedding: Tensor = self.linear(self._head(features))
-        if self.config.unit_norm:
-            norm = torch.linalg.vector_norm(embedding, dim=1, keepdim=True)
-            embedding = embedding / norm.clamp_min(1e-12)
         return embedding
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +13,8 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from asd_edge.atomic_files import atomic_path
-from asd_edge.frontend.windows import FrontEnd
-from asd_training.evaluate.examples import EmbeddingSample, Example
 from asd_training.evaluate.false_alarm_costs import total
+from asd_training.evaluate.machines import Evaluation, MachineEvaluation
 from asd_training.evaluate.metrics import (
     JOINT_YEAR,
     Results,
@@ -37,31 +36,6 @@ _SIGNIFICANT = 0.01
 
 
 @dataclass(frozen=True)
-class MachineReport:
-    """What the report shows of one machine.
-
-    Attributes:
-        machine: its name.
-        scores: see `asd_training.evaluate.metrics`.
-        thresholds: by section, those that decided; empty where only scores are known.
-        costs: of `asd_training.evaluate.false_alarm_costs.costs`; may be empty.
-        promised_rate: false-alarm rate behind the decisions, where it is known.
-        sample: for the map of embeddings.
-        examples: clips to look at.
-        front_end: that of the spectrograms; needed where there are examples.
-    """
-
-    machine: str
-    scores: pd.DataFrame
-    thresholds: dict[str, float] = field(default_factory=dict)
-    costs: pd.DataFrame = field(default_factory=pd.DataFrame)
-    promised_rate: float | None = None
-    sample: EmbeddingSample | None = None
-    examples: Sequence[Example] = ()
-    front_end: FrontEnd | None = None
-
-
-@dataclass(frozen=True)
 class About:
     """Where the evaluation comes from.
 
@@ -69,40 +43,34 @@ class About:
         subject: what was evaluated, as the user named it.
         data: on what.
         rules: whose rules, and why, in words.
-        every_seconds: one clip is judged every so many seconds.
-        failures: what could not be evaluated, in sentences.
+        evaluation: the scores of all machines.
     """
 
     subject: str
     data: str
     rules: str
-    every_seconds: float
-    failures: Sequence[str] = ()
+    evaluation: Evaluation
 
 
 def write(
     path: str | Path,
     results: Results,
-    machines: Sequence[MachineReport],
     baselines: Baselines,
     about: About,
 ) -> None:
     """Write the report, whole or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_text(render(results, machines, baselines, about), encoding="utf-8")
+        temporary.write_text(render(results, baselines, about), encoding="utf-8")
 
 
-def render(
-    results: Results, machines: Sequence[MachineReport], baselines: Baselines, about: About
-) -> str:
+def render(results: Results, baselines: Baselines, about: About) -> str:
     """Give the report as text.
 
     Args:
-        results: of `asd_training.evaluate.metrics.evaluate` on the scores of all machines.
-        machines: in the order in which they are shown; those that `results` does not know
-            were scored, but not judged for want of labels.
+        results: of `asd_training.evaluate.metrics.evaluate` on the scores of all machines;
+            machines that it does not know were scored, but have no labels.
         baselines: published figures.
-        about: see About.
+        about: where the evaluation comes from.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -119,6 +87,7 @@ def render(
         "signed": _signed,
         "count": _count,
     }
+    machines = about.evaluation.machines
     judged = set(results.rows["machine"][results.rows["auc"].notna()])
     sums = total([m.costs for m in machines if m.machine in judged and len(m.costs)])
     return environment.get_template("report.html.j2").render(
@@ -145,7 +114,7 @@ def render(
     )
 
 
-def _verdict(results: Results, machines: Sequence[MachineReport]) -> dict[str, Any]:
+def _verdict(results: Results, machines: Sequence[MachineEvaluation]) -> dict[str, Any]:
     """Say in words how good it is, what the decisions do, and where it is weakest."""
     mean = float(results.overall.loc[results.overall["mean"] == "arithmetic", "auc"].iloc[0])
     word, kind = next((word, kind) for limit, word, kind in _WORDS if mean < limit)
@@ -184,7 +153,9 @@ def _decisions(scores: pd.DataFrame) -> dict[str, tuple[int, int]]:
     }
 
 
-def _machine_row(results: Results, machine: MachineReport, baselines: Baselines) -> dict[str, Any]:
+def _machine_row(
+    results: Results, machine: MachineEvaluation, baselines: Baselines
+) -> dict[str, Any]:
     """Means of a machine, and beside them those of the published systems."""
     rows = results.rows[results.rows["machine"] == machine.machine]
     mean = arithmetic_mean if results.year == 2020 else harmonic_mean
@@ -215,7 +186,7 @@ def _machine_row(results: Results, machine: MachineReport, baselines: Baselines)
     }
 
 
-def _pictures(machine: MachineReport, year: int) -> dict[str, Any]:
+def _pictures(machine: MachineEvaluation, year: int) -> dict[str, Any]:
     from asd_training.report import clip_plots
     from asd_training.report.plots import histogram_figure, roc_figure, to_svg
 

@@ -1,9 +1,16 @@
-/* The C core without Python: every buffer is allocated to the byte, so that AddressSanitizer
- * sees the first one too many, and power spectra are checked against the definition. */
+/* The C core without Python. Every buffer is allocated to the byte, so that AddressSanitizer and
+ * valgrind see the first byte beyond it. Power spectra are checked against their definition. */
+#include "kernel.h"
 #include "melspec.h"
 #include "rfft.h"
 #include "scoring.h"
+#include "stream.h"
 
+#ifdef NDEBUG
+#error "the driver runs with the assertions of the core"
+#endif
+
+#include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -67,12 +74,12 @@ static void check_rfft(size_t n)
     rfft_plan_free(plan);
 }
 
-/* All frames at once, each of them alone, and both from int16. Every other clip has a tone in
- * little noise, which the kernels compute in float and then in double. */
-static void check_compute(const melspec_config *config, const char *set, size_t n_samples)
+/* Computes all frames at once, each of them alone, and both from int16. Every other clip has a tone
+ * in little noise, which the kernels compute in single and then in double precision. */
+static void check_compute(const melspec_config *config, const kernel *kernel, size_t n_samples)
 {
     melspec_plan *plan;
-    if (melspec_plan_create(config, set, &plan) != MELSPEC_OK)
+    if (melspec_plan_create(config, kernel, &plan) != ASD_OK)
         fail("melspec_plan_create", config->n_fft, config->n_mels);
     const size_t frames = melspec_n_frames(plan, n_samples), mels = (size_t)config->n_mels;
     double *filters = doubles(mels * ((size_t)config->n_fft / 2 + 1));
@@ -92,9 +99,9 @@ static void check_compute(const melspec_config *config, const char *set, size_t 
         pcm[i] = (int16_t)(n_samples % 2 ? 20000 * sin((double)i) + 10 * noise() : 20000 * noise());
         y[i] = (float)pcm[i] / 32768;
     }
-    const melspec_status status =
+    const asd_status status =
         melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, 0, frames, whole, frames, work);
-    if (status != (frames ? MELSPEC_OK : MELSPEC_TOO_SHORT))
+    if (status != (frames ? ASD_OK : ASD_TOO_SHORT))
         fail("melspec_compute", config->n_fft, (long)n_samples);
     if (melspec_compute(plan, pcm, MELSPEC_PCM16, n_samples, 0, frames, whole_pcm, frames, work) !=
         status)
@@ -102,21 +109,21 @@ static void check_compute(const melspec_config *config, const char *set, size_t 
     if (memcmp(whole, whole_pcm, mels * frames * sizeof *whole) != 0)
         fail("int16 differs from float", config->n_fft, (long)n_samples);
     for (size_t t = 0; t < frames; t++) {
-        if (melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, t, 1, one, 1, work) != MELSPEC_OK)
+        if (melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, t, 1, one, 1, work) != ASD_OK)
             fail("melspec_compute of one frame", config->n_fft, (long)t);
         for (size_t m = 0; m < mels; m++)
             if (memcmp(&one[m], &whole[m * frames + t], sizeof *one) != 0)
                 fail("one frame differs from all", config->n_fft, (long)t);
     }
-    if (frames &&
-        (melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, frames, 1, one, 1, work) !=
-             MELSPEC_BAD_RANGE ||
-         melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, 0, frames, whole, frames - 1, work) !=
-             MELSPEC_BAD_RANGE))
+    if (frames && (melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, frames, 1, one, 1, work) !=
+                       ASD_BAD_RANGE ||
+                   melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, 0, frames, whole, frames - 1,
+                                   work) != ASD_BAD_RANGE))
         fail("frames beyond the clip", config->n_fft, (long)n_samples);
     if (n_samples < (size_t)config->n_fft &&
-        melspec_frames(plan, y, MELSPEC_FLOAT, n_samples, 1, one, 1, work) != MELSPEC_BAD_RANGE)
-        fail("melspec_frames beyond the samples", config->n_fft, (long)n_samples);
+        melspec_compute_unpadded(plan, y, MELSPEC_FLOAT, n_samples, 1, one, 1, work) !=
+            ASD_BAD_RANGE)
+        fail("melspec_compute_unpadded beyond the samples", config->n_fft, (long)n_samples);
     memset(y, 0, n_samples * sizeof *y);
     memset(pcm, 0, n_samples * sizeof *pcm);
     melspec_compute(plan, y, MELSPEC_FLOAT, n_samples, 0, frames, whole, frames, work);
@@ -128,13 +135,13 @@ static void check_compute(const melspec_config *config, const char *set, size_t 
     melspec_plan_free(plan);
 }
 
-/* In pieces of 0, 1, .. samples, float and int16 in turn, the clip gives the frames of the whole. */
-static void check_stream(const melspec_config *config, const char *set, size_t n_samples)
+/* A clip in pieces of 0, 1, .. samples, float and int16 in turn, has the frames of the whole. */
+static void check_stream(const melspec_config *config, const kernel *kernel, size_t n_samples)
 {
     melspec_plan *plan;
     melspec_stream *stream;
-    if (melspec_plan_create(config, set, &plan) != MELSPEC_OK ||
-        melspec_stream_create(plan, &stream) != MELSPEC_OK)
+    if (melspec_plan_create(config, kernel, &plan) != ASD_OK ||
+        melspec_stream_create(plan, &stream) != ASD_OK)
         fail("melspec_stream_create", config->n_fft, config->n_mels);
     const size_t frames = melspec_n_frames(plan, n_samples), mels = (size_t)config->n_mels;
     float *y = malloc(n_samples ? n_samples * sizeof *y : 1);
@@ -157,14 +164,16 @@ static void check_stream(const melspec_config *config, const char *set, size_t n
             fail("no memory", (long)size, (long)count);
         for (size_t i = 0; i < size; i++)
             pcm[i] = (int16_t)(y[at + i] * 32768);
-        if (count > 0 && melspec_stream_push(stream, y + at, MELSPEC_FLOAT, size, out, count - 1,
-                                             work) != MELSPEC_BAD_RANGE && !is_end)
+        if (count > 0 &&
+            melspec_stream_push(stream, y + at, MELSPEC_FLOAT, size, out, count - 1, work) !=
+                ASD_BAD_RANGE &&
+            !is_end)
             fail("more frames than there is room for", (long)at, (long)count);
-        const melspec_status status =
-            is_end ? melspec_stream_finish(stream, out, count, work)
+        const asd_status status =
+            is_end     ? melspec_stream_finish(stream, out, count, work)
             : size % 2 ? melspec_stream_push(stream, pcm, MELSPEC_PCM16, size, out, count, work)
                        : melspec_stream_push(stream, y + at, MELSPEC_FLOAT, size, out, count, work);
-        if (status != (is_end && frames == 0 ? MELSPEC_TOO_SHORT : MELSPEC_OK))
+        if (status != (is_end && frames == 0 ? ASD_TOO_SHORT : ASD_OK))
             fail("melspec_stream", (long)at, (long)size);
         if (done + count > frames)
             fail("more frames in pieces than in the whole", (long)at, (long)size);
@@ -185,7 +194,7 @@ static void check_stream(const melspec_config *config, const char *set, size_t n
 }
 
 /* x L for L[i][j] = (i - j) / 8 + 1/16, of which float holds every sum exactly. */
-static void check_whitening(size_t d, const char *set)
+static void check_whitening(size_t d, const kernel *kernel)
 {
     const size_t n = d * (d + 1) / 2;
     uint16_t *triangle = malloc(n * sizeof *triangle), *to = triangle;
@@ -205,7 +214,7 @@ static void check_whitening(size_t d, const char *set)
         }
     for (size_t i = 0; i < 2 * d; i++)
         x[i] = (float)(i % 7) - 3;
-    if (whitening_create(triangle, d, set, &w) != MELSPEC_OK)
+    if (whitening_create(kernel, triangle, d, &w) != ASD_OK)
         fail("whitening_create", (long)d, 0);
     float *work = malloc(whitening_workspace_size(w) * sizeof *work);
     if (work == NULL)
@@ -221,12 +230,13 @@ static void check_whitening(size_t d, const char *set)
         }
     whitening_free(w);
     triangle[n - 1] = 0x7c00;
-    if (whitening_create(triangle, d, set, &w) != MELSPEC_BAD_CONFIG || w != NULL)
+    if (whitening_create(kernel, triangle, d, &w) != ASD_NOT_FINITE || w != NULL)
         fail("an infinite whitening", (long)d, 0);
     free(triangle), free(work);
 
     double distances[2];
-    if (squared_distances(x, 1, x, 2, d, set, distances) != MELSPEC_OK || distances[0] != 0)
+    squared_distances(kernel, x, 1, x, 2, d, distances);
+    if (distances[0] != 0)
         fail("squared_distances of equal rows", (long)d, 0);
     double sum = 0;
     for (size_t j = 0; j < d; j++)
@@ -239,7 +249,7 @@ static void check_whitening(size_t d, const char *set)
 static void check_refused(melspec_config config)
 {
     melspec_plan *plan = (melspec_plan *)&config;
-    if (melspec_plan_create(&config, NULL, &plan) != MELSPEC_BAD_CONFIG || plan != NULL)
+    if (melspec_plan_create(&config, kernel_find(NULL), &plan) != ASD_BAD_CONFIG || plan != NULL)
         fail("a bad config was taken", config.n_fft, config.n_mels);
 }
 
@@ -258,8 +268,8 @@ int main(void)
 
     const int n_ffts[] = {64, 74, 100, 128, 512};
     const int hops[] = {1, 37, 64, 301};
-    const char *set;
-    for (size_t k = 0; (set = melspec_instruction_set(k)) != NULL; k++)
+    const kernel *kernel;
+    for (size_t k = 0; (kernel = kernel_available(k)) != NULL; k++)
         for (int i = 0; i < 5; i++)
             for (int h = 0; h < 4; h++)
                 for (int mode = 0; mode < 3; mode++)
@@ -278,37 +288,51 @@ int main(void)
                             .pad_mode = mode == 2 ? MELSPEC_PAD_REFLECT : MELSPEC_PAD_CONSTANT,
                         };
                         /* Enough frames for a wide tile and a rest, but for hops of 1. */
-                        check_compute(&config, set, h ? n * (size_t)hops[h] / 8 : n);
-                        check_stream(&config, set, h ? n * (size_t)hops[h] / 8 : n);
+                        check_compute(&config, kernel, h ? n * (size_t)hops[h] / 8 : n);
+                        check_stream(&config, kernel, h ? n * (size_t)hops[h] / 8 : n);
                     }
 
-    for (size_t k = 0; (set = melspec_instruction_set(k)) != NULL; k++)
+    for (size_t k = 0; (kernel = kernel_available(k)) != NULL; k++)
         for (size_t d = 1; d < 50; d++)
-            check_whitening(d, set);
-
-    double distance;
-    if (squared_distances(NULL, 0, NULL, 0, 1, "mmx", &distance) != MELSPEC_NO_INSTRUCTION_SET)
-        fail("distances by an instruction set that is none", 0, 0);
+            check_whitening(d, kernel);
 
     const melspec_config good = {16000, 64, 1, 8, 0, 8000, 2, MELSPEC_LOG_NONE, 1e-10, 1, 0};
-    check_compute(&good, NULL, 100);
-    check_stream(&good, NULL, 5000); /* more than it holds */
-    melspec_plan *none;
-    if (melspec_plan_create(&good, "mmx", &none) != MELSPEC_NO_INSTRUCTION_SET || none != NULL)
-        fail("an instruction set that is none", 0, 0);
+    check_compute(&good, kernel_find(NULL), 100);
+    check_stream(&good, kernel_find(NULL), 5000); /* more than it holds */
+    if (kernel_find("mmx") != NULL || kernel_find("scalar") == NULL ||
+        kernel_find(NULL) != kernel_available(0))
+        fail("kernel_find", 0, 0);
+    const double not_numbers[] = {NAN, INFINITY, -INFINITY, -1, -1e-300, 1e308};
+    for (size_t i = 0; i < sizeof not_numbers / sizeof *not_numbers; i++) {
+        melspec_config bad = good;
+        const double v = not_numbers[i];
+        bad = good, bad.sr = v, check_refused(bad);
+        bad = good, bad.fmin = v, check_refused(bad);
+        bad = good, bad.fmax = v, check_refused(bad);
+        if (v != 1e308)
+            bad = good, bad.amin = v, check_refused(bad);
+    }
     melspec_config bad;
+    bad = good, bad.sr = 0.5, bad.fmax = 0.25, check_refused(bad);
+    bad = good, bad.sr = 1e-320, bad.fmax = 1e-321, check_refused(bad);
     bad = good, bad.n_fft = 62, check_refused(bad);
     bad = good, bad.n_fft = 65, check_refused(bad);
     bad = good, bad.n_fft = -64, check_refused(bad);
+    bad = good, bad.n_fft = INT_MIN, check_refused(bad);
     bad = good, bad.n_fft = MELSPEC_MAX_N_FFT + 2, check_refused(bad);
     bad = good, bad.hop_length = 0, check_refused(bad);
+    bad = good, bad.hop_length = -1, check_refused(bad);
     bad = good, bad.n_mels = 0, check_refused(bad);
+    bad = good, bad.n_mels = -1, check_refused(bad);
+    bad = good, bad.n_mels = MELSPEC_MAX_N_MELS + 1, check_refused(bad);
     bad = good, bad.fmax = 8001, check_refused(bad);
     bad = good, bad.fmin = 8000, check_refused(bad);
-    bad = good, bad.fmin = -1, check_refused(bad);
-    bad = good, bad.fmin = NAN, check_refused(bad);
-    bad = good, bad.sr = INFINITY, check_refused(bad);
+    bad = good, bad.power = 0, check_refused(bad);
     bad = good, bad.power = 3, check_refused(bad);
     bad = good, bad.amin = 0, check_refused(bad);
+    bad = good, bad.center = 2, check_refused(bad);
+    bad = good, bad.center = -1, check_refused(bad);
+    memset(&bad, 0xff, sizeof bad), check_refused(bad);
+    memset(&bad, 0, sizeof bad), check_refused(bad);
     return 0;
 }

@@ -1,14 +1,17 @@
-/* What all kernels share besides tile.h: sample blocks, transposed four samples at a time, of four
- * rows or, with LOAD_AVX, of eight. The includer defines LOAD_SSE2, LOAD_NEON or neither. */
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+/* Loading blocks of samples: transposed, so that the frames lie in lanes, four samples at a time,
+ * of four rows, or of eight with LOAD_AVX. Files in ../kernels define LOAD_SSE2 (and LOAD_AVX),
+ * LOAD_NEON or neither. */
+#ifndef ASD_TEMPLATE_LOAD_H
+#define ASD_TEMPLATE_LOAD_H
 
-#define INLINE static inline __attribute__((always_inline))
+#include "../kernel.h"
+#include "vector.h"
 
-/* What subtracts, where adders and multipliers are apart: c - a b with b = 1 gives the same bits. A
- * loop is as fast as the busier of the two. */
-enum { BY_ADDERS, BY_BOTH, BY_MULTIPLIERS };
+#if defined(LOAD_SSE2)
+#include <immintrin.h>
+#elif defined(LOAD_NEON)
+#include <arm_neon.h>
+#endif
 
 /* dst[i * stride + r] = row[r][j + i], i = 0 .. 3, r = 0 .. 3 */
 #if defined(LOAD_SSE2)
@@ -36,7 +39,8 @@ INLINE void load4_float(const float *const row[4], size_t j, float *dst, size_t 
 
 INLINE void load4_pcm16(const int16_t *const row[4], size_t j, float *dst, size_t stride)
 {
-    transpose4(scaled4(row[0] + j), scaled4(row[1] + j), scaled4(row[2] + j), scaled4(row[3] + j), dst, stride);
+    transpose4(scaled4(row[0] + j), scaled4(row[1] + j), scaled4(row[2] + j), scaled4(row[3] + j),
+               dst, stride);
 }
 #elif defined(LOAD_NEON)
 INLINE void transpose4(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d, float *dst,
@@ -49,20 +53,18 @@ INLINE void transpose4(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t 
     vst1q_f32(dst + 3 * stride, vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1])));
 }
 
-INLINE float32x4_t scaled4(const int16_t *p)
-{
-    return vcvtq_n_f32_s32(vmovl_s16(vld1_s16(p)), 15);
-}
+INLINE float32x4_t scaled4(const int16_t *p) { return vcvtq_n_f32_s32(vmovl_s16(vld1_s16(p)), 15); }
 
 INLINE void load4_float(const float *const row[4], size_t j, float *dst, size_t stride)
 {
-    transpose4(vld1q_f32(row[0] + j), vld1q_f32(row[1] + j), vld1q_f32(row[2] + j), vld1q_f32(row[3] + j), dst,
-               stride);
+    transpose4(vld1q_f32(row[0] + j), vld1q_f32(row[1] + j), vld1q_f32(row[2] + j),
+               vld1q_f32(row[3] + j), dst, stride);
 }
 
 INLINE void load4_pcm16(const int16_t *const row[4], size_t j, float *dst, size_t stride)
 {
-    transpose4(scaled4(row[0] + j), scaled4(row[1] + j), scaled4(row[2] + j), scaled4(row[3] + j), dst, stride);
+    transpose4(scaled4(row[0] + j), scaled4(row[1] + j), scaled4(row[2] + j), scaled4(row[3] + j),
+               dst, stride);
 }
 #else
 INLINE void load4_float(const float *const row[4], size_t j, float *dst, size_t stride)
@@ -94,7 +96,8 @@ INLINE void load1_pcm16(const int16_t *const row[1], size_t j, float *dst, size_
 }
 
 #if defined(LOAD_AVX)
-/* The same for eight rows: in each half of a register four by four, rows r and r + 4 abreast. */
+/* The same for eight rows. A register holds four samples of row r and four of row r + 4, and each
+ * half is transposed with the same half of the others. */
 INLINE void transpose8(__m256 a, __m256 b, __m256 c, __m256 d, float *dst, size_t stride)
 {
     const __m256 ab_low = _mm256_unpacklo_ps(a, b), ab_high = _mm256_unpackhi_ps(a, b);
@@ -105,12 +108,12 @@ INLINE void transpose8(__m256 a, __m256 b, __m256 c, __m256 d, float *dst, size_
     _mm256_storeu_ps(dst + 3 * stride, _mm256_shuffle_ps(ab_high, cd_high, 0xee));
 }
 
-INLINE __m256 abreast(const float *low, const float *high)
+INLINE __m256 two_rows(const float *low, const float *high)
 {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
 }
 
-INLINE __m256 scaled_abreast(const int16_t *low, const int16_t *high)
+INLINE __m256 scaled_two_rows(const int16_t *low, const int16_t *high)
 {
     const __m128i v = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)low),
                                          _mm_loadl_epi64((const __m128i *)(const void *)high));
@@ -120,23 +123,23 @@ INLINE __m256 scaled_abreast(const int16_t *low, const int16_t *high)
 
 INLINE void load8_float(const float *const row[8], size_t j, float *dst, size_t stride)
 {
-    transpose8(abreast(row[0] + j, row[4] + j), abreast(row[1] + j, row[5] + j),
-               abreast(row[2] + j, row[6] + j), abreast(row[3] + j, row[7] + j), dst, stride);
+    transpose8(two_rows(row[0] + j, row[4] + j), two_rows(row[1] + j, row[5] + j),
+               two_rows(row[2] + j, row[6] + j), two_rows(row[3] + j, row[7] + j), dst, stride);
 }
 
 INLINE void load8_pcm16(const int16_t *const row[8], size_t j, float *dst, size_t stride)
 {
-    transpose8(scaled_abreast(row[0] + j, row[4] + j), scaled_abreast(row[1] + j, row[5] + j),
-               scaled_abreast(row[2] + j, row[6] + j), scaled_abreast(row[3] + j, row[7] + j), dst,
-               stride);
+    transpose8(scaled_two_rows(row[0] + j, row[4] + j), scaled_two_rows(row[1] + j, row[5] + j),
+               scaled_two_rows(row[2] + j, row[6] + j), scaled_two_rows(row[3] + j, row[7] + j),
+               dst, stride);
 }
 #endif
 
-/* dst[g dst_apart + j stride + r] = row[r][first + g apart + j], for g < n_groups, j < n_samples and
- * r < n_rows or somewhat more, up to the next multiple of 4. A row's pointer is taken up
- * once for all groups: taken up for each, that cost as much as the transposing. */
+/* dst[g dst_step + j stride + r] = row[r][first + g step + j] for g < n_groups, j < n_samples and
+ * r < n_rows, or a few rows more, up to the next multiple of 4. A row's pointer is read once for
+ * all groups: reading it for each of them would cost as much as the transposing. */
 INLINE void load_blocks(const tile_source *source, size_t n_rows, size_t first, size_t n_groups,
-                        size_t apart, size_t n_samples, float *dst, size_t dst_apart, size_t stride)
+                        size_t step, size_t n_samples, float *dst, size_t dst_step, size_t stride)
 {
     size_t r = 0;
 #define LOAD_ROWS(n, type, load)                                                                   \
@@ -145,9 +148,9 @@ INLINE void load_blocks(const tile_source *source, size_t n_rows, size_t first, 
         for (size_t i = 0; i < n; i++)                                                             \
             row[i] = (const type *)source->row[r + i] + first;                                     \
         for (size_t g = 0; g < n_groups; g++) {                                                    \
-            float *to = dst + g * dst_apart + r;                                                   \
+            float *to = dst + g * dst_step + r;                                                    \
             for (size_t j = 0; j < n_samples; j += 4, to += 4 * stride)                            \
-                load(row, g * apart + j, to, stride);                                              \
+                load(row, g * step + j, to, stride);                                               \
         }                                                                                          \
     } while (0)
 #if defined(LOAD_AVX)
@@ -170,3 +173,5 @@ INLINE void load_blocks(const tile_source *source, size_t n_rows, size_t first, 
     }
 #undef LOAD_ROWS
 }
+
+#endif

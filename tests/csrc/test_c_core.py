@@ -1,0 +1,135 @@
+"""The C core without Python: how its files include each other, warnings, and its driver under
+sanitizers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+CSRC = ROOT / "csrc"
+HERE = Path(__file__).parent
+SOURCES = sorted(CSRC.rglob("*.c"))
+HEADERS = sorted(CSRC.rglob("*.h"))
+
+# One of each: cc is often gcc by another name.
+COMPILERS = sorted(
+    {
+        Path(found).resolve(): name
+        for name in (os.environ.get("CC", "cc"), "gcc", "clang")
+        if (found := shutil.which(name))
+    }.values()
+)
+needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler")
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+
+
+def included(file: Path) -> list[Path]:
+    """Give the files of the C core that a file includes."""
+    names = re.findall(r'^\s*#\s*include "(.+)"', file.read_text(), flags=re.MULTILINE)
+    return [(file.parent / name).resolve() for name in names]
+
+
+# ---- how files include each other ----
+
+
+def test_includes_have_no_cycle() -> None:
+    """Guards would hide a cycle from the compiler."""
+    done: set[Path] = set()
+
+    def visit(file: Path, path: tuple[Path, ...]) -> None:
+        assert file not in path, " -> ".join(p.name for p in (*path, file))
+        if file not in done:
+            for next_file in included(file):
+                assert next_file.is_relative_to(CSRC)
+                visit(next_file, (*path, file))
+            done.add(file)
+
+    for file in (*SOURCES, *HEADERS):
+        visit(file.resolve(), ())
+    assert len(done) >= 35
+
+
+def test_every_source_has_its_header_and_includes_it_first() -> None:
+    for source in CSRC.glob("*.c"):
+        assert included(source)[0] == source.with_suffix(".h").resolve()
+    for source in (CSRC / "kernels").glob("*.c"):
+        assert included(source)[0].name == "kernels.h"
+
+
+def test_macros_are_upper_case() -> None:
+    for file in (*SOURCES, *HEADERS):
+        names = re.findall(r"^\s*#\s*define (\w+)", file.read_text(), flags=re.MULTILINE)
+        assert all(name == name.upper() for name in names), file
+
+
+# ---- compilers ----
+
+
+@needs_compiler
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_compiles_without_warnings_or_python(compiler: str) -> None:
+    flags = ["-std=c11", "-pedantic", "-DNDEBUG", "-Wall", "-Wextra", "-Werror"]
+    for source in SOURCES:
+        result = run(compiler, *flags, "-fsyntax-only", source)
+        assert result.returncode == 0, result.stderr
+        assert "Python.h" not in run(compiler, "-std=c11", "-M", source).stdout
+
+
+@needs_compiler
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_every_header_can_be_opened_alone(compiler: str) -> None:
+    """As clangd does. Templates are then plain C, in either precision."""
+    flags = ["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Wno-unused-function", "-Werror"]
+    for header in HEADERS:
+        widths = ["32", "64"] if header.parent.name == "template" else ["32"]
+        for bits in widths if header.name != "embeddings.h" else ["32"]:
+            result = run(compiler, *flags, f"-DREAL_BITS={bits}", "-fsyntax-only", "-xc", header)
+            assert result.returncode == 0, result.stderr
+
+
+# ---- the driver ----
+
+
+def build(compiler: str, driver: Path, folder: Path, sanitize: list[str], link: list[str]) -> Path:
+    """Compile the C core and a driver, with assertions; give the program."""
+    flags = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}"]
+    sources = [driver, *SOURCES]
+    objects = [folder / f"{number}.o" for number in range(len(sources))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the kernels take seconds each
+        for built in pool.map(
+            lambda job: run(compiler, *flags, *sanitize, "-c", job[0], "-o", job[1]),
+            zip(sources, objects, strict=True),
+        ):
+            assert built.returncode == 0, built.stderr
+    program = folder / driver.stem
+    built = run(compiler, *sanitize, *objects, *link, "-lm", "-o", program)
+    assert built.returncode == 0, built.stderr
+    return program
+
+
+@needs_compiler
+@pytest.mark.parametrize(  # only clang if there is one: gcc takes a minute
+    "compiler", [name for name in COMPILERS if "clang" in name] or COMPILERS
+)
+def test_driver_under_sanitizers(compiler: str, tmp_path: Path) -> None:
+    # not -O0: without optimization, everything inlined has variables of its own, more than the
+    # stack holds
+    sanitize = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
+    sanitize += ["-g", "-O1"]
+    trivial = tmp_path / "trivial.c"
+    trivial.write_text("int main(void) { return 0; }\n")
+    built = run(compiler, *sanitize, trivial, "-o", tmp_path / "trivial")
+    if built.returncode != 0 or run(tmp_path / "trivial").returncode != 0:
+        pytest.skip(f"{compiler} has no working address and undefined-behaviour sanitizers")
+    result = run(build(compiler, HERE / "driver.c", tmp_path, sanitize, []))
+    assert result.returncode == 0, result.stderr
