@@ -36,6 +36,7 @@ class Header:
         patches: (offset, bytes) of the header that the decoder must see instead of the file's.
         warnings: (kind, reason) of what was mended.
         exact: whether the number of frames that the decoder states is binding.
+        at_least: frames below which a file of inexact length is cut off.
         is_mpeg: whether the sound is MPEG audio, whose decoder prints its complaints on stderr.
     """
 
@@ -45,6 +46,7 @@ class Header:
     warnings: tuple[tuple[str, str], ...] = ()
     exact: bool = True
     is_mpeg: bool = False
+    at_least: int = 0
 
 
 @dataclass(frozen=True)
@@ -300,7 +302,7 @@ def _ogg(fd: int, size: int, name: str) -> Header:
 
 
 def _mp3(fd: int, size: int, name: str) -> Header:
-    """MP3: the number of bytes in the first frame's Xing, Info or VBRI field, if there is one."""
+    """MP3: the bytes and frames that the first frame states (Xing, Info, VBRI), if it does."""
     at = 0
     head = os.pread(fd, 10, 0)
     if head[:3] == b"ID3" and len(head) == 10:
@@ -309,21 +311,21 @@ def _mp3(fd: int, size: int, name: str) -> Header:
             length = length << 7 | byte & 0x7F
         at = 10 + length
     frame = os.pread(fd, 200, at)
-    for tag in (b"Xing", b"Info"):
-        place = frame.find(tag, 4, 48)
-        if place > 0 and len(frame) >= place + 16:
-            flags = frame[place + 7]
-            if flags & 2:
-                offset = place + 8 + (4 if flags & 1 else 0)
-                _check_mp3(size - at, int.from_bytes(frame[offset : offset + 4], "big"), name)
-            break
-    else:
-        if frame[36:40] == b"VBRI" and len(frame) >= 50:
-            _check_mp3(size - at, int.from_bytes(frame[46:50], "big"), name)
-    return Header("MP3", exact=False, is_mpeg=True)
-
-
-def _check_mp3(present: int, told: int, name: str) -> None:
-    # Encoders differ in whether the first frame and tags are counted: up to a long frame.
-    if told > present + 2048:
-        raise _truncated(name, present, told)
+    told = frames = 0
+    place = max(frame.find(b"Xing", 4, 48), frame.find(b"Info", 4, 48))
+    if place > 0 and len(frame) >= place + 16:
+        flags, offset = frame[place + 7], place + 8
+        if flags & 1:
+            frames = int.from_bytes(frame[offset : offset + 4], "big")
+            offset += 4
+        if flags & 2:
+            told = int.from_bytes(frame[offset : offset + 4], "big")
+    elif frame[36:40] == b"VBRI" and len(frame) >= 54:
+        told, frames = struct.unpack_from(">II", frame, 46)
+    # Encoders differ in whether they count the first frame; one frame is below this.
+    if told > size - at + 512:
+        raise _truncated(name, size - at, told)
+    samples = 1152 if frame[1:2] and frame[1] & 0x08 else 576  # a frame of MPEG 1, or of 2 and 2.5
+    # The encoder's delay is cut off, and a damaged frame is no reason to refuse a clip.
+    at_least = max(frames - 5, 0) * samples
+    return Header("MP3", exact=False, is_mpeg=True, at_least=at_least)

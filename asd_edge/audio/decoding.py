@@ -244,7 +244,17 @@ class SoundFile:
         self._fd, self._header, self._name, self._at = fd, header, name, 0
         self._error: type[Any] = soundfile.LibsndfileError
         self.warnings = list(header.warnings)
-        self._soundfile = soundfile
+
+        class InOrder(soundfile.SoundFile):  # type: ignore[misc]
+            """Says that it cannot seek: else soundfile seeks after each read.
+
+            In lossy formats that changes the samples, in some others it fails.
+            """
+
+            def seekable(self) -> bool:
+                return False
+
+        self._open = InOrder
         self._file = self._opened()
         self.rate, self.channels = self._file.samplerate, self._file.channels
         told = self._file.frames
@@ -258,9 +268,8 @@ class SoundFile:
         patches = self._header.patches
         try:
             with self._complaints():
-                return self._soundfile.SoundFile(
-                    _Mended(self._fd, patches) if patches else self._fd, closefd=False
-                )
+                source = _Mended(self._fd, patches) if patches else self._fd
+                return self._open(source, closefd=False)
         except self._error as error:
             raise _unreadable(self._name, error) from error
 
@@ -272,8 +281,9 @@ class SoundFile:
         except self._error as error:
             raise _unreadable(self._name, error) from error
         self._at += len(block)
-        if len(block) < frames and self.frames is not None and self._at < self.frames:
-            raise _too_few(self._name, self._at, self.frames)
+        told = self._header.at_least if self.frames is None else self.frames
+        if len(block) < frames and self._at < told:
+            raise _too_few(self._name, self._at, told)
         return block
 
     def seek(self, frame: int) -> bool:
@@ -282,7 +292,7 @@ class SoundFile:
             self._file.close()
             self._file, self._at = self._opened(), 0
             return True
-        if not self._file.seekable() or self._file.subtype not in _EXACT:
+        if self._file.subtype not in _EXACT:
             return False
         try:
             self._file.seek(frame)
@@ -298,15 +308,16 @@ class SoundFile:
 
     @contextlib.contextmanager
     def _complaints(self) -> Iterator[None]:
-        """Make a warning of what the MPEG decoder prints; other formats' print nothing."""
+        """Make one warning of what the MPEG decoder prints; the others print nothing."""
         if not self._header.is_mpeg:
             yield
             return
         lines: list[str] = []
         with _captured_stderr(lines):
             yield
-        if lines and not any(kind == "damaged" for kind, _ in self.warnings):
-            self.warnings.append(("damaged", f"has damaged frames ({lines[0][:100]})"))
+        if lines and not any(kind == "decoder" for kind, _ in self.warnings):
+            reason = f"makes the MPEG decoder complain, as if damaged ({lines[0][:100]})"
+            self.warnings.append(("decoder", reason))
 
 
 _EXACT = frozenset(
@@ -342,7 +353,7 @@ def _captured_stderr(lines: list[str]) -> Iterator[None]:
             os.close(keep)
             file.seek(0)
             for line in file.read().splitlines(keepends=True):
-                if b"libmpg123" in line:
+                if b"libmpg123" in line or line.startswith(b"Note: "):
                     lines.append(re.sub(r"^\[.*?\] *", "", line.decode(errors="replace")).strip())
                 elif line.strip():
                     os.write(2, line)

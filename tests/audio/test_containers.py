@@ -1,0 +1,193 @@
+"""Headers held against the size of the file: cut-off files refused, unfinished ones read."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_edge.audio.recording import open_recording
+from asd_edge.errors import AudioError
+
+
+def noise(n: int, channels: int = 1) -> np.ndarray:
+    y = 0.2 * np.random.default_rng(0).standard_normal((n, channels))
+    return np.clip(y, -0.9, 0.9).astype(np.float32)
+
+
+KINDS = [
+    ("wav", "WAV", "PCM_16"),
+    ("wav", "WAV", "PCM_24"),
+    ("wav", "WAVEX", "PCM_16"),
+    ("wav", "WAV", "GSM610"),
+    ("wav", "WAV", "IMA_ADPCM"),
+    ("wav", "RF64", "PCM_16"),
+    ("au", "AU", "PCM_16"),
+    ("w64", "W64", "PCM_16"),
+    ("voc", "VOC", "PCM_16"),
+    ("aiff", "AIFF", "PCM_24"),
+    ("svx", "SVX", "PCM_16"),
+    ("caf", "CAF", "PCM_16"),
+    ("flac", "FLAC", "PCM_16"),
+    ("ogg", "OGG", "VORBIS"),
+    ("ogg", "OGG", "OPUS"),
+    ("mp3", "MP3", "MPEG_LAYER_III"),
+]
+
+
+def written(folder: Path, suffix: str, container: str, subtype: str, endian: str = "FILE") -> Path:
+    path = folder / f"{container}_{subtype}.{suffix}"
+    soundfile.write(path, noise(16000), 16000, format=container, subtype=subtype, endian=endian)
+    return path
+
+
+@pytest.mark.parametrize("kind", [*KINDS, ("wav", "WAV", "PCM_16", "BIG")], ids=str)
+def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, kind: tuple[str, ...]) -> None:
+    path = written(tmp_path, *kind)
+    content = path.read_bytes()
+    with open_recording(path, 16000) as recording:
+        n = len(recording.samples())
+        assert recording.warnings == []
+        assert abs(n - 16000) < 2000
+    # Encoders count an MP3 file's bytes differently: what a frame or two more hold is not missed.
+    for share in (0.4, 0.8) if kind[1] == "MP3" else (0.4, 0.8, 0.98):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(AudioError) as caught, open_recording(path, 16000) as recording:
+            recording.samples()
+        assert caught.value.kind in ("truncated", "unreadable"), share
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
+@pytest.mark.parametrize("lengths", [(0, 0), (36, 0), (8, 0), (0xFFFFFFFF, 0xFFFFFFFF)])
+@pytest.mark.parametrize("endian", ["LITTLE", "BIG"])
+def test_a_wav_without_its_length_is_read_to_the_end(
+    tmp_path: Path, subtype: str, lengths: tuple[int, int], endian: str
+) -> None:
+    path = written(tmp_path, "wav", "WAV", subtype, endian)
+    with open_recording(path, 16000) as recording:
+        expected = recording.samples()
+    content = bytearray(path.read_bytes())
+    order = "<" if endian == "LITTLE" else ">"
+    at = content.index(b"data") + 4
+    content[4:8] = struct.pack(f"{order}I", lengths[0])
+    content[at : at + 4] = struct.pack(f"{order}I", lengths[1])
+    if content.find(b"PEAK") > at:  # chunks behind the sound were not written either
+        content = content[: content.index(b"PEAK")]
+    path.write_bytes(content)
+    with open_recording(path, 16000) as recording:
+        np.testing.assert_array_equal(recording.samples(), expected)
+        kinds = [warning.kind for warning in recording.warnings]
+    assert kinds == ([] if lengths[1] else ["unfinished"])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "container"), [("au", "AU"), ("w64", "W64"), ("aiff", "AIFF"), ("wav", "RF64")]
+)
+def test_other_headers_without_a_length(tmp_path: Path, suffix: str, container: str) -> None:
+    path = written(tmp_path, suffix, container, "PCM_16")
+    with open_recording(path, 16000) as recording:
+        expected = recording.samples()
+    content = bytearray(path.read_bytes())
+    for length in (32000, 32008, 32024):  # of the sound, as each kind counts it
+        for order in "<>":
+            packed = struct.pack(f"{order}I", length)
+            start = content.find(packed, 0, 200)
+            if start >= 0:
+                content[start : start + 4] = bytes(4)
+    if container == "W64":
+        content[16:24] = bytes(8)
+    else:
+        content[4:8] = bytes(4) if container == "AIFF" else content[4:8]
+    path.write_bytes(content)
+    with open_recording(path, 16000) as recording:
+        np.testing.assert_array_equal(recording.samples()[: len(expected)], expected)
+        assert [warning.kind for warning in recording.warnings] == ["unfinished"]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_a_wav_of_more_than_4_gb(tmp_path: Path, subtype: str) -> None:
+    """Its length wrapped around; the file has a hole instead of most of its sound."""
+    path = written(tmp_path, "wav", "WAV", subtype)
+    with open_recording(path, 16000) as recording:
+        start = recording.samples()
+    width = 2 if subtype == "PCM_16" else 3
+    length = (1 << 32) + 6_000_000
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 8
+    content[at - 4 : at] = struct.pack("<I", length - (1 << 32))
+    content[4:8] = struct.pack("<I", length - (1 << 32) + 36)
+    path.write_bytes(content)
+    os.truncate(path, at + length)
+    with open_recording(path, 16000) as recording:
+        assert recording.n_samples == length // width
+        assert [warning.kind for warning in recording.warnings] == ["wrapped"]
+        np.testing.assert_array_equal(recording.read(0, 16000), start)
+        assert len(recording.read(length // width - 100, 1000)) == 100
+    os.truncate(path, (1 << 32) - 1000)
+    with open_recording(path, 16000) as recording:  # could be cut off, but states less than it has
+        assert [warning.kind for warning in recording.warnings] == ["more_sound"]
+
+
+def test_flac_from_a_pipe_has_no_length(tmp_path: Path) -> None:
+    path = written(tmp_path, "flac", "FLAC", "PCM_16")
+    with open_recording(path, 16000) as recording:
+        expected = recording.samples()
+    content = bytearray(path.read_bytes())
+    word = int.from_bytes(content[18:26], "big") & ~((1 << 36) - 1)
+    for frames in (0, 1 << 35, (1 << 36) - 1):
+        content[18:26] = (word | frames).to_bytes(8, "big")
+        path.write_bytes(content)
+        if frames:
+            with pytest.raises(AudioError, match="truncated"), open_recording(path, 16000) as r:
+                r.samples()
+            continue
+        with open_recording(path, 16000) as recording:
+            assert recording.n_samples is None
+            np.testing.assert_array_equal(recording.samples(), expected)
+            assert recording.n_samples == 16000
+
+
+def test_mp3_against_its_xing_count(tmp_path: Path) -> None:
+    path = written(tmp_path, "mp3", "MP3", "MPEG_LAYER_III")
+    content = bytearray(path.read_bytes())
+    at = max(content.find(b"Xing"), content.find(b"Info"))
+    assert at > 0
+    content[at + 8 : at + 12] = (0x7FFFFFFF).to_bytes(4, "big")  # frames: 2 billion
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="truncated"), open_recording(path, 16000) as recording:
+        recording.samples()
+
+
+def test_complaints_of_the_mpeg_decoder_are_one_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.mp3"
+    soundfile.write(path, noise(16000), 16000)
+    content = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    for place in rng.integers(600, len(content), 4):
+        content[place] = int(rng.integers(256))
+    path.write_bytes(content)
+    with open_recording(path, 16000) as recording:
+        recording.samples()
+        assert [warning.kind for warning in recording.warnings] == ["decoder"]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_header_of_endless_chunks_ends(tmp_path: Path) -> None:
+    path = tmp_path / "zeros.wav"
+    path.write_bytes(b"RIFF\0\0\0\0WAVE" + b"LIST\0\0\0\0" * 200_000)
+    with pytest.raises(AudioError, match="cannot be read"):
+        open_recording(path, 16000)
+
+
+def test_raw_files_are_no_sound_files(tmp_path: Path) -> None:
+    path = tmp_path / "samples.raw"
+    path.write_bytes(noise(1000).tobytes())
+    with pytest.raises(AudioError, match="cannot be read as sound"):
+        open_recording(path, 16000)
