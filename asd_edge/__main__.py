@@ -1,5 +1,5 @@
 """`python -m asd_edge`: the command asd-edge, where its script is not on PATH."""
 
-from asd_edge.cli.main import main
+from asd_edge.cli.startup import main
 
-main(prog_name="asd-edge")
+main()

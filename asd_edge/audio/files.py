@@ -9,39 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio.clip_names import is_audio_name
 from asd_edge.audio.decoding import open_source
 from asd_edge.audio.recording import Channel, Samples, open_recording
-from asd_edge.errors import MissingFileError
 
-__all__ = ["Channel", "Samples", "decode", "find", "from_array", "prepare", "read", "read_pcm"]
-
-
-def find(paths: list[Path]) -> list[Path]:
-    """Name the sound files in `paths`: files as they are, folders searched through, sorted.
-
-    Files and folders whose name begins with a dot are left out of the search.
-
-    Raises:
-        MissingFileError: a path is not there, or a folder holds no sound file.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            # A missing file is reported when its turn comes, so that the rest is scored.
-            found.append(path)
-            continue
-        inside = sorted(
-            entry
-            for entry in path.rglob("*")
-            if is_audio_name(entry.name)
-            and entry.is_file()
-            and not any(part.startswith(".") for part in entry.relative_to(path).parts)
-        )
-        if not inside:
-            raise MissingFileError(path, "folder with sound files (.wav, .flac, ...)")
-        found += inside
-    return found
+__all__ = ["Channel", "Samples", "decode", "from_array", "prepare", "read", "read_pcm"]
 
 
 def read(path: str | Path, sr: int, channel: Channel = "mean") -> NDArray[np.float32]:

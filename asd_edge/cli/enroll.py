@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from asd_edge.audio.clip_names import section_of
+from asd_edge.cli.clips import failure, find_clips
+from asd_edge.cli.display import harmless
 from asd_edge.cli.options import ChannelType
 from asd_edge.cli.startup import quick_start
-from asd_edge.errors import AsdError
 
 if TYPE_CHECKING:
     from asd_edge.audio.files import Channel
@@ -78,7 +79,6 @@ def enroll(
     minutes are a good start. Clips that seem not to belong are named on stderr.
     """
     with quick_start():
-        from asd_edge.audio import files as audio
         from asd_edge.bundle import format as bundle
         from asd_edge.bundle import locate as default_bundle
         from asd_edge.detector import Detector
@@ -94,7 +94,7 @@ def enroll(
         raise click.BadParameter("a bundle is named NAME.asd.", param_hint="--output")
     contents = bundle.read(add or source or default_bundle.BUILT_IN)
     detector = Detector.from_bundle(contents, path=add or source or default_bundle.BUILT_IN)
-    found = list(dict.fromkeys(audio.find(list(clips))))
+    found, unread = find_clips(clips)
     sections = [section] * len(found) if section else _sections(found, contents if add else None)
     section_by_path = dict(zip(found, sections, strict=True))
     names = Counter(path.name for path in found)
@@ -110,9 +110,9 @@ def enroll(
                     name=path.name if names[path.name] == 1 else str(path),
                     channel=channel,
                 )
-            except AsdError as error:
+            except Exception as error:  # of one file, whatever it is: the rest is enrolled
                 failed += 1
-                click.echo(f"Error: {error}", err=True)
+                click.echo(failure(path, error), err=True)
     folds = enroll.FOLDS * (2 if drop_suspects else 1)
     with click.progressbar(
         length=folds, label="Calibrating", file=sys.stderr, hidden=_quiet(found)
@@ -127,12 +127,11 @@ def enroll(
             advance=lambda: bar.update(1),
         )
     done.bundle.write(output)
-    for line in _warnings(done):
-        click.echo(line, err=True)
-    for line in _summary(output, done):
-        click.echo(line, err=True)
+    for line in (*_warnings(done), *_summary(output, done)):
+        click.echo(harmless(line), err=True)
     if failed:
         click.echo(f"{failed} of {len(found)} files could not be enrolled.", err=True)
+    if failed or unread:
         sys.exit(1)
 
 

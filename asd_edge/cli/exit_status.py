@@ -9,15 +9,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import click
 
+from asd_edge.cli.display import harmless, never_fail_on_output
 from asd_edge.errors import AsdError, OptionalDependencyError
 
 INTERRUPTED = 130
@@ -28,13 +30,16 @@ _TRAIN = ("jinja2", "torch", "pandas", "pyarrow", "rich", "scipy", "sklearn", "m
 _EXTRAS = dict.fromkeys(_TRAIN, "train") | dict.fromkeys(("onnx", "onnxscript"), "export")
 
 
-@contextmanager
+@contextlib.contextmanager
 def report_errors() -> Iterator[None]:
     """Turn what the block raises into click's ways to end: a line `Error: ...`, a status.
 
     AsdError and OSError are about what the user gave or has; anything else is
     a defect of the program and keeps its traceback.
     """
+    never_fail_on_output()
+    if sys.stdout is None:  # `>&-`: results would be lost in silence
+        raise click.ClickException("standard output is closed; results have nowhere to go")
     try:
         try:
             yield
@@ -43,15 +48,15 @@ def report_errors() -> Iterator[None]:
             sys.stdout.flush()
     except BrokenPipeError as error:
         # What is still buffered would raise again when Python closes stdout.
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        os.close(devnull)
+        _discard_stdout()
         raise click.exceptions.Exit(BROKEN_PIPE) from error
     except AsdError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(harmless(str(error))) from error
     except OSError as error:
-        place = f"{error.filename}: " if error.filename is not None else ""
-        raise click.ClickException(f"{place}{error.strerror or error}") from error
+        if error.errno == errno.ENOSPC and error.filename is None:
+            _discard_stdout()  # as above, if it was stdout that is full
+        place = f"{os.fsdecode(error.filename)}: " if _is_name(error.filename) else ""
+        raise click.ClickException(harmless(f"{place}{error.strerror or error}")) from error
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package not in _EXTRAS:
@@ -64,8 +69,23 @@ def report_errors() -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from error
 
 
+def _discard_stdout() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, (str, bytes))
+
+
 class AsdCommand(click.Command):
     """A command whose errors end as this module says: `@click.command(cls=AsdCommand)`."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with report_errors():  # `--help` prints here
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         with report_errors():
@@ -83,6 +103,10 @@ class AsdGroup(click.Group):
     def __init__(self, *args: Any, elsewhere: Mapping[str, str] | None = None, **options: Any):
         super().__init__(*args, **options)
         self._elsewhere = dict(elsewhere or {})
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with report_errors():  # `--help` prints here
+            return super().make_context(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*self.commands, *self._elsewhere})

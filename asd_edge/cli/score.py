@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asd_edge.cli.clips import failure, find_clips
+from asd_edge.cli.display import harmless
 from asd_edge.cli.exit_status import AsdCommand
 from asd_edge.cli.options import (
     WHICH_BUNDLE,
@@ -22,7 +24,6 @@ from asd_edge.cli.options import (
     threads_option,
 )
 from asd_edge.cli.startup import quick_start
-from asd_edge.errors import AsdError
 
 if TYPE_CHECKING:
     from asd_edge.analysis import Decision
@@ -78,7 +79,6 @@ def score(
     if not clips and not example:
         raise click.UsageError("Missing argument 'CLIPS...'.")
     with quick_start():
-        from asd_edge.audio import files as audio
         from asd_edge.bundle.locate import EXAMPLES
         from asd_edge.detector import Detector
 
@@ -95,20 +95,21 @@ def score(
     say_provider(detector, provider)
     if false_alarm_rate is not None:
         _say_how_sure_the_rate_is(detector, false_alarm_rate)
-    paths = audio.find([EXAMPLES] if example else list(clips))
+    paths, unread = find_clips([EXAMPLES] if example else clips)
     show = _print_json if as_json else _Table(paths)
     failed = 0
     with _progress(paths) as progress:
         for path in progress:
             try:
                 decision = detector.score(path, section=section, channel=channel)
-            except AsdError as error:
+            except Exception as error:  # of one clip, whatever it is: the rest is scored
                 failed += 1
-                click.echo(f"Error: {error}", err=True)
+                click.echo(failure(path, error), err=True)
             else:
                 show(decision)
     if failed:
         click.echo(f"{failed} of {len(paths)} clips could not be scored.", err=True)
+    if failed or unread:
         sys.exit(1)
 
 
@@ -138,7 +139,7 @@ class _Table:
     """Rows for people, each printed as soon as its clip is scored."""
 
     def __init__(self, paths: list[Path]) -> None:
-        self._width = min(max((len(str(path)) for path in paths), default=4), 72)
+        self._width = min(max((len(harmless(str(path))) for path in paths), default=4), 72)
         self._header_printed = False
 
     def __call__(self, decision: Decision) -> None:
@@ -146,10 +147,10 @@ class _Table:
             columns = f"section  {'score':>9}  {'threshold':>9}  p-value  decision"
             click.echo(f"{'clip':{self._width}}  {columns}")
             self._header_printed = True
-        clip = decision.clip
+        clip = harmless(decision.clip)
         if len(clip) > self._width:
             clip = "…" + clip[1 - self._width :]
-        section = decision.section if decision.section_known else f"~{decision.section}"
+        section = harmless(decision.section if decision.section_known else f"~{decision.section}")
         verdict = "ANOMALOUS" if decision.anomalous else "normal"
         click.echo(
             f"{clip:{self._width}}  {section:7}  {decision.score:9.4g}  {decision.threshold:9.4g}  "

@@ -1,4 +1,7 @@
-"""A quick start of `asd-edge`: most of a process that scores one clip is imports."""
+"""How a process starts: the entry points of the commands, and a quick start of `asd-edge`.
+
+Most of a process that scores one clip is imports.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -31,3 +35,40 @@ def quick_start() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def run(module: str, **options: Any) -> None:
+    """Import the module of a command and run its `main` with click's `options`.
+
+    This file imports next to nothing, so that Ctrl-C during the other imports, which take a
+    second on a small device, ends like any other.
+    """
+    try:
+        _open_standard_descriptors()
+        from importlib import import_module
+
+        import_module(module).main(**options)
+    except KeyboardInterrupt:
+        if sys.stderr is not None:
+            sys.stderr.write("Interrupted\n")
+        # Not sys.exit: a second Ctrl-C while Python shuts down would print a traceback.
+        os._exit(130)
+
+
+def _open_standard_descriptors() -> None:
+    """Open those of descriptors 0 to 2 that are closed: else the next file opened would be stdout.
+
+    Python has set sys.stdout to None by then, by which a command knows.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", errors="backslashreplace")  # noqa: PTH123, SIM115 - until the end
+
+
+def main() -> None:
+    """Run `asd-edge`, also as `python -m asd_edge`."""
+    run("asd_edge.cli.main", prog_name="asd-edge")

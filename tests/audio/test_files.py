@@ -13,7 +13,7 @@ import soundfile
 from asd_edge.audio import decoding
 from asd_edge.audio import files as audio
 from asd_edge.audio.containers import Header, examine
-from asd_edge.errors import AsdError, AudioError, MissingFileError, ParameterError
+from asd_edge.errors import AsdError, AudioError, ParameterError
 
 
 def noise(n: int, channels: int = 1, seed: int = 0) -> np.ndarray:
@@ -261,21 +261,6 @@ def test_arrays_are_checked() -> None:
         audio.from_array(noise(10), 0, 8000)
     with pytest.raises(AudioError, match="no samples"):
         audio.from_array(np.zeros(0), 8000, 8000)
-
-
-def test_find_searches_folders_and_leaves_files(tmp_path: Path) -> None:
-    for name in ("b.WAV", "a/c.flac", "a/notes.txt", ".hidden/d.wav", "a/.e.wav"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = audio.find([tmp_path, tmp_path / "missing.wav"])
-    assert [p.relative_to(tmp_path).as_posix() for p in found] == [
-        "a/c.flac",
-        "b.WAV",
-        "missing.wav",
-    ]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(MissingFileError, match="sound files"):
-        audio.find([tmp_path / "empty"])
 
 
 def test_real_odd_formats(recordings: Path) -> None:

@@ -1,0 +1,92 @@
+"""Finding sound files in folders, and saying what was not read."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asd_edge.audio.clip_names import is_audio_name
+from asd_edge.errors import AsdError, AudioError, MissingFileError
+
+
+@dataclass(frozen=True)
+class Found:
+    """Result of a search.
+
+    Attributes:
+        paths: the sound files, in the order of their names.
+        unread: what could not be searched: folders that may not be opened or hold no sound.
+        passed_over: suffix (or "" for none) -> number of entries that are no sound files.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    unread: list[AsdError] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+    def note(self) -> str:
+        """Say in one line which entries of folders were passed over; empty if none was."""
+        if not self.passed_over:
+            return ""
+        count = sum(self.passed_over.values())
+        common = sorted(self.passed_over, key=lambda suffix: (-self.passed_over[suffix], suffix))
+        kinds = [suffix or "no suffix" for suffix in common[:4]]
+        more = ", ..." if len(self.passed_over) > len(kinds) else ""
+        entries = "1 entry" if count == 1 else f"{count} entries"
+        return f"{entries} not read, no sound by the name ({', '.join(kinds)}{more})"
+
+
+def find(paths: Iterable[Path]) -> Found:
+    """Name the sound files in `paths`: files as they are, folders searched through.
+
+    Links to folders are followed, each folder once, so that a link to a folder above ends. What
+    begins with a dot is left out. A file that is missing or a link that leads nowhere is named
+    as it is: reading it says so, and the rest is read.
+    """
+    found = Found()
+    for path in paths:
+        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a parent is forbidden
+            found.paths.append(path)
+            continue
+        before = len(found.paths), len(found.unread)
+        _search(path, found)
+        if (len(found.paths), len(found.unread)) == before:
+            missing = MissingFileError(path, "folder with sound files (.wav, .flac, ...)")
+            found.unread.append(missing)
+    return found
+
+
+def _search(root: Path, found: Found) -> None:
+    inside: list[Path] = []
+    folders, seen = [root], set()
+    while folders:
+        folder = folders.pop()
+        try:
+            status = os.stat(folder)  # noqa: PTH116 - alike below
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    path = folder / entry.name
+                    if _is_folder(entry):
+                        folders.append(path)
+                    elif is_audio_name(entry.name) and (entry.is_file() or entry.is_symlink()):
+                        inside.append(path)
+                    else:
+                        found.passed_over[path.suffix.lower()] += 1
+        except OSError as error:
+            reason = f"cannot be searched ({error.strerror or error})"
+            found.unread.append(AudioError(folder, reason, kind="unreadable"))
+    found.paths.extend(sorted(inside))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False

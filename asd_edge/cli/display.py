@@ -1,0 +1,39 @@
+"""Text of others (file names, sections, machines) shown so that it cannot do harm.
+
+A name may hold an escape sequence that colours or clears the terminal, a newline that forges a row
+of a table, or bytes that are no text in the terminal's encoding.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+# Controls, surrogates (bytes that are no text) and line or paragraph separators; format characters
+# can turn the direction of a line.
+_HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def harmless(text: str) -> str:
+    r"""Show what does not print as an escape: "a\nb" as a, backslash, n, b.
+
+    >>> harmless("red\x1b[31m.wav")
+    'red\\x1b[31m.wav'
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(c) if unicodedata.category(c) in _HARMFUL else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name, as Python keeps it
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def never_fail_on_output() -> None:
+    """Let stdout and stderr write what their encoding cannot as an escape, whatever the locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
