@@ -66,7 +66,7 @@ def _open_standard_descriptors() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is None:
-        sys.stderr = open(2, "w", errors="backslashreplace")  # noqa: PTH123, SIM115 - until the end
+        sys.stderr = open(2, "w", errors="backslashreplace")  # noqa: SIM115 - until the end
 
 
 def main() -> None:
