@@ -91,8 +91,10 @@ class ClipFolder:
         return gone
 
     def remove(self, file: str) -> None:
-        """Remove the file of a clip."""
-        (self.folder / file).unlink(missing_ok=True)
+        """Remove the file of a clip, and what the page has stored beside it."""
+        path = self.folder / file
+        path.unlink(missing_ok=True)
+        path.with_suffix(".explanation.json").unlink(missing_ok=True)
 
     def tidy(self, known: set[str]) -> set[str]:
         """Remove files that no clip has: of a program that was killed before it noted them.
@@ -106,5 +108,5 @@ class ClipFolder:
                 if path.name in known:
                     present.add(path.name)
                 elif path.is_file() and path.suffix == ".flac":
-                    path.unlink()
+                    self.remove(path.name)
         return known - present
