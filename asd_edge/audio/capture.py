@@ -149,6 +149,7 @@ class Capture:
         self._error = ""
         self._stalls = self._restarts = self._gaps = self._rate_off = 0
         self._breaks: collections.deque[int] = collections.deque(maxlen=1000)
+        self._break_after_block = False
         self._stream = 0
         self._anchor: float | None = None  # monotonic time of sample 0 of an even stream
         self._last = (0, 0.0)
@@ -282,6 +283,9 @@ class Capture:
         samples = np.frombuffer(buffer, "<i2", whole // 2).reshape(-1, self.channels)
         self.ring.write(samples.astype(np.int16, copy=False))
         buffer[: size - whole] = buffer[whole:size]
+        if self._break_after_block:
+            self._break_after_block = False
+            self._breaks.append(self.ring.total)
         self._note_time(now)
         self._wake()
         return size - whole
@@ -316,7 +320,10 @@ class Capture:
         self._error = ""  # the child's own word is better
         self._tail = (self._tail + text)[-_TAIL_BYTES:]
         if _OVERRUN.search(text):
+            # Samples of before may still be on their way: it happened before the end of the next
+            # block, and after the last one.
             self._break()
+            self._break_after_block = True
 
     def _break(self) -> None:
         """Note that samples may be missing before the next one."""
