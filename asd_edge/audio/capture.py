@@ -196,7 +196,7 @@ class Capture:
         return at - (number - sample) / self.rate
 
     def _run(self) -> None:
-        pause = SHORTEST_PAUSE
+        pause = 0.0
         while not self._stop.is_set():
             began = time.monotonic()
             got = self._record()
@@ -204,12 +204,12 @@ class Capture:
                 return
             self._to("missing")
             if got and time.monotonic() - began > LONGEST_PAUSE:
-                pause = SHORTEST_PAUSE
+                pause = 0.0
+            pause = next_pause(pause)
             end = time.monotonic() + pause
             while not self._stop.is_set() and time.monotonic() < end:
                 self.beat = time.monotonic()
                 self._stop.wait(0.5)
-            pause = min(2 * pause, LONGEST_PAUSE)
             self._restarts += 1
 
     def _record(self) -> bool:
@@ -350,6 +350,11 @@ class Capture:
             except subprocess.TimeoutExpired:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait(5)
+
+
+def next_pause(pause: float) -> float:
+    """Give the seconds to wait before the child is started again, of those before (0: none)."""
+    return min(max(2 * pause, SHORTEST_PAUSE), LONGEST_PAUSE)
 
 
 def _last_line(tail: bytes) -> str:
