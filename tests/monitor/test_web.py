@@ -527,7 +527,7 @@ def test_slow_requests_are_ended(
 def test_a_kept_connection_is_ended_too(
     serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEADER_S", 0.5)
+    monkeypatch.setattr(server, "HEADER_S", 3.0)
     client = serve()
     request = f"GET /healthz HTTP/1.1\r\nHost: {client.host}\r\n\r\n".encode()
     with socket.create_connection(client.address, 20) as connection:
