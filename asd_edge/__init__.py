@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from asd_edge.errors import AsdError
 
 if TYPE_CHECKING:
-    from asd_edge.analysis import Analysis, Decision
+    from asd_edge.analysis import Analysis
+    from asd_edge.decision import Decision
     from asd_edge.detector import Detector
     from asd_edge.frontend.mel import MelConfig, MelSpectrogram
 
@@ -29,7 +30,7 @@ __all__ = [
 
 _MODULES = {
     "Analysis": "asd_edge.analysis",
-    "Decision": "asd_edge.analysis",
+    "Decision": "asd_edge.decision",
     "Detector": "asd_edge.detector",
     "MelConfig": "asd_edge.frontend.mel",
     "MelSpectrogram": "asd_edge.frontend.mel",

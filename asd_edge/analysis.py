@@ -4,29 +4,39 @@ Whatever looks at a clip takes an `Analysis`, which computes each stage when it 
 and keeps it; no other module reads, transforms, embeds and scores a clip.
 
     analysis = Detector.load("fan.asd").analyse("clip.wav")
-    analysis.decision                     # computes the stages before it
-    analysis.mels[analysis.worst]         # the spectrogram that the highest score was made of
+    analysis.decision                   # computes the stages before it
+    analysis.mel(analysis.worst)        # the spectrogram that the highest score was made of
+
+A long recording is never held as a whole: its windows are read, transformed, embedded and scored a
+few at a time, and only their scores are kept.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
+from types import TracebackType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio.files import Samples
-from asd_edge.errors import AudioError, ParameterError
+from asd_edge import checks
+from asd_edge.audio.recording import ClipWarning, Recording, Samples, open_recording
+from asd_edge.checks import EnrolledRange, Levels
+from asd_edge.decision import Decision, Window
+from asd_edge.errors import AudioError, ParameterError, UnfitError
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration, Threshold
+from asd_edge.scoring.recording_rule import decide_recording
 from asd_edge.scoring.scorer import ClipScore, Scorer
 
-# Windows that go through the network at once: bounds the memory of an hour-long clip.
+# Windows that go through the network at once: bounds the memory of a long recording.
 BATCH = 8
+# A clip of at most so many windows of sound is held in memory.
+_HELD = 6
 
 
 class Embedder(Protocol):
@@ -41,76 +51,39 @@ class Decider(Protocol):
 
     scorer: Scorer
     calibration: Calibration
+    enrolled: EnrolledRange | None
 
-    def threshold(self, section: str) -> Threshold:
+    def threshold(self, section: str, rate: float | None = None) -> Threshold:
         """Threshold that decides for a section."""
 
-
-@dataclass(frozen=True)
-class Decision:
-    """What the detector says of one clip.
-
-    Attributes:
-        clip: the file's path, or the name given to an array.
-        score: mean distance to the nearest references, of several views their weighted sum;
-            larger is more anomalous.
-        threshold: scores at or above it are anomalous.
-        anomalous: the decision.
-        p_value: share of normal clips that score at least as high, by the distribution of the
-            held-out clips' scores; that of the threshold is the false-alarm rate.
-        section: the clip's section, or the nearest one if that is unknown.
-        section_known: whether the clip's section is one of the bundle's.
-        windows: score of each window; one for a clip no longer than the model's input.
-        nearest: name of the normal clip that is most like it, among the section's references.
-    """
-
-    clip: str
-    score: float
-    threshold: float
-    anomalous: bool
-    p_value: float
-    section: str
-    section_known: bool
-    windows: tuple[float, ...]
-    nearest: str
-
-
-@dataclass(frozen=True)
-class Window:
-    """One window of a clip.
-
-    Attributes:
-        start_s: where it begins in the clip, in s.
-        end_s: where it ends; with the clip, if the clip is shorter than the model's input.
-        score: of this window alone.
-    """
-
-    start_s: float
-    end_s: float
-    score: float
+    @property
+    def false_alarm_rate(self) -> float:
+        """Rate that decides for a recording."""
 
 
 class Analysis:
     """All stages from the samples of one clip to its decision, each computed once, on demand.
 
-    Made by `Detector.analyse`. Without a detector it goes as far as the embeddings.
+    Made by `Detector.analyse`. Without a detector it goes as far as the embeddings. Close it, or
+    use it in a `with` block, where many long recordings are analysed.
 
     Args:
-        samples: mono, at the front end's rate [shape=(n,)]; float32, or int16 as recorded.
+        recording: an open recording at the front end's rate, or samples [shape=(n,)] at it.
         front_end: makes windows and spectrograms.
         model: makes embeddings.
         clip: the clip's name.
         section: the clip's section, if it is known.
         detector: scores and decides.
-        start_s: where the samples begin in their recording, in s.
+        start_s: where the clip begins in its recording, in s.
+        rate: of the file in Hz, where the samples were resampled before.
 
     Raises:
-        AudioError: fewer samples than one FFT window.
+        AudioError: see `audio.recording.Recording.blocks`; or fewer samples than one FFT window.
     """
 
     def __init__(
         self,
-        samples: Samples,
+        recording: Recording | Samples,
         front_end: FrontEnd,
         model: Embedder,
         *,
@@ -118,85 +91,230 @@ class Analysis:
         section: str | None = None,
         detector: Decider | None = None,
         start_s: float = 0.0,
+        rate: int | None = None,
     ) -> None:
-        front_end.check_length(len(samples), clip)
-        self.samples = samples
+        if isinstance(recording, np.ndarray):
+            recording = open_recording(
+                recording, front_end.mel.sr, rate=front_end.mel.sr, name=clip
+            )
+        self.recording = recording
         self.front_end = front_end
         self.clip = clip
         self.start_s = start_s
+        self._rate = rate or recording.rate
         self._model = model
         self._section = section
         self._detector = detector
+        if recording.n_samples is None:  # a stream that does not say how long it is
+            for _ in recording.blocks():
+                pass
+        assert recording.n_samples is not None
+        if recording.n_samples <= _HELD * front_end.n_samples:
+            self.n_samples = len(self.samples)
+        else:
+            self.n_samples = recording.n_samples
+        front_end.check_length(self.n_samples, clip)
+
+    def close(self) -> None:
+        """Close the recording; what was computed stays."""
+        self.recording.close()
+
+    def __enter__(self) -> Analysis:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     def seconds(self) -> float:
         """Length of the clip in s."""
-        return len(self.samples) / self.front_end.mel.sr
+        return self.n_samples / self.front_end.mel.sr
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the clip has two windows or more of sound, and is decided window by window."""
+        return self.n_samples >= 2 * self.front_end.n_samples
+
+    @cached_property
+    def samples(self) -> Samples:
+        """All samples [shape=(n,)]: float32, or int16 as recorded."""
+        samples = self.recording.samples()
+        self._note_reading()
+        return samples
 
     @cached_property
     def starts(self) -> list[int]:
         """First sample of each window [length n_windows]."""
-        return self.front_end.starts(len(self.samples))
+        return self.front_end.starts(self.n_samples)
+
+    def window_samples(self, window: int) -> Samples:
+        """Samples of one window [shape=(n,)]; of a clip shorter than a window, all."""
+        start, n = self.starts[window], self.front_end.n_samples
+        if "samples" in self.__dict__:
+            return self.samples[start : start + n]
+        return self.recording.read(start, n)
 
     def mel(self, window: int) -> NDArray[np.float32]:
         """Mel spectrogram of one window [shape=(n_mels, n_frames)], without those of the others."""
         if "mels" in self.__dict__:
             mel: NDArray[np.float32] = self.mels[window]
             return mel
-        return self.front_end.features(self.samples, self.starts[window])
+        return self.front_end.features(self.window_samples(window))
 
     @cached_property
     def mels(self) -> NDArray[np.float32]:
-        """Mel spectrograms [shape=(n_windows, n_mels, n_frames)]."""
+        """Mel spectrograms [shape=(n_windows, n_mels, n_frames)]; of long clips, many."""
         if len(self.starts) == 1:  # without the copy that stacking makes
             return self.front_end.features(self.samples)[np.newaxis]
-        return np.stack([self.front_end.features(self.samples, start) for start in self.starts])
+        return np.stack([self.mel(i) for i in range(len(self.starts))])
 
     @cached_property
     def embeddings(self) -> dict[str, NDArray[np.float32]]:
         """Embeddings of every window: view -> [shape=(n_windows, d)]."""
-        batches = [self._model.embed(batch) for batch in self._batches()]
+        if "mels" in self.__dict__ or len(self.starts) <= BATCH:
+            batches = [
+                self._model.embed(self.mels[i : i + BATCH]) for i in range(0, len(self.mels), BATCH)
+            ]
+        else:
+            batches = [embeddings for embeddings, _ in self._batches()]
         if len(batches) == 1:
             return dict(batches[0])
         return {view: np.concatenate([batch[view] for batch in batches]) for view in batches[0]}
 
-    def _batches(self) -> Iterator[NDArray[np.float32]]:
-        """Give the spectrograms of BATCH windows at a time, without keeping those of long clips."""
-        if "mels" in self.__dict__ or len(self.starts) <= BATCH:
-            for i in range(0, len(self.mels), BATCH):
-                yield self.mels[i : i + BATCH]
-            return
+    def _batches(self) -> Iterator[tuple[Mapping[str, NDArray[np.float32]], list[Levels]]]:
+        """Embed and measure BATCH windows at a time, without keeping their samples and mels."""
         for i in range(0, len(self.starts), BATCH):
-            batch = self.starts[i : i + BATCH]
-            yield np.stack([self.front_end.features(self.samples, start) for start in batch])
+            some = [self.window_samples(j) for j in range(i, min(i + BATCH, len(self.starts)))]
+            mels = np.stack([self.front_end.features(samples) for samples in some])
+            yield self._model.embed(mels), [checks.measure(samples) for samples in some]
+
+    @cached_property
+    def levels(self) -> list[Levels]:
+        """Levels of every window."""
+        if len(self.starts) == 1:
+            return [checks.measure(self.samples)]
+        if "samples" not in self.__dict__ and self._detector is not None:
+            return self._streamed[1]
+        return [checks.measure(self.window_samples(i)) for i in range(len(self.starts))]
 
     @cached_property
     def scores(self) -> ClipScore:
         """Scores of every window, what each view gives to them, and the nearest reference."""
-        return self._needed_detector.scorer.score(self.embeddings, self._section)
+        if "samples" in self.__dict__ or "mels" in self.__dict__ or "embeddings" in self.__dict__:
+            return self._needed_detector.scorer.score(self.embeddings, self._section)
+        return self._streamed[0]
 
     @cached_property
-    def windows(self) -> tuple[Window, ...]:
-        """Every window with its place in the clip and its score."""
-        sr, n = self.front_end.mel.sr, len(self.samples)
-        return tuple(
-            Window(start / sr, min(start + self.front_end.n_samples, n) / sr, score)
-            for start, score in zip(self.starts, self.scores.windows, strict=True)
-        )
+    def _streamed(self) -> tuple[ClipScore, list[Levels]]:
+        """Scores and levels of a long recording, from one pass through it."""
+        scorer = self._needed_detector.scorer
+        known = self._section in scorer.sections
+        candidates = (str(self._section),) if known else scorer.sections
+        parts: dict[str, list[ClipScore]] = {section: [] for section in candidates}
+        levels: list[Levels] = []
+        for embeddings, some in self._batches():
+            levels += some
+            for section in candidates:
+                parts[section].append(scorer.score(embeddings, section))
+        self._note_reading()
+        joined = [_joined(scores, known) for scores in parts.values()]
+        return min(joined, key=lambda scored: scored.score), levels
 
-    @property
+    def _note_reading(self) -> None:
+        """Keep what was noticed while all was read; reading a part again would begin anew."""
+        frames = self.recording.n_samples or 1
+        frames = max(round(frames * self.recording.rate / self.recording.sr), 1)
+        self._noticed = list(self.recording.warnings), min(self.recording.clipped / frames, 1.0)
+
+    @cached_property
     def worst(self) -> int:
         """Number of the window that scores highest, from 0."""
         return int(np.argmax(self.scores.windows))
+
+    @cached_property
+    def warnings(self) -> tuple[ClipWarning, ...]:
+        """What may make the decision worthless; those of `checks.WORTHLESS` do."""
+        front_end, enrolled = self.front_end, None
+        if self._detector is not None:
+            enrolled = self._detector.enrolled
+        alive = [levels for levels in self.levels if not levels.is_silent]
+        together = checks.together(alive or self.levels)
+        noticed, clipped = self._noticed
+        found = [
+            *noticed,
+            *checks.check_levels(self.clip, together, front_end),
+            *checks.check_length(self.clip, self.seconds, front_end),
+            *checks.check_clipping(self.clip, clipped),
+            *checks.check_rate(self.clip, self._rate, front_end, enrolled),
+        ]
+        if alive:
+            found += checks.check_enrolled_level(self.clip, together.level_db, enrolled)
+            found += checks.check_windows(self.clip, self.levels, self.start_times)
+        return tuple(found)
+
+    @property
+    def start_times(self) -> list[float]:
+        """Where each window begins in the clip, in s [length n_windows]."""
+        return [start / self.front_end.mel.sr for start in self.starts]
+
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """Every window with its place in the clip, its score, and what it says by itself."""
+        section, scores = self.scores.section, self.scores.windows
+        clip_p, anomalous, _ = self._rule
+        p = [clip_p]
+        if len(scores) > 1:
+            p = self._needed_detector.calibration.tail_probability(section, scores).tolist()
+        length = self.front_end.n_samples / self.front_end.mel.sr
+        return tuple(
+            Window(
+                start,
+                min(start + length, self.seconds),
+                score,
+                float(p[i]),
+                bool(anomalous[i]),
+                not self.levels[i].is_silent,
+                self.levels[i].level_db,
+            )
+            for i, (start, score) in enumerate(zip(self.start_times, scores, strict=True))
+        )
+
+    @cached_property
+    def _rule(self) -> tuple[float, NDArray[np.bool_], Threshold]:
+        """P-value of the clip, which windows are anomalous, and the threshold."""
+        detector, scored = self._needed_detector, self.scores
+        section = scored.section
+        if not self.is_sequence:
+            threshold = detector.threshold(section)
+            (p,) = detector.calibration.tail_probability(section, scored.score).tolist()
+            one = scored.score >= threshold.value
+            return p, np.full(len(scored.windows), one), threshold
+        scores = np.array(scored.windows)
+        valid = np.array([not levels.is_silent for levels in self.levels])
+        tail = detector.calibration.tail_probability(section, scores[valid])
+        result = decide_recording(tail, detector.false_alarm_rate)
+        threshold = detector.threshold(section, result.window_rate)
+        anomalous = np.zeros(len(scores), bool)
+        anomalous[valid] = scores[valid] >= threshold.value
+        return result.p_value, anomalous, threshold
 
     @cached_property
     def decision(self) -> Decision:
         """What the detector says of the clip.
 
         Raises:
+            UnfitError: the clip cannot be judged: see `checks.WORTHLESS`.
             AudioError: the score is not finite.
         """
-        detector, scored = self._needed_detector, self.scores
+        scored, warnings = self.scores, self.warnings
+        for warning in warnings:
+            if warning.kind in checks.WORTHLESS:
+                raise UnfitError(self.clip, warning.reason, warning.kind)
         if not math.isfinite(scored.score):
             # NaN compares as "not above the threshold": a broken clip would pass as normal.
             raise AudioError(
@@ -204,17 +322,21 @@ class Analysis:
                 f"has the score {scored.score}; are its samples within -1 to 1?",
                 kind="not_finite",
             )
-        threshold = detector.threshold(scored.section)
+        p, anomalous, threshold = self._rule
+        score = scored.score
+        if self.is_sequence:
+            score = max(window.score for window in self.windows if window.valid)
         return Decision(
             clip=self.clip,
-            score=scored.score,
+            score=score,
             threshold=threshold.value,
-            anomalous=scored.score >= threshold.value,
-            p_value=float(detector.calibration.tail_probability(scored.section, scored.score)[0]),
+            anomalous=bool(anomalous.any()),
+            p_value=p,
             section=scored.section,
             section_known=scored.section_known,
-            windows=scored.windows,
+            windows=self.windows,
             nearest=scored.nearest,
+            warnings=warnings,
         )
 
     def with_mels(self, mels: NDArray[np.float32]) -> Analysis:
@@ -227,43 +349,63 @@ class Analysis:
             an analysis whose embeddings and scores are those of `mels`, in the section that
             this one is scored in.
         """
+        other = copy.copy(self)
         # Without a section, the clip is in the one that it was found to be nearest to.
-        section = self.scores.section if "scores" in self.__dict__ else self._section
-        other = Analysis(
-            self.samples,
-            self.front_end,
-            self._model,
-            clip=self.clip,
-            section=section,
-            detector=self._detector,
-            start_s=self.start_s,
-        )
+        if "scores" in self.__dict__:
+            other._section = self.scores.section
+        computed = [name for name in other.__dict__ if name in _STAGES]
+        for name in computed:
+            del other.__dict__[name]
         other.__dict__["mels"] = mels  # where cached_property looks for what was computed
         return other
 
     def pieces(self) -> Iterator[Analysis]:
         """Cut a recording into clips of one window each, end to end; a rest is left out.
 
-        A clip shorter than two windows is its own only piece.
+        A clip shorter than two windows is its own only piece. A piece that cannot be analysed
+        on its own, for it is silent, is an `AudioError` in its place.
         """
         length, sr = self.front_end.n_samples, self.front_end.mel.sr
-        count = len(self.samples) // length
-        if count < 2:
+        if not self.is_sequence:
             yield self
             return
-        for start in range(0, count * length, length):
+        held = "samples" in self.__dict__
+        for start in range(0, self.n_samples // length * length, length):
+            end = start + length
+            samples = self.samples[start:end] if held else self.recording.read(start, length)
             yield Analysis(
-                self.samples[start : start + length],
+                samples,
                 self.front_end,
                 self._model,
                 clip=self.clip,
                 section=self._section,
                 detector=self._detector,
                 start_s=self.start_s + start / sr,
+                rate=self._rate,
             )
+        if not held:
+            self.recording.read(self.n_samples, 1)  # the end tells whether it is cut off
+            self._note_reading()
 
     @property
     def _needed_detector(self) -> Decider:
         if self._detector is None:
             raise ParameterError("detector", None, "one that scores; this analysis only embeds")
         return self._detector
+
+
+_STAGES = frozenset(
+    name for name, value in vars(Analysis).items() if isinstance(value, cached_property)
+) - {"samples", "starts", "levels"}
+
+
+def _joined(parts: list[ClipScore], known: bool) -> ClipScore:
+    """Put the scores of consecutive windows together; the nearest is that of the worst ones."""
+    windows = tuple(score for part in parts for score in part.windows)
+    worst = max(parts, key=lambda part: max(part.windows))
+    views = {
+        view: sum(part.views[view] * len(part.windows) for part in parts) / len(windows)
+        for view in worst.views
+    }
+    mean = sum(windows) / len(windows)
+    return ClipScore(mean, worst.section, known, windows, views, worst.nearest)

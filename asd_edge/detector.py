@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.analysis import Analysis, Decision, Embedder
-from asd_edge.audio import files
+from asd_edge.analysis import Analysis, Embedder
 from asd_edge.audio.clip_names import section_of
-from asd_edge.audio.files import Channel, Samples
+from asd_edge.audio.recording import Channel, open_recording
 from asd_edge.bundle import format as bundle
+from asd_edge.checks import EnrolledRange
+from asd_edge.decision import Decision
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import EmbeddingModel
@@ -37,6 +39,7 @@ class Detector:
         *,
         false_alarm_rate: float | None = None,
         threshold: float | None = None,
+        enrolled: EnrolledRange | None = None,
     ) -> None:
         if false_alarm_rate is not None:
             check_rate(false_alarm_rate)
@@ -46,6 +49,7 @@ class Detector:
         self.model = model
         self.scorer = scorer
         self.calibration = calibration
+        self.enrolled = enrolled
         self._false_alarm_rate = false_alarm_rate
         self._threshold = threshold
         self._thresholds: dict[str, Threshold] = {}
@@ -114,12 +118,20 @@ class Detector:
             contents.calibration,
             false_alarm_rate=false_alarm_rate,
             threshold=threshold,
+            enrolled=EnrolledRange.of_provenance(contents.provenance),
         )
 
-    def threshold(self, section: str) -> Threshold:
-        """Threshold that decides for a section."""
+    @property
+    def false_alarm_rate(self) -> float:
+        """Share of normal clips that may be called anomalous."""
+        return self._false_alarm_rate or self.calibration.false_alarm_rate
+
+    def threshold(self, section: str, rate: float | None = None) -> Threshold:
+        """Threshold that decides for a section, by default at the detector's false-alarm rate."""
         if self._threshold is not None:
             return Threshold(self._threshold, "given", 0)
+        if rate is not None:
+            return self.calibration.threshold(section, rate)
         if section not in self._thresholds:  # a fit: as long as measuring the distances
             threshold = self.calibration.threshold(section, self._false_alarm_rate)
             self._thresholds[section] = threshold
@@ -127,50 +139,72 @@ class Detector:
 
     def analyse(
         self,
-        clip: str | Path | NDArray[Any],
+        clip: str | Path | BinaryIO | NDArray[Any],
         sr: int | None = None,
         *,
         section: str | None = None,
         channel: Channel | None = None,
-        name: str = "array",
+        name: str | None = None,
+        raw: tuple[int, int] | None = None,
     ) -> Analysis:
         """Read a clip; every further stage is computed when the analysis is asked for it.
 
         Args:
-            clip: a sound file, or samples [shape=(n,) or (n, channels)] with full
-                scale -1 to 1 (or that of their integer type).
+            clip: a sound file; "-" for stdin; a binary file object; or samples
+                [shape=(n,) or (n, channels)] with full scale -1 to 1 (or that of their
+                integer type).
             sr: rate of the samples in Hz; needed for an array.
             section: the clip's section; by default what a file name in the style
                 of DCASE says. Unknown sections are scored against every one, and the
                 nearest is named.
             channel: "mean" or the number of a channel; by default the bundle's.
-            name: what the result and messages call an array.
+            name: what the result and messages call the clip.
+            raw: rate in Hz and number of channels of a source of 16-bit samples without header.
 
         Raises:
-            MissingFileError, AudioError: see `audio.files.read`; also a clip shorter than one
-                FFT window.
+            MissingFileError, AudioError: see `audio.recording.open_recording` and `blocks`; also a
+                clip shorter than one FFT window.
             ParameterError: an array without its rate, or with a wrong shape.
         """
         channel = self.front_end.channel if channel is None else channel
-        y: Samples
-        if isinstance(clip, (str, Path)):
-            name = str(clip)
-            y = files.read_pcm(clip, self.front_end.mel.sr, channel)
-            section = section or section_of(clip)
-        else:
+        model_sr = self.front_end.mel.sr
+        if isinstance(clip, np.ndarray) or hasattr(clip, "__array__"):
             if sr is None:
                 raise ParameterError("sr", sr, "the rate of the samples in Hz")
-            y = files.prepare(clip, sr, self.front_end.mel.sr, channel, name)
-        return Analysis(y, self.front_end, self.model, clip=name, section=section, detector=self)
+            recording = open_recording(clip, model_sr, channel, rate=sr, name=name or "array")
+        else:
+            recording = open_recording(clip, model_sr, channel, raw=raw, name=name)
+            if section is None and isinstance(clip, (str, Path)):
+                section = section_of(clip)
+        try:
+            return Analysis(
+                recording,
+                self.front_end,
+                self.model,
+                clip=recording.name,
+                section=section,
+                detector=self,
+            )
+        except BaseException:
+            recording.close()
+            raise
 
     def score(
         self,
-        clip: str | Path | NDArray[Any],
+        clip: str | Path | BinaryIO | NDArray[Any],
         sr: int | None = None,
         *,
         section: str | None = None,
         channel: Channel | None = None,
-        name: str = "array",
+        name: str | None = None,
+        raw: tuple[int, int] | None = None,
     ) -> Decision:
-        """Score a clip: `analyse(...).decision`, with the same arguments and errors."""
-        return self.analyse(clip, sr, section=section, channel=channel, name=name).decision
+        """Score a clip: `analyse(...).decision`, with the same arguments and errors.
+
+        Raises:
+            UnfitError: the clip can be read but not judged.
+        """
+        with self.analyse(
+            clip, sr, section=section, channel=channel, name=name, raw=raw
+        ) as analysis:
+            return analysis.decision

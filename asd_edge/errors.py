@@ -41,6 +41,14 @@ class AudioError(AsdError, ValueError):
         super().__init__(f"{path}: {reason}")
 
 
+class UnfitError(AudioError):
+    """A clip that can be read but not judged: silent, overdriven, far too short."""
+
+    def __init__(self, path: str | Path, reason: str, kind: str) -> None:
+        self.reason = reason
+        super().__init__(path, f"cannot be judged: it {reason}", kind)
+
+
 class BundleError(AsdError, ValueError):
     """A bundle that is damaged, incomplete or of another version."""
 

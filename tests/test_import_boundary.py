@@ -43,6 +43,7 @@ LAYERS = (
     {"frontend"},
     {"scoring"},
     {"bundle", "model"},
+    {"checks", "decision"},
     {"analysis"},
     {"detector"},
     {"verify"},

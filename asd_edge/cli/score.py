@@ -26,8 +26,8 @@ from asd_edge.cli.options import (
 from asd_edge.cli.startup import quick_start
 
 if TYPE_CHECKING:
-    from asd_edge.analysis import Decision
     from asd_edge.audio.files import Channel
+    from asd_edge.decision import Decision
     from asd_edge.detector import Detector
 
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.analysis import Decision
 from asd_edge.audio import files as audio
 from asd_edge.bundle.format import Golden
+from asd_edge.decision import Decision
 from asd_edge.detector import Detector
 from asd_edge.errors import MissingFileError
 from asd_edge.frontend.mel import MelConfig, mel_frequencies

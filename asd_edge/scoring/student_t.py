@@ -72,11 +72,14 @@ def upper_tail(t: NDArray[np.float64], dof: int) -> NDArray[np.float64]:
     theta = np.arctan2(x, math.sqrt(dof))
     far = x >= math.sqrt(dof)
     tail = np.empty_like(x)
-    tail[~far] = 0.5 - _between(theta[~far], dof)
-    tail[far] = _beyond(x[far], theta[far], dof)
+    if not far.all():
+        tail[~far] = 0.5 - _between(theta[~far], dof)
+    if far.any():
+        tail[far] = _beyond(x[far], theta[far], dof)
     return np.where(np.asarray(t) >= 0, tail, 1 - tail)
 
 
+@cache  # a part of every score
 def _coefficients(first: int, count: int, odd: int) -> NDArray[np.float64]:
     """Coefficients number `first` and on of the series in cos(theta)^2."""
     k = np.arange(1, first + count)

@@ -1,0 +1,211 @@
+"""Checks of a clip: what can make its decision worthless, wherever a clip is read.
+
+Enrolment, scoring, explaining and the monitor ask the same questions: is there any sound, is it
+whole, loud enough, not overdriven, long enough, at the rate and level that the bundle was taught
+with? What makes a decision worthless (`WORTHLESS`) is an error, the rest is a warning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asd_edge.audio.recording import ClipWarning, Samples
+from asd_edge.frontend.windows import FrontEnd
+
+WORTHLESS = frozenset({"silence", "int16_scale", "overdriven", "too_short", "mostly_silent"})
+"""Kinds of warning that leave nothing to judge."""
+
+# Below the noise of any microphone and converter: cable off, input muted.
+SILENCE_DBFS = -85.0
+# A recorder that is not driven too far reaches full scale in single samples at most.
+_CLIPPED_SHARE = 1e-4
+# So much is no longer the sound of a machine but that of the limit.
+_OVERDRIVEN_SHARE = 0.05
+# A sine at full scale has -3 dBFS; floats that were meant as int16 have about 60.
+_HIGHEST_DBFS = 6.0
+# Beyond the levels of the clips enrolled: another place of the microphone or another gain.
+_LEVEL_DB = 6.0
+# Share of a window: a shorter clip is repeated so often that its chances decide.
+_TOO_SHORT = 0.1
+# Zeros before the sound, in seconds: a recorder that starts late.
+_LEADING_S = 0.1
+
+# The level of a clip is measured on the first of so many samples, again and again.
+_STRIDE, _TAKEN = 2048, 256
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of some samples.
+
+    Attributes:
+        level_db: root mean square in dB of full scale, without the offset; -inf if constant.
+        offset: mean, in units of full scale.
+        leading: samples at the beginning that all have the first one's value, less one.
+    """
+
+    level_db: float
+    offset: float
+    leading: int
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is less sound than any microphone's noise."""
+        return self.level_db < SILENCE_DBFS
+
+
+@dataclass(frozen=True)
+class EnrolledRange:
+    """What the clips that a bundle was enrolled from had.
+
+    Attributes:
+        lowest_db, highest_db: levels of the clips in dB of full scale.
+        rate: lowest rate of the files in Hz.
+    """
+
+    lowest_db: float
+    highest_db: float
+    rate: int
+
+    @classmethod
+    def of_provenance(cls, provenance: Mapping[str, Any]) -> EnrolledRange | None:
+        """Read it from a bundle's provenance; None if the bundle does not tell."""
+        facts = provenance.get("enrolled")
+        if not isinstance(facts, dict) or "level_range_db" not in facts:
+            return None
+        low, high = facts["level_range_db"]
+        return cls(float(low), float(high), int(facts["lowest_rate"]))
+
+
+def measure(samples: Samples) -> Levels:
+    """Measure levels of samples [shape=(n,)], n > 0: floats with full scale 1, or int16.
+
+    Of more than a second, an eighth of the samples is measured, spread evenly: a
+    twentieth of what a whole score costs.
+    """
+    n = len(samples)
+    if n >= 8 * _STRIDE:
+        x = samples[: n // _STRIDE * _STRIDE].reshape(-1, _STRIDE)[:, :_TAKEN]
+    else:
+        x = samples
+    x = x.astype(np.float32).ravel()
+    mean = float(np.add.reduce(x)) / len(x)  # in pairs: the error is some 1e-7 of the mean
+    x -= np.float32(mean)
+    power = float(np.dot(x, x)) / len(x)
+    scale = 32768.0 if samples.dtype == np.int16 else 1.0
+    level = 10 * math.log10(power / scale**2) if power > 0 else -math.inf
+    return Levels(level, mean / scale, _leading(samples))
+
+
+def _leading(samples: Samples) -> int:
+    # The first samples tell nearly always; a clip has no time for more.
+    first = samples[0]
+    if samples[1:2] != first or (samples[:64] != first).any():
+        return 0
+    other = samples != samples[0]
+    return int(other.argmax()) if other.any() else len(samples) - 1
+
+
+def together(levels: Sequence[Levels]) -> Levels:
+    """Put the levels of a recording's windows together: mean power, mean offset."""
+    if len(levels) == 1:
+        return levels[0]
+    power = sum(10 ** (x.level_db / 10) for x in levels) / len(levels)
+    offset = sum(x.offset for x in levels) / len(levels)
+    level_db = 10 * math.log10(power) if power > 0 else -math.inf
+    return Levels(level_db, offset, levels[0].leading)
+
+
+def check_windows(
+    clip: str, levels: Sequence[Levels], starts_s: Sequence[float]
+) -> list[ClipWarning]:
+    """Say how many windows of a recording hold no sound, and are left out of the decision."""
+    silent = [start for x, start in zip(levels, starts_s, strict=True) if x.is_silent]
+    if not silent:
+        return []
+    many = f"has {len(silent)} of {len(levels)} windows without sound, the first at {silent[0]:g} s"
+    return [ClipWarning(clip, "silent_windows", many)]
+
+
+def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWarning]:
+    """Check what the samples of a clip tell by themselves."""
+    found = []
+
+    def warn(kind: str, reason: str) -> None:
+        found.append(ClipWarning(clip, kind, reason))
+
+    if levels.is_silent:
+        level = "no sound at all" if levels.level_db == -math.inf else f"{levels.level_db:.0f} dBFS"
+        offset = f", with an offset of {levels.offset:.2g}" if abs(levels.offset) > 1e-3 else ""
+        warn("silence", f"is silent ({level}{offset}); is the input muted, or another device?")
+        return found
+    if levels.level_db > _HIGHEST_DBFS:
+        warn(
+            "int16_scale",
+            f"has a level of {levels.level_db:+.0f} dBFS: floats have full scale 1, "
+            "these seem to have another (32768?)",
+        )
+    elif abs(levels.offset) > 10 ** (levels.level_db / 20):
+        warn("offset", f"has an offset of {levels.offset:.2g} of full scale, more than its sound")
+    seconds = levels.leading / front_end.mel.sr
+    if seconds > 0.5 * front_end.clip_seconds:
+        warn("mostly_silent", f"begins with {seconds:.1f} s without any sound")
+    elif seconds > _LEADING_S:
+        warn("leading_silence", f"begins with {seconds:.2g} s without any sound")
+    return found
+
+
+def check_length(clip: str, seconds: float, front_end: FrontEnd) -> list[ClipWarning]:
+    """Check a clip's length beside that of the model's window."""
+    window = front_end.clip_seconds
+    if seconds >= window / 2:
+        return []
+    kind = "too_short" if seconds < _TOO_SHORT * window else "length"
+    return [ClipWarning(clip, kind, f"is {seconds:.2g} s long, and a window is {window:g} s")]
+
+
+def check_clipping(clip: str, share: float) -> list[ClipWarning]:
+    """Check the share of samples at full scale."""
+    if share <= _CLIPPED_SHARE:
+        return []
+    kind = "overdriven" if share > _OVERDRIVEN_SHARE else "clipping"
+    reason = f"is clipped: {100 * share:.2g} % of its samples are at full scale"
+    return [ClipWarning(clip, kind, reason)]
+
+
+def check_rate(
+    clip: str, rate: int, front_end: FrontEnd, enrolled: EnrolledRange | None = None
+) -> list[ClipWarning]:
+    """Check that a recording holds the frequencies that the model looks at.
+
+    Of a bundle that was enrolled from recordings of the same rate nothing is missing.
+    """
+    highest = front_end.mel.fmax or front_end.mel.sr / 2
+    if enrolled is not None:
+        highest = min(highest, enrolled.rate / 2)
+    if rate / 2 >= 0.9 * highest:
+        return []
+    reason = (
+        f"was recorded at {rate} Hz: the model looks at frequencies up to {highest:g} Hz, "
+        f"and there is nothing above {rate // 2} Hz"
+    )
+    return [ClipWarning(clip, "rate", reason)]
+
+
+def check_enrolled_level(
+    clip: str, level_db: float, enrolled: EnrolledRange | None
+) -> list[ClipWarning]:
+    """Compare a clip's level with those of the clips that were enrolled."""
+    if enrolled is None:
+        return []
+    low, high = enrolled.lowest_db, enrolled.highest_db
+    away = level_db - high if level_db > high else level_db - low
+    if low <= level_db <= high or abs(away) <= _LEVEL_DB:
+        return []
+    word = "louder than the loudest" if away > 0 else "quieter than the quietest"
+    return [ClipWarning(clip, "level", f"is {abs(away):.0f} dB {word} clip enrolled")]
