@@ -67,6 +67,13 @@ class Analysis:
     Made by `Detector.analyse`. Without a detector it goes as far as the embeddings. Close it, or
     use it in a `with` block, where many long recordings are analysed.
 
+    Attributes:
+        recording: the open recording.
+        clip: the clip's name.
+        n_samples: length in samples at the front end's rate.
+        start_s: where the clip begins in its recording, in s.
+        rate: of the file in Hz.
+
     Args:
         recording: an open recording at the front end's rate, or samples [shape=(n,)] at it.
         front_end: makes windows and spectrograms.
@@ -93,15 +100,16 @@ class Analysis:
         start_s: float = 0.0,
         rate: int | None = None,
     ) -> None:
-        if isinstance(recording, np.ndarray):
-            recording = open_recording(
-                recording, front_end.mel.sr, rate=front_end.mel.sr, name=clip
-            )
+        self._noticed: tuple[list[ClipWarning], float] = [], 0.0
+        if isinstance(recording, np.ndarray):  # from where they were checked
+            self.__dict__["samples"] = samples = recording
+            self._noticed = [], checks.clipped_share(samples)
+            recording = open_recording(samples, front_end.mel.sr, rate=front_end.mel.sr, name=clip)
         self.recording = recording
         self.front_end = front_end
         self.clip = clip
         self.start_s = start_s
-        self._rate = rate or recording.rate
+        self.rate = rate or recording.rate
         self._model = model
         self._section = section
         self._detector = detector
@@ -134,6 +142,11 @@ class Analysis:
     def seconds(self) -> float:
         """Length of the clip in s."""
         return self.n_samples / self.front_end.mel.sr
+
+    @property
+    def noticed(self) -> list[ClipWarning]:
+        """What was noticed about the file while it was read; complete once it was read through."""
+        return self._noticed[0]
 
     @property
     def is_sequence(self) -> bool:
@@ -250,7 +263,7 @@ class Analysis:
             *checks.check_levels(self.clip, together, front_end),
             *checks.check_length(self.clip, self.seconds, front_end),
             *checks.check_clipping(self.clip, clipped),
-            *checks.check_rate(self.clip, self._rate, front_end, enrolled),
+            *checks.check_rate(self.clip, self.rate, front_end, enrolled),
         ]
         if alive:
             found += checks.check_enrolled_level(self.clip, together.level_db, enrolled)
@@ -362,8 +375,7 @@ class Analysis:
     def pieces(self) -> Iterator[Analysis]:
         """Cut a recording into clips of one window each, end to end; a rest is left out.
 
-        A clip shorter than two windows is its own only piece. A piece that cannot be analysed
-        on its own, for it is silent, is an `AudioError` in its place.
+        A clip shorter than two windows is its own only piece.
         """
         length, sr = self.front_end.n_samples, self.front_end.mel.sr
         if not self.is_sequence:
@@ -381,7 +393,7 @@ class Analysis:
                 section=self._section,
                 detector=self._detector,
                 start_s=self.start_s + start / sr,
-                rate=self._rate,
+                rate=self.rate,
             )
         if not held:
             self.recording.read(self.n_samples, 1)  # the end tells whether it is cut off

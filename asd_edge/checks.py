@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from asd_edge.audio.recording import ClipWarning, Samples
+from asd_edge.audio.recording import FULL_SCALE, ClipWarning, Samples
 from asd_edge.frontend.windows import FrontEnd
 
 WORTHLESS = frozenset({"silence", "int16_scale", "overdriven", "too_short", "mostly_silent"})
@@ -26,8 +26,8 @@ SILENCE_DBFS = -85.0
 _CLIPPED_SHARE = 1e-4
 # So much is no longer the sound of a machine but that of the limit.
 _OVERDRIVEN_SHARE = 0.05
-# A sine at full scale has -3 dBFS; floats that were meant as int16 have about 60.
-_HIGHEST_DBFS = 6.0
+# A sine at full scale has -3 dBFS; floats that were meant as int16 have 30 to 90.
+_HIGHEST_DBFS = 20.0
 # Beyond the levels of the clips enrolled: another place of the microphone or another gain.
 _LEVEL_DB = 6.0
 # Share of a window: a shorter clip is repeated so often that its chances decide.
@@ -142,7 +142,7 @@ def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWar
     if levels.is_silent:
         level = "no sound at all" if levels.level_db == -math.inf else f"{levels.level_db:.0f} dBFS"
         offset = f", with an offset of {levels.offset:.2g}" if abs(levels.offset) > 1e-3 else ""
-        warn("silence", f"is silent ({level}{offset}); is the input muted, or another device?")
+        warn("silence", f"is silent ({level}{offset})")
         return found
     if levels.level_db > _HIGHEST_DBFS:
         warn(
@@ -158,6 +158,14 @@ def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWar
     elif seconds > _LEADING_S:
         warn("leading_silence", f"begins with {seconds:.2g} s without any sound")
     return found
+
+
+def clipped_share(samples: Samples) -> float:
+    """Share of samples at full scale."""
+    limit = FULL_SCALE * (32768 if samples.dtype == np.int16 else 1)
+    if samples.max() < limit and samples.min() > -limit:
+        return 0.0
+    return float(np.mean(np.abs(samples.astype(np.float32)) >= limit))
 
 
 def check_length(clip: str, seconds: float, front_end: FrontEnd) -> list[ClipWarning]:

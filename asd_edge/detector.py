@@ -166,9 +166,10 @@ class Detector:
                 clip shorter than one FFT window.
             ParameterError: an array without its rate, or with a wrong shape.
         """
-        channel = self.front_end.channel if channel is None else channel
+        if channel is None:  # samples of one channel are that channel's already
+            channel = 0 if getattr(clip, "ndim", 2) == 1 else self.front_end.channel
         model_sr = self.front_end.mel.sr
-        if isinstance(clip, np.ndarray) or hasattr(clip, "__array__"):
+        if isinstance(clip, np.ndarray):
             if sr is None:
                 raise ParameterError("sr", sr, "the rate of the samples in Hz")
             recording = open_recording(clip, model_sr, channel, rate=sr, name=name or "array")

@@ -46,7 +46,8 @@ class UnfitError(AudioError):
 
     def __init__(self, path: str | Path, reason: str, kind: str) -> None:
         self.reason = reason
-        super().__init__(path, f"cannot be judged: it {reason}", kind)
+        advice = "; is the input muted, or is it another device?" if kind == "silence" else ""
+        super().__init__(path, f"cannot be judged: it {reason}{advice}", kind)
 
 
 class BundleError(AsdError, ValueError):

@@ -88,7 +88,10 @@ class EmbeddingModel:
                 f"takes {tuple(inputs[0].shape[1:])}, the front end gives {front_end.shape}",
             )
         metadata = self._session.get_modelmeta().custom_metadata_map
-        if json.loads(metadata.get(METADATA_KEY, "null")) != front_end.to_dict():
+        exported = json.loads(metadata.get(METADATA_KEY, "null"))
+        # Which channel of a microphone array a machine is on, enrolment decides.
+        channel = {"channel": front_end.channel}
+        if not isinstance(exported, dict) or exported | channel != front_end.to_dict():
             raise BundleError(path, "model.onnx", "was exported for another front end")
 
     def embed(self, mel: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

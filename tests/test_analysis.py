@@ -51,7 +51,8 @@ def test_every_stage_is_that_of_the_windows_one_by_one(detector: Detector, secon
     assert analysis.windows[0].start_s == 0
     assert analysis.windows[-1].end_s == pytest.approx(seconds)
     assert analysis.worst == int(np.argmax(scores))
-    assert analysis.decision.score == pytest.approx(np.mean(scores), rel=1e-4)
+    whole = max(scores) if seconds >= 2 else np.mean(scores)
+    assert analysis.decision.score == pytest.approx(whole, rel=1e-4)
     assert detector.score(y, SR, section="00") == analysis.decision
 
 
@@ -74,7 +75,7 @@ def test_every_stage_is_computed_once(detector: Detector, monkeypatch: pytest.Mo
     for _ in range(2):
         assert analysis.mels.shape == (5, *detector.front_end.shape)
         assert analysis.mel(2) is not None
-        assert analysis.decision.windows == tuple(w.score for w in analysis.windows)
+        assert analysis.decision.windows == analysis.windows
     assert calls == {"features": 5, "embed": 1, "score": 1}
 
 

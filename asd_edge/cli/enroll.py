@@ -18,12 +18,13 @@ from asd_edge.cli.startup import quick_start
 
 if TYPE_CHECKING:
     from asd_edge.audio.files import Channel
+    from asd_edge.audio.recording import ClipWarning
     from asd_edge.bundle.format import Bundle
     from asd_edge.enroll.enrolment import Enrollment
-    from asd_edge.enroll.recordings import Clip, Suspect
+    from asd_edge.enroll.recordings import Clip
 
-# So many clips are named for each kind of doubt; of more, the first ones.
-_NAMED = 20
+# So many clips have a line for each kind of warning; the names of the others follow in one.
+_NAMED = 3
 
 
 @click.command()
@@ -83,7 +84,7 @@ def enroll(
         from asd_edge.bundle import locate as default_bundle
         from asd_edge.detector import Detector
         from asd_edge.enroll import enrolment as enroll
-        from asd_edge.enroll import recordings as listen
+        from asd_edge.enroll.recordings import embed_recording
 
     if add is not None and source is not None:
         raise click.UsageError("--add and --from exclude each other: --add keeps its own model.")
@@ -98,17 +99,20 @@ def enroll(
     sections = [section] * len(found) if section else _sections(found, contents if add else None)
     section_by_path = dict(zip(found, sections, strict=True))
     names = Counter(path.name for path in found)
-    heard: list[Clip | Suspect] = []
+    embedded: list[Clip | ClipWarning] = []
     failed = 0
     with click.progressbar(found, label="Listening", file=sys.stderr, hidden=_quiet(found)) as bar:
         for path in bar:
             try:
-                heard += listen.hear(
-                    detector,
-                    path,
-                    section_by_path[path],
-                    name=path.name if names[path.name] == 1 else str(path),
-                    channel=channel,
+                # As a list: a recording that turns out to be cut off leaves nothing behind.
+                embedded += list(
+                    embed_recording(
+                        detector,
+                        path,
+                        section_by_path[path],
+                        name=path.name if names[path.name] == 1 else str(path),
+                        channel=channel,
+                    )
                 )
             except Exception as error:  # of one file, whatever it is: the rest is enrolled
                 failed += 1
@@ -119,11 +123,12 @@ def enroll(
     ) as bar:
         done = enroll.enroll(
             contents,
-            heard,
+            embedded,
             machine=machine or (contents.machine if add else output.stem),
             add=add is not None,
             false_alarm_rate=false_alarm_rate,
             drop_suspects=drop_suspects,
+            channel=channel,
             advance=lambda: bar.update(1),
         )
     done.bundle.write(output)
@@ -153,15 +158,16 @@ def _sections(found: list[Path], contents: Bundle | None) -> list[str]:
 
 
 def _warnings(done: Enrollment) -> Iterable[str]:
-    kinds: dict[str, list[Suspect]] = {}
-    for suspect in done.suspects:
-        kinds.setdefault(suspect.kind, []).append(suspect)
-    for suspects in kinds.values():
-        for suspect in suspects[:_NAMED]:
-            yield f"Warning: {suspect.clip} {suspect.reason}"
-        if len(suspects) > _NAMED:
-            yield f"Warning: so are {len(suspects) - _NAMED} more: " + ", ".join(
-                suspect.clip for suspect in suspects[_NAMED:]
+    """One line for each cause; the clips beyond the first are named behind it."""
+    kinds: dict[str, list[ClipWarning]] = {}
+    for warning in done.warnings:
+        kinds.setdefault(warning.kind, []).append(warning)
+    for warnings in kinds.values():
+        for warning in warnings[:_NAMED]:
+            yield f"Warning: {warning.clip} {warning.reason}"
+        if len(warnings) > _NAMED:
+            yield f"Warning: so are {len(warnings) - _NAMED} more: " + ", ".join(
+                warning.clip for warning in warnings[_NAMED:]
             )
 
 
@@ -182,10 +188,16 @@ def _summary(output: Path, done: Enrollment) -> Iterable[str]:
         f"with {least.n} clips behind a threshold the true rate lies between "
         f"{least.lowest_rate:.2g} and {least.highest_rate:.2g} (90 %), if what comes is like them"
     )
-    suspects = {suspect.clip for suspect in done.suspects} - set(done.left_out)
-    if suspects:
-        word = "clip is" if len(suspects) == 1 else "clips are"
+    windows_a_day = 86400 / done.bundle.front_end.clip_seconds
+    yield (
+        f"a machine that is listened to without pause has {windows_a_day:.0f} windows a day; about "
+        f"{windows_a_day * calibration.false_alarm_rate:.0f} normal ones of them would be called "
+        "anomalous one by one"
+    )
+    doubtful = {warning.clip for warning in done.warnings} - set(done.left_out)
+    if doubtful:
+        word = "clip is" if len(doubtful) == 1 else "clips are"
         yield (
-            f"Note: {len(suspects)} {word} warned of above and in the bundle; listen, and leave "
+            f"Note: {len(doubtful)} {word} warned of above and in the bundle; listen, and leave "
             "out what does not belong (--drop-suspects leaves out all)"
         )

@@ -5,9 +5,9 @@ is scored against the references of the others (cross-fitting) for the threshold
 that was made so keeps every clip's embeddings; adding clips to it is enrolling all at once.
 What is added to a bundle of another origin stands beside what it holds (`extend`).
 
-    listen    a sound file -> clips of the model's length, embedded
-    suspects  clips that may not belong
-    enroll    clips -> bundle, and the suspects among them
+    recordings  a sound file -> clips of the model's length, embedded
+    screening   warn about clips that may not be normal
+    enrolment   clips -> bundle, and the warnings about them
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from asd_edge.audio.clip_names import piece_name, piece_of
+from asd_edge.audio.clip_names import piece_of
+from asd_edge.audio.recording import Channel, ClipWarning
 from asd_edge.bundle.format import Bundle
+from asd_edge.checks import WORTHLESS, EnrolledRange
 from asd_edge.detector import Detector
 from asd_edge.enroll.extend import extend, is_reference
-from asd_edge.enroll.recordings import Clip, Suspect
-from asd_edge.enroll.screening import by_sound, outliers
+from asd_edge.enroll.recordings import Clip
+from asd_edge.enroll.screening import odd_levels, outliers
 from asd_edge.errors import EnrollmentError
 from asd_edge.scoring.calibration import (
     DEFAULT_FALSE_ALARM_RATE,
@@ -58,31 +60,32 @@ ENROLLED = "enrolled"  # in the provenance of bundles made here
 
 @dataclass(frozen=True)
 class Enrollment:
-    """What came of it.
+    """Result of an enrolment.
 
     Attributes:
         bundle: to be written.
         clips: number of clips in it.
         seconds: their length.
-        suspects: clips that were noticed, in or left out.
+        warnings: about clips that are in the bundle or left out of it.
         left_out: names of the clips that are not in the bundle.
     """
 
     bundle: Bundle
     clips: int
     seconds: float
-    suspects: list[Suspect]
+    warnings: list[ClipWarning]
     left_out: list[str]
 
 
 def enroll(
     source: Bundle,
-    heard: Sequence[Clip | Suspect],
+    embedded: Sequence[Clip | ClipWarning],
     *,
     machine: str,
     add: bool = False,
     false_alarm_rate: float | None = None,
     drop_suspects: bool = False,
+    channel: Channel | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Enrollment:
     """Make a bundle of a model that is there and normal clips.
@@ -90,12 +93,14 @@ def enroll(
     Args:
         source: bundle whose front end, model and rules are taken. A view that is whitened
             gets the whitening of these clips.
-        heard: what `hear` gave with a detector of that bundle.
+        embedded: what `embed_recording` gave with a detector of that bundle.
         machine: what the bundle calls the machine.
-        add: keep what `source` knows.
+        add: extend `source` instead of replacing its references.
         false_alarm_rate: that the bundle decides at; by default 0.01, or with `add`
             that of the source.
         drop_suspects: leave out clips that seem not to belong.
+        channel: that the clips were read from, which the bundle will read; by default that of
+            `source`.
         advance: called after each fold of each cross-fitting.
 
     Raises:
@@ -105,18 +110,23 @@ def enroll(
     if false_alarm_rate is None:
         false_alarm_rate = source.calibration.false_alarm_rate if add else DEFAULT_FALSE_ALARM_RATE
     check_rate(false_alarm_rate)
+    if add and channel not in (None, source.front_end.channel):
+        raise EnrollmentError(
+            f"the bundle is about channel {source.front_end.channel}; clips of channel {channel} "
+            "cannot be added to it"
+        )
     again = add and ENROLLED in source.provenance  # with all that it was made of
     old = enrolled_clips(source) if again else []
-    silent = [clip for clip in heard if isinstance(clip, Suspect)]
+    noticed = [item for item in embedded if isinstance(item, ClipWarning)]
     doubles, new = _doubles(
         old,
-        [clip for clip in heard if isinstance(clip, Clip)],
+        [item for item in embedded if isinstance(item, Clip)],
         Scorer(source.views) if add and not again else None,
     )
     known = {clip.name for clip in old}
     if add:
         known.update(*(view.references.clips.tolist() for view in source.views.values()))
-    new = [dataclasses.replace(c, name=_free(c.name, known)) for c in new]
+    new = [_with_free_name(clip, known) for clip in new]
     _check_number([*old, *new])
     fit = partial(
         _extend if add and not again else _fit,
@@ -125,18 +135,23 @@ def enroll(
         advance=advance,
     )
     scorer, calibration, unseen = fit([*old, *new])
-    doubtful = by_sound(source.front_end, old, new)
+    doubtful = [warning for clip in new for warning in clip.warnings]
+    doubtful += odd_levels(old, new)
     doubtful += outliers(scorer, unseen, {clip.name for clip in new})
-    left_out = [suspect.clip for suspect in (*silent, *doubles)]
-    named = {suspect.clip for suspect in doubtful}
+    left_out = [w.clip for w in (*noticed, *doubles) if w.kind in {*WORTHLESS, "double"}]
+    named = {warning.clip for warning in doubtful}
     if drop_suspects and named:
         left_out += sorted(named)
         new = [clip for clip in new if clip.name not in named]
         _check_number([*old, *new], f" besides the {len(named)} suspects")
         scorer, calibration, _ = fit([*old, *new])
     every = [*old, *new]
+    front_end = source.front_end
+    if channel is not None:
+        front_end = dataclasses.replace(front_end, channel=channel)
     draft = dataclasses.replace(
         source,
+        front_end=front_end,
         machine=machine,
         views=scorer.views,
         calibration=calibration,
@@ -152,7 +167,7 @@ def enroll(
         bundle,
         clips=len(every),
         seconds=sum(clip.seconds for clip in every),
-        suspects=[*silent, *doubles, *doubtful],
+        warnings=[*noticed, *doubles, *doubtful],
         left_out=left_out,
     )
 
@@ -164,9 +179,12 @@ def enrolled_clips(bundle: Bundle) -> list[Clip]:
     clips = []
     for name in dict.fromkeys(first.clips.tolist()):
         rows = first.clips == name
+        recording, start_s = piece_of(name)  # a bundle holds the names alone
         clips.append(
             Clip(
-                name=name,
+                recording=recording,
+                start_s=start_s,
+                whole=recording == name,
                 section=str(first.sections[rows][0]),
                 embeddings={
                     view: v.references.embeddings[v.references.clips == name]
@@ -174,7 +192,6 @@ def enrolled_clips(bundle: Bundle) -> list[Clip]:
                 },
                 seconds=facts["seconds"] / facts["clips"],
                 rate=0,
-                clipped=0.0,
                 level_db=facts["median_level_db"],
                 excerpt=np.empty(0, np.int16),
             )
@@ -190,6 +207,8 @@ def _normals(clips: Sequence[Clip]) -> Normals:
         clips=np.repeat([clip.name for clip in clips], windows),
         sections=np.repeat([clip.section for clip in clips], windows),
         domains=np.repeat([""] * len(clips), windows),
+        recordings=np.repeat([clip.recording for clip in clips], windows),
+        start_s=np.repeat([clip.start_s for clip in clips], windows),
     )
 
 
@@ -237,7 +256,7 @@ def _check_number(clips: Sequence[Clip], besides: str = "") -> None:
 
 def _doubles(
     old: Sequence[Clip], clips: Sequence[Clip], scorer: Scorer | None
-) -> tuple[list[Suspect], list[Clip]]:
+) -> tuple[list[ClipWarning], list[Clip]]:
     """Leave out clips that are there already: their distance would be 0.
 
     Args:
@@ -245,16 +264,18 @@ def _doubles(
         clips: new ones.
         scorer: that is there, if its clips are not.
     """
-    seen = {_content(clip): clip.name for clip in old}
+    seen = {_content(clip): clip for clip in old}
     doubles, new = [], []
     for clip in clips:
-        other = seen.setdefault(_content(clip), clip.name)
+        other = seen.setdefault(_content(clip), clip)
         if scorer is not None and is_reference(scorer, clip.embeddings):
-            doubles.append(Suspect(clip.name, "double", "is in the bundle already; left out"))
-        elif other is clip.name:
+            doubles.append(ClipWarning(clip.name, "double", "is in the bundle already; left out"))
+        elif other is clip:
             new.append(clip)
         else:
-            doubles.append(Suspect(clip.name, "double", f"is the same sound as {other}; left out"))
+            doubles.append(
+                ClipWarning(clip.name, "double", f"is the same sound as {other.name}; left out")
+            )
     return doubles, new
 
 
@@ -262,15 +283,13 @@ def _content(clip: Clip) -> bytes:
     return b"".join(x.tobytes() for x in clip.embeddings.values())
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """Number a clip whose name another one has: "rec.wav" becomes "rec.wav (2)"."""
-    recording, start = piece_of(name)
-    free, number = name, 1
-    while free in taken:
+def _with_free_name(clip: Clip, taken: set[str]) -> Clip:
+    """Number a clip's recording if another clip has the name: "rec.wav" becomes "rec.wav (2)"."""
+    free, number = clip, 1
+    while free.name in taken:
         number += 1
-        numbered = f"{recording} ({number})"
-        free = numbered if recording == name else piece_name(numbered, start)
-    taken.add(free)
+        free = dataclasses.replace(clip, recording=f"{clip.recording} ({number})")
+    taken.add(free.name)
     return free
 
 
@@ -285,6 +304,13 @@ def _added(source: Bundle, new: Sequence[Clip]) -> dict[str, Any]:
 def _provenance(source: Bundle, clips: Sequence[Clip], add: bool) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     created = source.provenance.get("created", now) if add else now
+    levels = [clip.level_db for clip in clips]
+    low, high = min(levels), max(levels)
+    rate = min([clip.rate for clip in clips if clip.rate] or [source.front_end.mel.sr])
+    before = EnrolledRange.of_provenance(source.provenance) if add else None
+    if before is not None:
+        low, high = min(low, before.lowest_db), max(high, before.highest_db)
+        rate = min(rate, before.rate)
     model = source.provenance.get("model_of") if ENROLLED in source.provenance else None
     return {
         "created": created,
@@ -295,6 +321,8 @@ def _provenance(source: Bundle, clips: Sequence[Clip], add: bool) -> dict[str, A
         ENROLLED: {
             "clips": len(clips),
             "seconds": round(sum(clip.seconds for clip in clips), 3),
-            "median_level_db": round(float(np.median([clip.level_db for clip in clips])), 2),
+            "median_level_db": round(float(np.median(levels)), 2),
+            "level_range_db": [round(low, 2), round(high, 2)],
+            "lowest_rate": rate,
         },
     }

@@ -1,7 +1,8 @@
-"""Hearing normal clips: sound files to clips of the model's length, embedded."""
+"""Normal recordings as embedded clips of the model's length."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio import files as audio
+from asd_edge import checks
+from asd_edge.analysis import Analysis
 from asd_edge.audio.clip_names import piece_name
+from asd_edge.audio.recording import Channel, ClipWarning, Samples
 from asd_edge.detector import Detector
-
-_FULL_SCALE = 0.999  # of a clipped sample, whatever the converter makes of the last steps
 
 
 @dataclass(frozen=True)
@@ -21,48 +22,49 @@ class Clip:
     """One normal clip, embedded.
 
     Attributes:
-        name: file name; of a piece of a recording with the second it begins at.
+        recording: name of the file that it is, or is a piece of.
+        start_s: where it begins in the recording, in s.
+        whole: whether it is the whole recording.
         section: what the clip is a recording of; score it by the same name.
         embeddings: view -> [shape=(n_windows, d)].
         seconds: length.
         rate: of the file in Hz; 0 if the clip comes from a bundle.
-        clipped: share of samples at full scale.
-        level_db: root mean square in dB of full scale.
+        level_db: root mean square in dB of full scale, without the offset.
         excerpt: up to a second of it for the golden clip [shape=(n,)], int16; empty if the
             clip comes from a bundle.
+        warnings: what was noticed about the clip by itself.
     """
 
-    name: str
+    recording: str
+    start_s: float
+    whole: bool
     section: str
     embeddings: dict[str, NDArray[np.float32]]
     seconds: float
     rate: int
-    clipped: float
     level_db: float
     excerpt: NDArray[np.int16]
+    warnings: tuple[ClipWarning, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What people read; a piece has the second that it begins at in its name."""
+        return self.recording if self.whole else piece_name(self.recording, self.start_s)
 
 
-@dataclass(frozen=True)
-class Suspect:
-    """A clip that may not belong, and why."""
-
-    clip: str
-    kind: str
-    reason: str
-
-
-def hear(
+def embed_recording(
     detector: Detector,
     path: Path,
     section: str,
     *,
     name: str | None = None,
-    channel: audio.Channel | None = None,
-) -> Iterator[Clip | Suspect]:
+    channel: Channel | None = None,
+) -> Iterator[Clip | ClipWarning]:
     """Read a sound file and embed it.
 
     A recording of two windows or more is cut into pieces of one window each, which are
-    clips of their own; what is left at its end is not used.
+    clips of their own; what is left at its end is not used. However long it is, one piece
+    is in memory at a time.
 
     Args:
         detector: of the bundle whose model is used.
@@ -72,36 +74,51 @@ def hear(
         channel: "mean" or the number of a channel; by default the bundle's.
 
     Yields:
-        the clips. Of a piece without any sound (one value throughout), which cannot be
-        scored either, a suspect.
+        the clips. Instead of a clip that cannot be judged (silent, overdriven, far too short), the
+        reason.
 
     Raises:
-        MissingFileError, AudioError: see `audio.read`; or too short.
+        MissingFileError, AudioError: see `audio.recording.open_recording` and `blocks`; what only
+            shows at the end of the file, such as channels that cancel, after the last clip.
     """
-    front_end = detector.front_end
-    channel = front_end.channel if channel is None else channel
     name = path.name if name is None else name
-    samples, rate = audio.decode(path)
-    if samples.dtype == np.int16:
-        samples = samples * np.float32(2**-15)
-    used = samples if channel == "mean" else samples[:, channel : channel + 1]
-    recording = detector.analyse(samples, rate, section=section, channel=channel, name=str(path))
-    for analysis in recording.pieces():
-        piece, start_s = analysis.samples, analysis.start_s
-        title = name if analysis is recording else piece_name(name, start_s)
-        if (piece == piece[0]).all():
-            yield Suspect(title, "silence", "is silent; left out")
-            continue
-        span = slice(round(start_s * rate), round((start_s + analysis.seconds) * rate))
-        # A second is repeated to fill the window, so it is not a reference, even of itself.
-        n = max(front_end.mel.n_fft, min(front_end.mel.sr, len(piece) // 2))
-        yield Clip(
-            name=title,
-            section=section,
-            embeddings=analysis.embeddings,
-            seconds=analysis.seconds,
-            rate=rate,
-            clipped=float(np.any(np.abs(used[span]) >= _FULL_SCALE, axis=1).mean()),
-            level_db=10 * float(np.log10(np.square(piece, dtype=np.float64).mean())),
-            excerpt=np.clip(np.round(piece[:n] * 32768), -32768, 32767).astype(np.int16),
-        )
+    with detector.analyse(path, section=section, channel=channel) as recording:
+        for piece in recording.pieces():
+            yield _clip(piece, name, section, piece is recording)
+        for warning in recording.noticed:
+            if recording.is_sequence:
+                yield ClipWarning(name, warning.kind, warning.reason)
+
+
+def _clip(analysis: Analysis, recording: str, section: str, whole: bool) -> Clip | ClipWarning:
+    clip = Clip(
+        recording=recording,
+        start_s=analysis.start_s,
+        whole=whole,
+        section=section,
+        embeddings={},
+        seconds=analysis.seconds,
+        rate=analysis.rate,
+        level_db=checks.together(analysis.levels).level_db,
+        excerpt=_excerpt(analysis.samples, analysis.front_end.mel.n_fft, analysis.front_end.mel.sr),
+    )
+    warnings = [
+        ClipWarning(clip.name, warning.kind, warning.reason)
+        for warning in analysis.warnings
+        if warning.kind != "level"  # the new clips are the range that later ones are compared with
+    ]
+    for warning in warnings:
+        if warning.kind in checks.WORTHLESS:
+            return ClipWarning(clip.name, warning.kind, f"{warning.reason}; left out")
+    return dataclasses.replace(clip, embeddings=analysis.embeddings, warnings=tuple(warnings))
+
+
+def _excerpt(samples: Samples, n_fft: int, sr: int) -> NDArray[np.int16]:
+    """Give up to a second as int16; less than the clip, so that it is no reference, even of itself.
+
+    It is repeated to fill the window.
+    """
+    part = samples[: max(n_fft, min(sr, len(samples) // 2))]
+    if part.dtype == np.int16:
+        return part.astype(np.int16)
+    return np.clip(np.round(part * 32768), -32768, 32767).astype(np.int16)

@@ -1,4 +1,8 @@
-"""Clips that may not belong among the normal ones, and why."""
+"""Screening: warn about clips that may not be normal.
+
+What a clip tells by itself (clipping, rate, length) is in `checks`; here is what only shows beside
+the other clips.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.enroll.recordings import Clip, Suspect
-from asd_edge.frontend.windows import FrontEnd
+from asd_edge.audio.recording import ClipWarning
+from asd_edge.enroll.recordings import Clip
 from asd_edge.scoring import student_t
 from asd_edge.scoring.calibration import MIN_SECTION_CLIPS
 from asd_edge.scoring.fit import UnseenDistances, unseen_scores
 from asd_edge.scoring.scorer import Scorer
 
-# A recorder that is not driven too far reaches full scale in single samples at most.
-_CLIPPED_SHARE = 1e-4
 # Another place of the microphone or another gain, not another load of the machine.
 _LEVEL_DB = 10.0
-# Below the noise of any microphone and converter: cable off, input muted.
-_SILENCE_DBFS = -85.0
 # Chance that a set in which every clip belongs has one that is called an outlier, if the scores'
 # logarithms are normal. Their tails are longer: it was 3 of 54 sets drawn from real recordings,
 # and at 0.01 it was 13.
@@ -29,8 +29,8 @@ _OUTLIER_TIMES = 1.25
 _ROBUST = 1.4826  # deviation of a normal distribution / its median absolute deviation
 
 
-def by_sound(front_end: FrontEnd, old: Sequence[Clip], new: Sequence[Clip]) -> list[Suspect]:
-    """Find clips with clipping, silence, an odd level, too little sound or too few octaves."""
+def odd_levels(old: Sequence[Clip], new: Sequence[Clip]) -> list[ClipWarning]:
+    """Find new clips that are far louder or quieter than the median of all."""
     levels = np.array([clip.level_db for clip in (*old, *new)])
     median = float(np.median(levels))
     # Machines that run at several loads differ more; 5 robust deviations are 1 in a million.
@@ -38,42 +38,25 @@ def by_sound(front_end: FrontEnd, old: Sequence[Clip], new: Sequence[Clip]) -> l
     found = []
     for clip in new:
         away = clip.level_db - median
-        if clip.level_db < _SILENCE_DBFS:
-            found.append(Suspect(clip.name, "silence", f"is silent ({clip.level_db:.0f} dBFS)"))
-        elif abs(away) > allowed:
+        if abs(away) > allowed:
             word = "louder" if away > 0 else "quieter"
             reason = f"is {abs(away):.0f} dB {word} than the median of the clips"
-            found.append(Suspect(clip.name, "level", f"{reason} ({median:.0f} dBFS)"))
-        if clip.clipped > _CLIPPED_SHARE:
-            reason = f"is clipped: {100 * clip.clipped:.2g} % of its samples are at full scale"
-            found.append(Suspect(clip.name, "clipping", reason))
-        if clip.seconds < front_end.clip_seconds / 2:
-            reason = (
-                f"is {clip.seconds:.2g} s long, and the model hears {front_end.clip_seconds:g} s"
-            )
-            found.append(Suspect(clip.name, "length", reason))
-        highest = front_end.mel.fmax or front_end.mel.sr / 2
-        if clip.rate / 2 < 0.9 * highest:
-            reason = (
-                f"was recorded at {clip.rate} Hz: the model hears up to {highest:g} Hz, "
-                f"and there is nothing above {clip.rate // 2} Hz"
-            )
-            found.append(Suspect(clip.name, "rate", reason))
+            found.append(ClipWarning(clip.name, "level", f"{reason} ({median:.0f} dBFS)"))
     return found
 
 
-def outliers(scorer: Scorer, unseen: UnseenDistances, new: set[str]) -> list[Suspect]:
+def outliers(scorer: Scorer, unseen: UnseenDistances, new: set[str]) -> list[ClipWarning]:
     """Find clips that are far from all others, by the cross-fitted scores."""
     scores = unseen_scores(scorer, unseen)
     found = []
     for rows in _judged_together(scorer, unseen):
         typical = float(np.median(scores[rows]))
-        for i in extreme(scores[rows]):
+        for i in upper_outliers(scores[rows]):
             name = str(unseen.clips[rows][i])
             times = scores[rows][i] / typical
             if name in new and times >= _OUTLIER_TIMES:
                 reason = f"is an outlier: {times:.1f} times as far from the others as is usual"
-                found.append(Suspect(name, "outlier", reason))
+                found.append(ClipWarning(name, "outlier", reason))
     return found
 
 
@@ -89,7 +72,7 @@ def _judged_together(scorer: Scorer, unseen: UnseenDistances) -> list[NDArray[np
     return [*groups, np.flatnonzero(rest)] if rest.any() else groups
 
 
-def extreme(scores: NDArray[np.float64], rate: float = _OUTLIER_RATE) -> list[int]:
+def upper_outliers(scores: NDArray[np.float64], rate: float = _OUTLIER_RATE) -> list[int]:
     """Positions of scores that are too high to be of the others' kind.
 
     The generalised extreme Studentized deviate of Rosner (1983), Technometrics 25,

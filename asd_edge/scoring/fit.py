@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio.clip_names import piece_of
 from asd_edge.errors import ParameterError
 from asd_edge.scoring.calibration import (
     DEFAULT_FALSE_ALARM_RATE,
@@ -32,12 +31,16 @@ class Normals:
     Attributes:
         views: name of the view -> embeddings [shape=(n, d)].
         clips, sections, domains: [shape=(n,)].
+        recordings, start_s: where clips are pieces of longer recordings, which one and where in it
+            each begins, in s [shape=(n,)]; else empty.
     """
 
     views: Mapping[str, NDArray[np.float32]]
     clips: NDArray[np.str_]
     sections: NDArray[np.str_]
     domains: NDArray[np.str_]
+    recordings: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+    start_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def take(self, rows: NDArray[np.bool_]) -> Normals:
         """Give the rows of a mask [shape=(n,)]."""
@@ -46,6 +49,8 @@ class Normals:
             self.clips[rows],
             self.sections[rows],
             self.domains[rows],
+            self.recordings[rows] if len(self.recordings) else self.recordings,
+            self.start_s[rows] if len(self.start_s) else self.start_s,
         )
 
     @property
@@ -270,7 +275,10 @@ def folds(normals: Normals, count: int, seed: int = 0) -> NDArray[np.intp]:
         recordings: dict[str, list[tuple[float, str]]] = {}
         clips = np.unique(normals.clips[normals.groups == group]).tolist()
         for clip in clips:
-            recording, start = piece_of(clip)
+            row = int(np.argmax(normals.clips == clip))
+            recording, start = clip, 0.0
+            if len(normals.recordings):
+                recording, start = str(normals.recordings[row]), float(normals.start_s[row])
             recordings.setdefault(recording, []).append((start, clip))
         if len(clips) == 1:
             continue

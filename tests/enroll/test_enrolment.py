@@ -19,7 +19,7 @@ from asd_edge.bundle.locate import BUILT_IN
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 from asd_edge.enroll import enrolment as enroll
-from asd_edge.enroll import screening as suspects
+from asd_edge.enroll import screening
 from asd_edge.enroll.recordings import Clip
 from asd_edge.scoring.fit import folds
 from asd_edge.verify import verify
@@ -119,11 +119,10 @@ def test_a_long_recording_is_cut(tiny_bundle: Path, tmp_path: Path) -> None:
 
 
 def test_neighbours_of_a_recording_are_left_out_together() -> None:
-    names = [f"rec.wav@{10 * i}s" for i in range(20)] + [f"clip_{i}.wav" for i in range(10)]
-    clips = [
-        Clip(name, "00", {"v": np.zeros((1, 2), np.float32)}, 10, 0, 0, 0, np.empty(0))
-        for name in names
-    ]
+    nothing = {"v": np.zeros((1, 2), np.float32)}
+    places = [("rec.wav", 10.0 * i, False) for i in range(20)]
+    places += [(f"clip_{i}.wav", 0.0, True) for i in range(10)]
+    clips = [Clip(*place, "00", nothing, 10, 0, 0, np.empty(0)) for place in places]
     fold = folds(enroll._normals(clips), 5)
     recording = fold[:20].tolist()
     assert [recording[i : i + 4] for i in range(0, 20, 4)] == [
@@ -147,7 +146,11 @@ def test_adding_is_enrolling_all_at_once(normal: Path, tiny_bundle: Path, tmp_pa
     for name, view in a.views.items():
         for part, value in vars(view.references).items():
             np.testing.assert_array_equal(getattr(b.views[name].references, part), value)
-    assert a.provenance["enrolled"] == pytest.approx(b.provenance["enrolled"], rel=0.01)
+    facts, others = a.provenance["enrolled"], b.provenance["enrolled"]
+    assert facts["level_range_db"] == others["level_range_db"]
+    assert facts["lowest_rate"] == others["lowest_rate"] == 8000
+    for name in ("clips", "seconds", "median_level_db"):
+        assert facts[name] == pytest.approx(others[name], rel=0.01)
     assert invoke(main, "verify", twice).exit_code == 0
     # Again: nothing new.
     result = invoke(main, "enroll", paths[0], "--add", twice, "-o", tmp_path / "third.asd")
@@ -219,7 +222,7 @@ def test_clips_that_do_not_belong_are_named(
     }.items():
         assert any(f": {name}" in line and reason in line for line in warnings), name
     assert not any("clip_" in line.split(" is ")[0] for line in warnings)
-    assert "18 clips, 1 left out" in result.stderr
+    assert "16 clips, 3 left out" in result.stderr
     dropped = invoke(
         main, "enroll", normal, bad, "-o", out, "--from", tiny_bundle, "--drop-suspects"
     )
@@ -251,7 +254,7 @@ def test_a_silent_part_of_a_recording_is_left_out(tiny_bundle: Path, tmp_path: P
     clips = set(bundle.read(out).views["embedding"].references.clips.tolist())
     assert clips == {f"rec.wav@{i}s" for i in (0, 1, 2, 5, 6, 7, 8, 9)}
     for i in (3, 4):
-        assert f"rec.wav@{i}s is silent; left out" in result.stderr
+        assert f"rec.wav@{i}s is silent (no sound at all); left out" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -297,17 +300,19 @@ def test_a_section_of_one_clip_is_refused(normal: Path, tiny_bundle: Path, tmp_p
     assert bundle.read(out).calibration == before
 
 
-def test_extreme_scores() -> None:
+def test_upper_outliers() -> None:
     """Rosner's rule: the stated rate on clean sets, and two that would hide each other found."""
     rng = np.random.default_rng(0)
     for n in (8, 30, 100):
-        clean = sum(bool(suspects.extreme(np.exp(rng.normal(0, 0.3, n)))) for _ in range(2000))
-        low, high = scipy.stats.binom.interval(0.999, 2000, suspects._OUTLIER_RATE)
+        clean = sum(
+            bool(screening.upper_outliers(np.exp(rng.normal(0, 0.3, n)))) for _ in range(2000)
+        )
+        low, high = scipy.stats.binom.interval(0.999, 2000, screening._OUTLIER_RATE)
         assert low <= clean <= high
     scores = np.exp(rng.normal(0, 0.1, 30))
     scores[[4, 17]] = (3.0, 3.1)
-    assert sorted(suspects.extreme(scores)) == [4, 17]
-    assert suspects.extreme(np.ones(10)) == []
+    assert sorted(screening.upper_outliers(scores)) == [4, 17]
+    assert screening.upper_outliers(np.ones(10)) == []
 
 
 @pytest.mark.parametrize(("n", "rate"), [(6, 0.05), (12, 0.01), (40, 0.01), (199, 0.02)])
@@ -324,7 +329,7 @@ def test_the_realised_false_alarm_rate(n: int, rate: float) -> None:
     for _ in range(sets):
         embeddings = rng.normal(0, 1, (n + tested, dimensions)).astype(np.float32)
         clips = [
-            Clip(f"{i:03d}", "00", {"statistics": x[np.newaxis]}, 10, 0, 0, -30, x)
+            Clip(f"{i:03d}", 0.0, True, "00", {"statistics": x[np.newaxis]}, 10, 0, -30, x)
             for i, x in enumerate(embeddings)
         ]
         scorer, calibration, _ = enroll._fit(contents, clips[:n], rate, lambda: None)
