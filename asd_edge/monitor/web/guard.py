@@ -31,14 +31,15 @@ MAX_HEADERS = 16384
 BODY_S = 10.0
 # A clip of 100 s is about 3 MB: the slowest line that may fetch it has 25 kB/s.
 RESPONSE_S = 120.0
-# What somebody who is not logged in may see: where to log in, and its style.
-PUBLIC = {"/login", "/static/style.css"}
+# What somebody who is not logged in may see: where to log in, and how it looks.
+PUBLIC = {"/login", "/static/style.css", "/static/icon.svg"}
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; media-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # Not "no-referrer": with that, browsers send the Origin "null" with the log-in's form.
+    "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
