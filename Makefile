@@ -2,6 +2,7 @@
 # make test         all tests
 # make test-arm64   the runtime's tests on ARM64, emulated; Debian 12
 # make check        ruff, mypy, the C core under every compiler here with warnings as errors
+# make docs-pictures  screenshots of the monitor's page, by the tests that drive it; needs chromium
 # make clean        remove what these made
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ C_SOURCES := $(wildcard csrc/*.c csrc/kernels/*.c)
 C_HEADERS := $(wildcard csrc/*.h csrc/kernels/*.h csrc/template/*.h)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
-.PHONY: install demo test test-arm64 check clean
+.PHONY: install demo test test-arm64 check docs-pictures clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -41,6 +42,9 @@ check: $(INSTALLED)
 	    $$cc -std=c11 -Wall -Wextra -Wpedantic -Wno-unused-function -Werror -fsyntax-only -xc $$file \
 	        || exit 1; \
 	done; done
+
+docs-pictures: $(INSTALLED)
+	ASD_EDGE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures tests/monitor/test_page.py
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info asd_edge/*.so .mypy_cache .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
 // Alarms: what was heard, its recording, why, and what a person can say about it.
 
-import { clock, dayAndClock, duration, el, get, post, ratioText } from "./common.js";
+import { clock, dayAndClock, duration, el, get, post, ratioText, together } from "./common.js";
 import { explanationPicture } from "./spectrogram.js";
 
 const AGAIN_MS = 2000;
@@ -13,7 +13,7 @@ export function alarmPanel(episode, page) {
   const since = open ? `since ${dayAndClock(episode.raised_at)}` : `${dayAndClock(episode.raised_at)} to ${dayAndClock(episode.cleared_at)}`;
   panel.append(
     el("h3", {}, `${page.names[episode.machine] || "Device"}: ${episode.title} ${since}`),
-    el("p", { class: "reason" }, episode.sentence || "No reason was found."),
+    el("p", { class: "reason" }, together(episode.sentence || "No reason was found.")),
     el("p", { class: "muted" }, facts(episode)),
     buttons(episode, page, open, sound),
   );

@@ -2,7 +2,7 @@
 
 import { alarmPanel, act, pastAlarms } from "./alarms.js";
 import { DayCharts } from "./charts.js";
-import { VALIDITIES, bytes, clockWithSeconds, dayAndClock, duration, el, get, post, say, zone } from "./common.js";
+import { VALIDITIES, bytes, clockWithSeconds, dayAndClock, duration, el, get, post, say, together, zone } from "./common.js";
 import { LiveSpectrogram } from "./spectrogram.js";
 
 const STATE_MS = 2000;
@@ -144,7 +144,7 @@ function showNow(state) {
     const chips = [machine.mode === "run-in" ? "run-in" : "", machine.shelved_until ? "shelved" : ""].filter(Boolean).join(", ");
     chip.hidden = chips === "";
     say(chip, chips);
-    say(row.children[2], machine.headline);
+    say(row.children[2], together(machine.headline));
   });
   while (list.children.length > state.machines.length) {
     list.lastChild.remove();

@@ -65,6 +65,13 @@ export function say(node, text) {
   }
 }
 
+// A number and its unit stay on one line, as do the ends of a range.
+export function together(text) {
+  return text
+    .replace(/(\d) (?=(k?Hz|dB|s|min|h|days)\b)/g, "$1\u00a0")
+    .replace(/(\d)-(?=\d)/g, "$1\u2060–\u2060");
+}
+
 function format(at, options) {
   // A device without a named zone gives its offset from UTC.
   const named = zone.name !== undefined;
