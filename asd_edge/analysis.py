@@ -14,6 +14,7 @@ few at a time, and only their scores are kept.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -257,6 +258,8 @@ class Analysis:
             enrolled = self._detector.enrolled
         alive = [levels for levels in self.levels if not levels.is_silent]
         together = checks.together(alive or self.levels)
+        if self.is_sequence:  # zeros before the sound are some of its windows
+            together = dataclasses.replace(together, leading=0)
         noticed, clipped = self._noticed
         found = [
             *noticed,
@@ -310,10 +313,13 @@ class Analysis:
         scores = np.array(scored.windows)
         valid = np.array([not levels.is_silent for levels in self.levels])
         tail = detector.calibration.tail_probability(section, scores[valid])
-        result = decide_recording(tail, detector.false_alarm_rate)
+        hop = (self.starts[-1] - self.starts[0]) / (len(scores) - 1) / self.front_end.n_samples
+        result = decide_recording(tail, detector.false_alarm_rate, hop)
         threshold = detector.threshold(section, result.window_rate)
         anomalous = np.zeros(len(scores), bool)
-        anomalous[valid] = scores[valid] >= threshold.value
+        anomalous[valid] = result.anomalous
+        if threshold.rule == "given":
+            anomalous[valid] = scores[valid] >= threshold.value
         return result.p_value, anomalous, threshold
 
     @cached_property

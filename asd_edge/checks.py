@@ -17,7 +17,9 @@ import numpy as np
 from asd_edge.audio.recording import FULL_SCALE, ClipWarning, Samples
 from asd_edge.frontend.windows import FrontEnd
 
-WORTHLESS = frozenset({"silence", "int16_scale", "overdriven", "too_short", "mostly_silent"})
+WORTHLESS = frozenset(
+    {"silence", "int16_scale", "overdriven", "too_short", "mostly_silent", "lower_rate"}
+)
 """Kinds of warning that leave nothing to judge."""
 
 # Below the noise of any microphone and converter: cable off, input muted.
@@ -32,6 +34,8 @@ _HIGHEST_DBFS = 20.0
 _LEVEL_DB = 6.0
 # Share of a window: a shorter clip is repeated so often that its chances decide.
 _TOO_SHORT = 0.1
+# Share of a window without sound at the beginning: its statistics are those of the zeros.
+_MOSTLY_SILENT = 0.1
 # Zeros before the sound, in seconds: a recorder that starts late.
 _LEADING_S = 0.1
 
@@ -153,7 +157,7 @@ def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWar
     elif abs(levels.offset) > 10 ** (levels.level_db / 20):
         warn("offset", f"has an offset of {levels.offset:.2g} of full scale, more than its sound")
     seconds = levels.leading / front_end.mel.sr
-    if seconds > 0.5 * front_end.clip_seconds:
+    if seconds > _MOSTLY_SILENT * front_end.clip_seconds:
         warn("mostly_silent", f"begins with {seconds:.1f} s without any sound")
     elif seconds > _LEADING_S:
         warn("leading_silence", f"begins with {seconds:.2g} s without any sound")
@@ -191,7 +195,8 @@ def check_rate(
 ) -> list[ClipWarning]:
     """Check that a recording holds the frequencies that the model looks at.
 
-    Of a bundle that was enrolled from recordings of the same rate nothing is missing.
+    Of a bundle that was enrolled from recordings of the same rate nothing is missing; one that was
+    enrolled from others cannot judge the clip.
     """
     highest = front_end.mel.fmax or front_end.mel.sr / 2
     if enrolled is not None:
@@ -202,7 +207,7 @@ def check_rate(
         f"was recorded at {rate} Hz: the model looks at frequencies up to {highest:g} Hz, "
         f"and there is nothing above {rate // 2} Hz"
     )
-    return [ClipWarning(clip, "rate", reason)]
+    return [ClipWarning(clip, "rate" if enrolled is None else "lower_rate", reason)]
 
 
 def check_enrolled_level(

@@ -69,6 +69,10 @@ class Decision:
         """The score as a multiple of the threshold."""
         return self.score / self.threshold if self.threshold > 0 else float("inf")
 
+    def ratio_of(self, window: Window) -> float:
+        """Give a window's score as a multiple of the threshold."""
+        return window.score / self.threshold if self.threshold > 0 else float("inf")
+
     @property
     def worst(self) -> Window:
         """The window that scores highest, among those with sound."""

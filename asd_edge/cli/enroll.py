@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from asd_edge.audio.clip_names import section_of
-from asd_edge.cli.clips import failure, find_clips
+from asd_edge.cli.clips import Failures, find_clips
 from asd_edge.cli.display import harmless
 from asd_edge.cli.options import ChannelType
 from asd_edge.cli.startup import quick_start
 
 if TYPE_CHECKING:
-    from asd_edge.audio.files import Channel
-    from asd_edge.audio.recording import ClipWarning
+    from asd_edge.audio.recording import Channel, ClipWarning
     from asd_edge.bundle.format import Bundle
+    from asd_edge.detector import Detector
     from asd_edge.enroll.enrolment import Enrollment
     from asd_edge.enroll.recordings import Clip
 
@@ -84,7 +84,7 @@ def enroll(
         from asd_edge.bundle import locate as default_bundle
         from asd_edge.detector import Detector
         from asd_edge.enroll import enrolment as enroll
-        from asd_edge.enroll.recordings import embed_recording
+        from asd_edge.enroll.recordings import Clip
 
     if add is not None and source is not None:
         raise click.UsageError("--add and --from exclude each other: --add keeps its own model.")
@@ -97,26 +97,10 @@ def enroll(
     detector = Detector.from_bundle(contents, path=add or source or default_bundle.BUILT_IN)
     found, unread = find_clips(clips)
     sections = [section] * len(found) if section else _sections(found, contents if add else None)
-    section_by_path = dict(zip(found, sections, strict=True))
-    names = Counter(path.name for path in found)
-    embedded: list[Clip | ClipWarning] = []
-    failed = 0
-    with click.progressbar(found, label="Listening", file=sys.stderr, hidden=_quiet(found)) as bar:
-        for path in bar:
-            try:
-                # As a list: a recording that turns out to be cut off leaves nothing behind.
-                embedded += list(
-                    embed_recording(
-                        detector,
-                        path,
-                        section_by_path[path],
-                        name=path.name if names[path.name] == 1 else str(path),
-                        channel=channel,
-                    )
-                )
-            except Exception as error:  # of one file, whatever it is: the rest is enrolled
-                failed += 1
-                click.echo(failure(path, error), err=True)
+    embedded, failures = _embed(detector, found, sections, channel)
+    noticed = [item for item in embedded if not isinstance(item, Clip)]
+    for line in _warnings(noticed):  # before anything can end the command
+        click.echo(harmless(line), err=True)
     folds = enroll.FOLDS * (2 if drop_suspects else 1)
     with click.progressbar(
         length=folds, label="Calibrating", file=sys.stderr, hidden=_quiet(found)
@@ -132,12 +116,41 @@ def enroll(
             advance=lambda: bar.update(1),
         )
     done.bundle.write(output)
-    for line in (*_warnings(done), *_summary(output, done)):
+    later = [warning for warning in done.warnings if warning not in noticed]
+    for line in (*_warnings(later), *_summary(output, done)):
         click.echo(harmless(line), err=True)
-    if failed:
-        click.echo(f"{failed} of {len(found)} files could not be enrolled.", err=True)
-    if failed or unread:
+    if failures.count:
+        click.echo(f"{failures.count} of {len(found)} files could not be enrolled.", err=True)
+    if failures.count or unread:
         sys.exit(1)
+
+
+def _embed(
+    detector: Detector, found: list[Path], sections: list[str], channel: Channel | None
+) -> tuple[list[Clip | ClipWarning], Failures]:
+    """Embed every file; one that cannot be read is named, and the rest goes on."""
+    from asd_edge.enroll.recordings import embed_recording
+
+    names = Counter(path.name for path in found)
+    embedded: list[Clip | ClipWarning] = []
+    failures = Failures()
+    with click.progressbar(
+        list(zip(found, sections, strict=True)),
+        label="Embedding",
+        file=sys.stderr,
+        hidden=_quiet(found),
+    ) as progress:
+        for path, section in progress:
+            name = path.name if names[path.name] == 1 else str(path)
+            try:
+                # As a list: a recording that turns out to be cut off leaves nothing behind.
+                embedded += list(
+                    embed_recording(detector, path, section, name=name, channel=channel)
+                )
+            except Exception as error:  # of one file, whatever it is: the rest is enrolled
+                failures.add(path, error)
+    failures.finish()
+    return embedded, failures
 
 
 def _quiet(found: list[Path]) -> bool:
@@ -157,10 +170,10 @@ def _sections(found: list[Path], contents: Bundle | None) -> list[str]:
     return [section or known[0] for section in named]
 
 
-def _warnings(done: Enrollment) -> Iterable[str]:
+def _warnings(found: Iterable[ClipWarning]) -> Iterable[str]:
     """One line for each cause; the clips beyond the first are named behind it."""
     kinds: dict[str, list[ClipWarning]] = {}
-    for warning in done.warnings:
+    for warning in found:
         kinds.setdefault(warning.kind, []).append(warning)
     for warnings in kinds.values():
         for warning in warnings[:_NAMED]:

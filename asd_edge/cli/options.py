@@ -31,6 +31,21 @@ class ChannelType(click.ParamType[Any]):
         return number
 
 
+class RawType(click.ParamType[Any]):
+    """Value of `--raw`: rate in Hz and number of channels, "48000,2"."""
+
+    name = "RATE,CHANNELS"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        try:
+            rate, channels = (int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a rate in Hz and a number of channels, such as 16000,1")
+        if rate < 1 or channels < 1:
+            self.fail(f"{value!r}: the rate and the number of channels are at least 1")
+        return rate, channels
+
+
 provider_option = click.option(
     "--provider",
     default="cpu",

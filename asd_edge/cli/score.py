@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from asd_edge.cli.clips import failure, find_clips
-from asd_edge.cli.display import harmless
+from asd_edge.cli.clips import find_clips
 from asd_edge.cli.exit_status import AsdCommand
 from asd_edge.cli.options import (
     WHICH_BUNDLE,
     ChannelType,
+    RawType,
     check_section,
     open_bundle,
     provider_option,
     say_provider,
     threads_option,
 )
+from asd_edge.cli.score_output import Csv, JsonLines, Output, Table
+from asd_edge.cli.score_tally import Tally
 from asd_edge.cli.startup import quick_start
 
 if TYPE_CHECKING:
-    from asd_edge.audio.files import Channel
+    from asd_edge.audio.recording import Channel
     from asd_edge.decision import Decision
     from asd_edge.detector import Detector
+
+ANOMALY = 3  # exit status of --fail-on-anomaly
 
 
 @click.command(cls=AsdCommand)
@@ -53,6 +56,21 @@ if TYPE_CHECKING:
 )
 @click.option("--threshold", type=float, help="Call scores from here on anomalous instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object a clip.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@click.option("--windows", is_flag=True, help="Print a row for each window too.")
+@click.option(
+    "--raw",
+    type=RawType(),
+    help="The clips are nothing but 16-bit little-endian samples, such as `arecord -t raw` gives.",
+)
+@click.option("--fail-on-anomaly", is_flag=True, help="Exit with 3 if a clip is anomalous.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Clips that are scored at the same time.",
+)
 @provider_option
 @threads_option
 def score(
@@ -64,16 +82,23 @@ def score(
     false_alarm_rate: float | None,
     threshold: float | None,
     as_json: bool,
+    as_csv: bool,
+    windows: bool,
+    raw: tuple[int, int] | None,
+    fail_on_anomaly: bool,
+    jobs: int,
     provider: str,
     threads: int,
 ) -> None:
-    """Score CLIPS, which are sound files and folders of them.
+    """Score CLIPS, which are sound files, folders of them, or - for stdin.
 
     Clips that cannot be scored are named on stderr, the others are scored, and
     the exit status is 1.
     """
     if threshold is not None and false_alarm_rate is not None:
         raise click.UsageError("--threshold and --false-alarm-rate exclude each other.")
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other.")
     if example and clips:
         raise click.UsageError("--example takes no CLIPS.")
     if not clips and not example:
@@ -96,21 +121,65 @@ def score(
     if false_alarm_rate is not None:
         _say_how_sure_the_rate_is(detector, false_alarm_rate)
     paths, unread = find_clips([EXAMPLES] if example else clips)
-    show = _print_json if as_json else _Table(paths)
-    failed = 0
+    output: Output = Table([str(path) for path in paths], windows)
+    if as_json:
+        output = JsonLines(_origin(bundle, contents.machine))
+    elif as_csv:
+        output = Csv(windows)
+    tally = Tally(output, people=not (as_json or as_csv))
+
+    def one(path: Path) -> Decision:
+        return detector.score(str(path), section=section, channel=channel, raw=raw)
+
     with _progress(paths) as progress:
-        for path in progress:
-            try:
-                decision = detector.score(path, section=section, channel=channel)
-            except Exception as error:  # of one clip, whatever it is: the rest is scored
-                failed += 1
-                click.echo(failure(path, error), err=True)
-            else:
-                show(decision)
-    if failed:
-        click.echo(f"{failed} of {len(paths)} clips could not be scored.", err=True)
-    if failed or unread:
+        for path, result in _in_order(one, progress, jobs):
+            tally.add(path, result)
+    tally.finish(detector, len(paths))
+    if tally.failures.count or unread:
         sys.exit(1)
+    if fail_on_anomaly and tally.anomalous:
+        sys.exit(ANOMALY)
+
+
+def _origin(bundle: Path, machine: str) -> dict[str, str]:
+    """What every object of JSON says of the bundle: the digest is that of bundle.json."""
+    import hashlib
+
+    digest = hashlib.sha256((bundle / "bundle.json").read_bytes()).hexdigest()
+    return {"machine": machine, "bundle": str(bundle), "bundle_sha256": digest}
+
+
+def _in_order(
+    one: Callable[[Path], Decision], paths: Iterable[Path], jobs: int
+) -> Iterator[tuple[Path, Decision | Exception]]:
+    """Score clips, several at the same time if wanted; give the results in the clips' order."""
+
+    def attempt(path: Path) -> Decision | Exception:
+        try:
+            return one(path)
+        except Exception as error:  # of one clip, whatever it is: the rest is scored
+            return error
+
+    if jobs == 1:
+        for path in paths:
+            yield path, attempt(path)
+        return
+    from collections import deque
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    # Threads: the network and the spectrograms run without the interpreter's lock.
+    waiting: deque[tuple[Path, Future[Decision | Exception]]] = deque()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for path in paths:
+                waiting.append((path, pool.submit(attempt, path)))
+                if len(waiting) > 2 * jobs:
+                    path, future = waiting.popleft()
+                    yield path, future.result()
+            for path, future in waiting:
+                yield path, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _say_how_sure_the_rate_is(detector: Detector, rate: float) -> None:
@@ -129,31 +198,3 @@ def _progress(paths: list[Path]) -> Any:
     if len(paths) < 2 or sys.stdout.isatty() or not sys.stderr.isatty():
         return nullcontext(paths)
     return click.progressbar(paths, label="Scoring", file=sys.stderr)
-
-
-def _print_json(decision: Decision) -> None:
-    click.echo(json.dumps(dataclasses.asdict(decision)))
-
-
-class _Table:
-    """Rows for people, each printed as soon as its clip is scored."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._width = min(max((len(harmless(str(path))) for path in paths), default=4), 72)
-        self._header_printed = False
-
-    def __call__(self, decision: Decision) -> None:
-        if not self._header_printed:
-            columns = f"section  {'score':>9}  {'threshold':>9}  p-value  decision"
-            click.echo(f"{'clip':{self._width}}  {columns}")
-            self._header_printed = True
-        clip = harmless(decision.clip)
-        if len(clip) > self._width:
-            clip = "…" + clip[1 - self._width :]
-        section = harmless(decision.section if decision.section_known else f"~{decision.section}")
-        verdict = "ANOMALOUS" if decision.anomalous else "normal"
-        click.echo(
-            f"{clip:{self._width}}  {section:7}  {decision.score:9.4g}  {decision.threshold:9.4g}  "
-            f"{decision.p_value:7.3f}  "
-            + click.style(verdict, fg="red" if decision.anomalous else "green")
-        )

@@ -1,20 +1,26 @@
 """Decide a recording by its windows, at the false-alarm rate that is stated for the recording.
 
-Simes' test (1986, Biometrika 73, 751-754). With the tail probabilities p(1) <= ... <= p(m) of
-the m windows of a recording, its p-value is
+Two tests share the rate, half each, and see the tail probabilities p of the windows:
 
-    p = min over k of  m p(k) / k
+- Simes (1986, Biometrika 73, 751-754), for what is extreme, wherever it is. With the m
+  probabilities in ascending order,
 
-and it is anomalous if p <= rate. k = 1 is Bonferroni's rule about the worst window; larger k
-let several windows decide that are less extreme each, as a fault that lasts does. Of independent
-windows of a normal recording, p <= rate happens in just the share `rate`; of windows that are
-alike (they overlap, and one disturbance reaches several) less often (Sarkar 1998, Annals of
-Statistics 26). For one window it is the window's own tail probability, so that a clip and a
-recording are decided by one rule.
+      p = min over k of  m p(k) / k
 
-The windows that count as anomalous are those up to the largest k with p(k) <= k rate / m (Benjamini
-and Hochberg 1995): there is one just if the recording is anomalous, and of many that are named
-about the share `rate` is normal.
+  k = 1 is Bonferroni's rule about the worst window, larger k let several windows decide that
+  are less extreme each. Of windows that are alike (they overlap, and one disturbance reaches
+  several) the rate is kept too (Sarkar 1998, Annals of Statistics 26).
+- A stretch, for what lasts: a fault of a minute is no more extreme than that of ten seconds, but
+  no chance makes every window of a minute high. If the highest probability in a stretch of
+  L window lengths is q, and M window lengths fit into the recording,
+
+      p = M q^((L + 1) / 2)         L = 2, 4, 8
+
+  The exponent would be L if windows were independent; neighbours are not, so that each
+  further one counts half. A stretch counts only if each of its windows is anomalous by itself (q <=
+  rate): a machine that is a little louder all day must not add up to an alarm.
+
+A recording of one window is decided by its own tail probability.
 """
 
 from __future__ import annotations
@@ -24,6 +30,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+STRETCHES = (2, 4, 8)  # in window lengths
+
 
 @dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class RecordingResult:
@@ -32,7 +40,8 @@ class RecordingResult:
     Attributes:
         p_value: of the recording.
         anomalous: of each window [shape=(m,)]; any of them just if p_value <= rate.
-        window_rate: a window is anomalous if its tail probability is at most this.
+        window_rate: tail probability that the anomalous windows have at most; without any, the one
+            that a single window would have had to reach.
     """
 
     p_value: float
@@ -40,24 +49,46 @@ class RecordingResult:
     window_rate: float
 
 
-def decide_recording(p: ArrayLike, rate: float) -> RecordingResult:
+def decide_recording(p: ArrayLike, rate: float, hop: float = 0.5) -> RecordingResult:
     """Decide a recording.
 
     Args:
-        p: tail probability of each window [shape=(m,)], m >= 1.
+        p: tail probability of each window, in order [shape=(m,)], m >= 1.
         rate: false-alarm rate for the recording.
+        hop: from a window to the next, as a share of the window.
 
     Example:
-        >>> decide_recording([0.5, 0.004, 0.3, 0.004], 0.01).anomalous.tolist()
-        [False, True, False, True]
+        >>> decide_recording([0.5, 0.3, 0.001, 0.4], 0.01).anomalous.tolist()
+        [False, False, True, False]
     """
     x = np.asarray(p, np.float64)
-    m = len(x)
-    steps = np.arange(1, m + 1) / m
+    if len(x) == 1:
+        return RecordingResult(float(x[0]), x <= rate, rate)
+    simes, level = _simes(x, rate / 2)
+    anomalous = x <= level
+    p_value, window_rate = 2 * simes, level if anomalous.any() else rate / 2 / len(x)
+    tests = 2 * len(STRETCHES) * (1 + (len(x) - 1) * hop)
+    for length in STRETCHES:
+        count = 1 + round((length - 1) / hop)  # windows in a stretch
+        if count > len(x):
+            break
+        exponent = (length + 1) / 2
+        highest = np.lib.stride_tricks.sliding_window_view(x, count).max(axis=1)
+        q = float(highest.min())
+        if q > rate:
+            continue
+        p_value = min(p_value, tests * q**exponent)
+        level = min((rate / tests) ** (1 / exponent), rate)
+        for start in np.flatnonzero(highest <= level).tolist():
+            anomalous[start : start + count] = True
+            window_rate = max(window_rate, level)
+    return RecordingResult(min(p_value, 1.0), anomalous, window_rate)
+
+
+def _simes(x: NDArray[np.float64], rate: float) -> tuple[float, float]:
+    """P-value, and the probability up to which windows count as anomalous; 0 if none does."""
+    steps = np.arange(1, len(x) + 1) / len(x)
     ordered = np.sort(x)
     fulfilled = np.flatnonzero(ordered <= steps * rate)
-    # Without an anomalous window: what a single one has to reach.
-    window_rate = rate * float(steps[fulfilled[-1]] if len(fulfilled) else steps[0])
-    anomalous = x <= window_rate if len(fulfilled) else np.zeros(m, bool)
-    p_value = min(float((ordered / steps).min()), 1.0)
-    return RecordingResult(p_value, anomalous, window_rate)
+    level = rate * float(steps[fulfilled[-1]]) if len(fulfilled) else 0.0
+    return float((ordered / steps).min()), level

@@ -38,7 +38,8 @@ def test_json_lines(tiny_bundle: Path, tiny_data: Path) -> None:
 def test_table(tiny_bundle: Path, tiny_data: Path) -> None:
     result = invoke(main, "score", *clips(tiny_data)[:3], "--bundle", tiny_bundle)
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["clip", "section", "score", "threshold", "p-value", "decision"]
+    columns = ["clip", "section", "score", "threshold", "ratio", "p-value", "decision"]
+    assert lines[0].split() == columns
     assert len(lines) == 4
     assert all(line.split()[-1] in ("normal", "ANOMALOUS") for line in lines[1:])
 

@@ -1,0 +1,132 @@
+"""Checks of a clip: what was once scored without a word is said, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asd_edge import checks
+from asd_edge.checks import EnrolledRange
+from asd_edge.detector import Detector
+from asd_edge.errors import UnfitError
+
+SR = 8000
+ENROLLED = EnrolledRange(-24.0, -22.0, 8000)
+
+
+@pytest.fixture
+def detector(tiny_bundle: Path) -> Detector:
+    """A detector of 1 s windows at 8 kHz, taught with clips of -24 to -22 dBFS."""
+    detector = Detector.load(tiny_bundle)
+    detector.enrolled = ENROLLED
+    return detector
+
+
+def hum(seconds: float = 1.0, level_db: float = -23.0) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    t = np.arange(round(SR * seconds)) / SR
+    y = np.sin(2 * np.pi * 200 * t) + 0.1 * rng.standard_normal(t.size)
+    return y / y.std() * 10 ** (level_db / 20)
+
+
+def test_levels_are_those_of_numpy() -> None:
+    y = hum(3.0)
+    for offset in (0.0, 0.25):
+        levels = checks.measure((y + offset).astype(np.float32))
+        assert levels.level_db == pytest.approx(20 * np.log10(y.std()), abs=0.1)
+        assert levels.offset == pytest.approx(offset, abs=2e-3)
+        assert levels.leading == 0
+    pcm = np.round(y * 32768).astype(np.int16)
+    assert checks.measure(pcm).level_db == pytest.approx(levels.level_db, abs=0.1)
+    dead = checks.measure(np.full(9000, 0.25, np.float32))
+    assert (dead.level_db, dead.offset, dead.leading) == (-np.inf, 0.25, 8999)
+
+
+def test_a_sound_clip_has_no_warning(detector: Detector) -> None:
+    assert detector.score(hum(), SR).warnings == ()
+    assert detector.score(hum(30.0), SR).warnings == ()
+
+
+def noise_of_the_last_bit() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return 0.01 + np.round(rng.normal(0, 0.5, SR)) / 32768
+
+
+def with_zeros(seconds: float) -> np.ndarray:
+    y = hum()
+    y[: round(SR * seconds)] = 0
+    return y
+
+
+def with_peaks(count: int) -> np.ndarray:
+    y = hum()
+    y[100 : 100 + count] = 1.0
+    return y
+
+
+@pytest.mark.parametrize(
+    ("y", "kind", "words"),
+    [
+        (noise_of_the_last_bit(), "silence", "is silent (-95 dBFS, with an offset of 0.01)"),
+        (32768 * hum(), "int16_scale", "full scale 1"),
+        (np.clip(100 * hum(), -1, 1), "overdriven", "samples are at full scale"),
+        (hum(0.08), "too_short", "is 0.08 s long, and a window is 1 s"),
+        (with_zeros(0.2), "mostly_silent", "begins with 0.2 s without any sound"),
+    ],
+)
+def test_what_cannot_be_judged(detector: Detector, y: np.ndarray, kind: str, words: str) -> None:
+    with pytest.raises(UnfitError, match="clip: cannot be judged: it ") as refused:
+        detector.score(y, SR, name="clip")
+    assert refused.value.kind == kind
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("y", "kind", "words"),
+    [
+        (hum(level_db=-10.0), "level", "is 12 dB louder than the loudest clip enrolled"),
+        (hum(level_db=-36.0), "level", "is 12 dB quieter than the quietest clip enrolled"),
+        (hum() + 0.2, "offset", "has an offset of 0.2 of full scale"),
+        (with_peaks(10), "clipping", "is clipped: 0.12 % of its samples"),
+        (hum(0.4), "length", "is 0.4 s long"),
+    ],
+)
+def test_what_is_judged_with_a_warning(
+    detector: Detector, y: np.ndarray, kind: str, words: str
+) -> None:
+    (warning,) = detector.score(y, SR, name="clip").warnings
+    assert (warning.clip, warning.kind) == ("clip", kind)
+    assert words in warning.reason
+
+
+def test_another_rate(detector: Detector) -> None:
+    """A bundle that says at which rate it was taught cannot judge less; another one warns."""
+    y = hum()[::2]
+    with pytest.raises(UnfitError, match="there is nothing above 2000 Hz") as refused:
+        detector.score(y, SR // 2)
+    assert refused.value.kind == "lower_rate"
+    detector.enrolled = EnrolledRange(-24.0, -22.0, 4000)
+    assert detector.score(y, SR // 2).warnings == ()
+    detector.enrolled = None
+    assert [w.kind for w in detector.score(y, SR // 2).warnings] == ["rate"]
+
+
+def test_windows_without_sound_are_left_out(detector: Detector) -> None:
+    y = hum(30.0)
+    y[5 * SR : 8 * SR] = 0
+    decision = detector.score(y, SR, section="00")
+    (warning,) = decision.warnings
+    assert warning.kind == "silent_windows"
+    assert "has 5 of 59 windows without sound, the first at 5 s" in warning.reason
+    silent = [window.start_s for window in decision.windows if not window.valid]
+    assert silent == [5.0, 5.5, 6.0, 6.5, 7.0]
+    assert not any(window.anomalous for window in decision.windows if not window.valid)
+
+
+def test_the_range_is_read_from_the_provenance() -> None:
+    facts = {"level_range_db": [-30, -20.5], "lowest_rate": 16000}
+    assert EnrolledRange.of_provenance({"enrolled": facts}) == EnrolledRange(-30.0, -20.5, 16000)
+    assert EnrolledRange.of_provenance({"enrolled": {"clips": 3}}) is None
+    assert EnrolledRange.of_provenance({}) is None
