@@ -38,7 +38,8 @@ ALONE = {
 # The rooms of asd_edge from the lowest layer to the highest: a module imports from layers below its
 # own and from its own room.
 LAYERS = (
-    {"__init__", "errors", "_core", "atomic_files"},
+    {"__init__", "errors", "_core"},
+    {"atomic_files"},
     {"audio"},
     {"frontend"},
     {"scoring"},
