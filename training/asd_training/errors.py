@@ -32,3 +32,13 @@ class RunError(AsdError, ValueError):
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
+
+
+class NotFiniteError(RunError):
+    """A training whose loss or weights became NaN or infinite; it stops there."""
+
+    def __init__(self, path: str | Path, what: str, epoch: int) -> None:
+        kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
+        super().__init__(
+            path, f"the {what} is NaN or infinite; {kept}. A smaller learning rate may help"
+        )

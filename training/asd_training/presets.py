@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from asd_edge.errors import AsdError, MissingFileError, ParameterError
+from asd_edge.frontend.mel import MelConfig
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import VIEWS
 from asd_edge.scoring.scorer import ScoringConfig
 
 PSEUDO_CLASSES = ("statistics_exchange", "shift")
+
+
+_T = TypeVar("_T")
+# Types of plain values, by how the fields of the tables are annotated.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (float, int),
+    "str": (str,),
+    "bool": (bool,),
+}
 
 
 class PresetError(AsdError, ValueError):
@@ -155,6 +166,10 @@ class TrainingConfig:
         holdout: share of each section's and domain's normal clips, rounded up, that
             training never sees and the threshold comes from. 0, only where nothing is
             learned: cross-fitting calibrates.
+        patience: stop after so many epochs without a lower loss of the held-out clips; 0: never.
+        keep: the network that the run ends with: of the "last" epoch, or of the "best", by the
+            loss of the held-out clips.
+        checkpoint_every: keep a checkpoint of its own every so many epochs; 0: none.
     """
 
     epochs: int
@@ -164,13 +179,19 @@ class TrainingConfig:
     lr: float = 1e-3
     schedule: str = "constant"
     weight_decay: float = 0.0
+    patience: int = 0
+    keep: str = "last"
+    checkpoint_every: int = 0
 
     def __post_init__(self) -> None:
         for name in ("min_items", "batch_size", "lr"):
             if not getattr(self, name) > 0:
                 raise ParameterError(name, getattr(self, name), "a value above 0")
-        if self.epochs < 0:
-            raise ParameterError("epochs", self.epochs, "0 or more")
+        for name in ("epochs", "patience", "checkpoint_every"):
+            if getattr(self, name) < 0:
+                raise ParameterError(name, getattr(self, name), "0 or more")
+        if self.keep not in ("last", "best"):
+            raise ParameterError("keep", self.keep, "last or best")
         if self.schedule not in ("constant", "one_cycle"):
             raise ParameterError("schedule", self.schedule, "constant or one_cycle")
         if not 0 <= self.weight_decay < 1:
@@ -260,25 +281,29 @@ class Preset:
             "augment": AugmentConfig,
         }
         try:
-            unknown = set(values) - {"name", "front_end", "training", "scoring", *tables}
-            if unknown:
-                raise PresetError(name, f"unknown table [{sorted(unknown)[0]}]")
+            _check_keys(name, "", values, {"name", "front_end", "training", "scoring", *tables})
+            front_end = _table(name, "front_end", values)
+            _check_keys(name, "front_end", front_end, _fields(FrontEnd))
+            _check_keys(name, "front_end.mel", front_end.get("mel", {}), _fields(MelConfig))
+            scoring = _table(name, "scoring", values)
+            views = {
+                view: _view(name, view, _table(name, view, scoring, "scoring.")) for view in scoring
+            }
+            training = _table(name, "training", values)
             return cls(
                 name=name,
-                front_end=FrontEnd.from_dict(values["front_end"]),
-                training=TrainingConfig(**values["training"]),
-                views={view: _view(rule) for view, rule in values["scoring"].items()},
+                front_end=_made(name, "front_end", FrontEnd.from_dict, front_end),
+                training=_config(name, "training", TrainingConfig, training),
+                views=views,
                 **{
-                    table: config(**_tuples(values[table]))
+                    table: _config(name, table, config, _table(name, table, values))
                     for table, config in tables.items()
                     if table in values
                 },
             )
         except PresetError:
             raise
-        except KeyError as error:
-            raise PresetError(name, f"{error.args[0]!r} is missing") from error
-        except (AsdError, TypeError, AttributeError) as error:
+        except (AsdError, TypeError, AttributeError, KeyError) as error:
             raise PresetError(name, str(error)) from error
 
 
@@ -289,18 +314,36 @@ def names() -> list[str]:
     )
 
 
-def load(name: str) -> Preset:
+def load(name: str, changes: Sequence[str] = ()) -> Preset:
     """Load a preset that comes with asd-edge, by name, or a TOML file, by path.
+
+    A file may begin with `base = "edge"` (a name or a path, relative to the file) and then hold
+    only what differs; a list or a value replaces the base's.
+
+    Args:
+        name: of the preset, or a path NAME.toml.
+        changes: values to set afterwards, as "table.key=value" with a TOML value; a text
+            needs no quotes.
 
     Raises:
         PresetError: no such preset, or a missing, unknown or senseless value in it.
         MissingFileError: no such file.
     """
+    values = _values(name, ())
+    for change in changes:
+        _set(values, change, name)
+    return Preset.from_dict({"name": Path(name).stem if name.endswith(".toml") else name, **values})
+
+
+def _values(name: str, above: tuple[str, ...]) -> dict[str, Any]:
+    """Read the TOML values of a preset, with those of its base below."""
+    if name in above:
+        raise PresetError(name, "is its own base")
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
             raise MissingFileError(path, "preset")
-        text, name = path.read_text(encoding="utf-8"), path.stem
+        text = path.read_text(encoding="utf-8", errors="replace")
     elif name in names():
         text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
     else:
@@ -308,12 +351,96 @@ def load(name: str) -> Preset:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PresetError(name, f"is not TOML: {error}") from error
-    return Preset.from_dict({"name": name, **values})
+        raise PresetError(Path(name).stem, f"is not TOML: {error}") from error
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise PresetError(Path(name).stem, "base is the name of a preset or a path NAME.toml")
+    if base.endswith(".toml"):
+        base = str(Path(name).parent / base)
+    return _merged(_values(base, (*above, name)), values)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _set(values: dict[str, Any], change: str, name: str) -> None:
+    """Apply one "table.key=value"."""
+    path, equals, text = change.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or len(keys) < 2 or not all(keys):
+        raise PresetError(name, f"{change!r} sets nothing; expected TABLE.KEY=VALUE")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = values
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise PresetError(name, f"{path.strip()}: {key} is no table")
+    table[keys[-1]] = value
 
 
 def _folder() -> Any:
     return resources.files("asd_training") / "presets"
+
+
+def _fields(config: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(config)}
+
+
+def _check_keys(name: str, table: str, values: Any, known: set[str]) -> None:
+    """Raise PresetError for a key that the table does not have, naming those that it has."""
+    if not isinstance(values, dict):
+        raise PresetError(name, f"{table} is no table of keys and values")
+    if unknown := sorted(set(values) - known):
+        if not table:
+            raise PresetError(
+                name, f"unknown table [{unknown[0]}]; there are {', '.join(sorted(known))}"
+            )
+        raise PresetError(
+            name, f"[{table}] has no {unknown[0]!r}; it has: {', '.join(sorted(known))}"
+        )
+
+
+def _table(name: str, table: str, values: dict[str, Any], above: str = "") -> dict[str, Any]:
+    if table not in values:
+        raise PresetError(name, f"the table [{above}{table}] is missing")
+    if not isinstance(values[table], dict):
+        raise PresetError(name, f"{above}{table} is no table of keys and values")
+    found: dict[str, Any] = values[table]
+    return found
+
+
+def _made(preset: str, table: str, make: Callable[..., _T], /, *values: Any, **named: Any) -> _T:
+    """Make a part of the preset; an error names its table."""
+    try:
+        return make(*values, **named)
+    except (AsdError, TypeError, ValueError, AttributeError) as error:
+        # "__init__() missing 1 required positional argument: 'epochs'", and the like.
+        reason = str(error).partition("__init__() ")[2] or str(error)
+        raise PresetError(preset, f"[{table}] {reason}") from error
+
+
+def _config(name: str, table: str, config: Any, values: dict[str, Any]) -> Any:
+    _check_keys(name, table, values, _fields(config))
+    for field_ in dataclasses.fields(config):
+        kinds = _KINDS.get(str(field_.type), (object,))
+        value = values.get(field_.name)
+        if field_.name in values and (
+            not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+        ):
+            raise PresetError(
+                name, f"[{table}] {field_.name} is {value!r}; expected {kinds[0].__name__}"
+            )
+    return _made(name, table, config, **_tuples(values))
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
@@ -323,9 +450,11 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     return {key: plain(value) for key, value in values.items()}
 
 
-def _view(values: dict[str, Any]) -> ViewConfig:
+def _view(name: str, view: str, values: dict[str, Any]) -> ViewConfig:
     rest = dict(values)
+    table = f"scoring.{view}"
+    _check_keys(name, table, rest, _fields(ScoringConfig) | {"references", "weight"})
     own = {name: rest.pop(name) for name in ("references", "weight") if name in rest}
     if rest.get("k") == "all":
         rest["k"] = None
-    return ViewConfig(ScoringConfig(**rest), **own)
+    return _made(name, table, ViewConfig, _made(name, table, ScoringConfig, **rest), **own)

@@ -1,7 +1,9 @@
-"""A run folder: what was trained, from what, how it went, and what it learned.
+"""A run folder: the recipe and the data, the course of the training, and its result.
 
 run.json         preset, data set, machine, seed, versions
-checkpoint.pt    network, optimizer, epoch, history; written after every epoch
+checkpoint.pt    network, optimizer, history; written after every epoch; with the network of
+                 the best epoch where the preset keeps that one
+checkpoint-NNNN.pt  the same of epoch NNNN, where the preset asks for it
 metrics.csv      loss by epoch
 curves.png       the same as a picture
 embeddings.npz   embeddings of the training clips, written when training is done
@@ -34,7 +36,7 @@ _VIEW = "view/"
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run is: two runs of equal configuration on one machine end bit for bit alike.
+    """Configuration of a run: runs of equal configuration on one machine end bit for bit alike.
 
     Attributes:
         preset: the recipe.
@@ -42,6 +44,8 @@ class RunConfig:
         data: the data set, a folder or a feature table.
         seed: of the first weights, the triplets, dropout and the held-out clips.
         versions: of the programs, for the record.
+        resumed: for each time that training went on: the epoch after which, how many epochs it
+            was to have from then on, and the versions. Learning rates follow the number of epochs.
     """
 
     preset: Preset
@@ -49,6 +53,7 @@ class RunConfig:
     data: str
     seed: int
     versions: dict[str, str]
+    resumed: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give the configuration as plain values, for JSON."""
@@ -58,6 +63,7 @@ class RunConfig:
             "seed": self.seed,
             "preset": self.preset.to_dict(),
             "versions": self.versions,
+            "resumed": list(self.resumed),
         }
 
 
@@ -102,6 +108,7 @@ def read_config(folder: Path) -> RunConfig:
     try:
         values = json.loads((folder / CONFIG).read_text())
         values["preset"] = Preset.from_dict(values["preset"])
+        values["resumed"] = tuple(values.get("resumed", ()))
         return RunConfig(**values)
     except FileNotFoundError as error:
         raise RunError(folder, f"has no {CONFIG}; a run is a folder made by asd-train") from error
@@ -109,10 +116,25 @@ def read_config(folder: Path) -> RunConfig:
         raise RunError(folder / CONFIG, f"is damaged ({error})") from error
 
 
-def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write the checkpoint, whole or not at all."""
-    with atomic_path(folder / CHECKPOINT) as temporary:
-        torch.save(state, temporary)
+def save_checkpoint(folder: Path, state: dict[str, Any], name: str = CHECKPOINT) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        OSError: the disk is full, or the like; the file is named.
+    """
+    path = folder / name
+    with atomic_path(path) as temporary:
+        try:
+            # To a file object: PyTorch reports a full disk of its own writer as RuntimeError.
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        except RuntimeError as error:
+            cause = error.__context__
+            if isinstance(cause, OSError):
+                raise OSError(cause.errno, cause.strerror, str(path)) from error
+            raise
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:
@@ -139,7 +161,9 @@ def load_model(folder: Path, config: RunConfig) -> Network:
     """
     model = Network(config.preset)
     try:
-        model.load_state_dict(read_checkpoint(folder)["model"])
+        state = read_checkpoint(folder)
+        best = config.preset.training.keep == "best" and "best" in state
+        model.load_state_dict(state["best"]["model"] if best else state["model"])
     except (RuntimeError, KeyError) as error:
         raise RunError(folder / CHECKPOINT, f"does not fit {CONFIG}") from error
     return model.eval()

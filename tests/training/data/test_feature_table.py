@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -154,5 +157,72 @@ def test_wrong_files(tmp_path: Path, data: Path) -> None:
     with pytest.raises(DatasetError, match="not a feature table"):
         load(tmp_path / "junk.parquet")
     update(tmp_path / "features.parquet", find_clips(data), FRONT_END)
-    with pytest.raises(DatasetError, match="no train clips of machine 'pump'"):
+    with pytest.raises(DatasetError, match="no training clips of machine 'pump'"):
         load(tmp_path / "features.parquet", "pump", "train")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("machine", "../outside", "no name of a folder"),
+        ("machine", "/etc", "no name of a folder"),
+        ("split", "trian", "value 'trian'"),
+        ("label", "broken", "value 'broken'"),
+        ("n_windows", 2, "features in its 2 windows"),
+        ("n_windows", -1, "no numbers from 1"),
+        ("section", None, "no text"),
+        ("clip", "same", "there twice"),
+    ],
+)
+def test_a_table_is_checked_like_any_outside_input(
+    tmp_path: Path, data: Path, column: str, value: object, message: str
+) -> None:
+    path = tmp_path / "features.parquet"
+    update(path, find_clips(data), FRONT_END)
+    table = pq.read_table(path)
+    i = table.schema.get_field_index(column)
+    values = pa.array([value] * len(table), table.schema.field(i).type)
+    pq.write_table(table.set_column(i, table.schema.field(i), values), path)
+    with pytest.raises(DatasetError, match=message):
+        load(path)
+
+
+def test_features_that_are_not_finite_and_columns_that_are_missing(
+    tmp_path: Path, data: Path
+) -> None:
+    path = tmp_path / "features.parquet"
+    update(path, find_clips(data), FRONT_END)
+    table = pq.read_table(path)
+    pq.write_table(table.drop(["digest"]), path)
+    with pytest.raises(DatasetError, match="column digest: is missing"):
+        load(path)
+    rows = [[float("nan")] * len(row) for row in table["features"].to_pylist()]
+    nan = pa.array(rows, table.schema.field("features").type)
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("features"), "features", nan), path
+    )
+    with pytest.raises(DatasetError, match="NaN or infinite"):
+        load(path)
+
+
+def test_two_processes_update_one_table_in_turn(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "features.parquet"
+    program = f"""
+from asd_training.data.clips import find_clips
+from asd_training.data.feature_table import update
+from asd_edge.frontend.mel import MelConfig
+from asd_edge.frontend.windows import FrontEnd
+front_end = {FRONT_END!r}
+for i in range(6):  # each time other rows, so that each time the table is written
+    update({str(path)!r}, find_clips({str(data)!r})[i % 2 :: 2], front_end)
+update({str(path)!r}, find_clips({str(data)!r}), front_end)
+"""
+    running = [
+        subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in running:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    assert len(load(path).clips) == len(find_clips(data))
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []

@@ -9,19 +9,34 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from helpers import invoke, write_tone
 
 from asd_edge.errors import AsdError
 from asd_training import presets, run_folder
 from asd_training.cli.train import main
+from asd_training.learn import train as learn
 from asd_training.learn.train import learning_rate
+from asd_training.presets import TrainingConfig
 
 
 def train(data: Path, preset: Path, folder: Path, *more: object, status: int = 0) -> str:
     cache = folder.parent / "cache"
     arguments = (data, "--preset", preset, "-o", folder, "--cache", cache, "--device", "cpu", *more)
     return invoke(main, *arguments, status=status).output
+
+
+@pytest.fixture
+def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preset without a network, for tests of what happens around the training."""
+    text = "[front_end]\nclip_seconds = 1.0\n[front_end.mel]\nsr = 8000\nn_fft = 256\n"
+    text += "hop_length = 128\nn_mels = 32\n[statistics]\nlags = [1]\n"
+    text += "[training]\nepochs = 0\nholdout = 0.0\n"
+    text += '[scoring.statistics]\nmetric = "whitened"\n'
+    path = tmp_path_factory.mktemp("preset") / "plain.toml"
+    path.write_text(text)
+    return path
 
 
 def test_the_run_folder(tiny_run: Path) -> None:
@@ -109,7 +124,7 @@ def test_an_interruption_within_an_epoch_loses_that_epoch_alone(
         save(where, state)
 
     monkeypatch.setattr(run_folder, "save_checkpoint", stop_in_epoch_3)
-    train(tiny_data, tiny_preset, folder, status=130)
+    assert "Interrupted; --resume goes on" in train(tiny_data, tiny_preset, folder, status=130)
     monkeypatch.undo()
     assert len(run_folder.read_checkpoint(folder)["history"]) == 2
     assert not (folder / run_folder.EMBEDDINGS).exists()
@@ -153,8 +168,136 @@ def test_resume_notices_other_clips(
     data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
     folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     write_tone(data / "hummer/train/section_00_source_train_normal_0000_rpm_1000.wav", 99, seed=1)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     output = train(data, tiny_preset, folder, "--resume", "--epochs", 5, status=1)
     assert "other clips" in output
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_resume_notices_other_clips_where_nothing_is_learned(
+    tmp_path: Path, tiny_data: Path, statistics: Path
+) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
+    folder = tmp_path / "run"
+    train(data, statistics, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write_tone(data / "hummer/train/section_00_source_train_normal_0000_rpm_1000.wav", 99, seed=1)
+    assert "other clips" in train(data, statistics, folder, "--resume", status=1)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_resumption_with_other_epochs_is_recorded(
+    tmp_path: Path, tiny_data: Path, tiny_preset: Path, tiny_run: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    train(tiny_data, tiny_preset, folder, "--resume")
+    assert run_folder.read_config(folder).resumed == ()  # nothing is different
+    train(tiny_data, tiny_preset, folder, "--epochs", 4, "--resume")
+    (entry,) = run_folder.read_config(folder).resumed
+    assert (entry["after_epoch"], entry["epochs"]) == (3, 4)
+    assert run_folder.read_config(folder).preset.training.epochs == 4
+
+
+def test_training_stops_at_the_first_loss_that_is_not_finite(
+    tmp_path: Path, tiny_data: Path, tiny_preset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate = learn.learning_rate
+
+    def explode(settings: TrainingConfig, step: int, steps: int) -> float:
+        return rate(settings, step, steps) if step < 2 * steps / 3 else 1e38
+
+    monkeypatch.setattr(learn, "learning_rate", explode)
+    output = train(tiny_data, tiny_preset, tmp_path / "run", status=1)
+    assert "in epoch 3 is NaN or infinite; the checkpoint of epoch 2 is kept" in output
+    state = run_folder.read_checkpoint(tmp_path / "run")
+    assert len(state["history"]) == 2
+    assert all(torch.isfinite(x).all() for x in state["model"].values())
+
+
+def test_best_and_regular_checkpoints_and_early_stopping(
+    tmp_path: Path, tiny_data: Path, tiny_preset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 1.0, 2.0, 4.0, 0.5])
+    monkeypatch.setattr(learn._Loop, "_validation_loss", lambda loop: next(losses))
+    settings = ("keep=best", "patience=2", "checkpoint_every=3", "epochs=5")
+    folder = tmp_path / "run"
+    options = [part for s in settings for part in ("--set", f"training.{s}")]
+    output = train(tiny_data, tiny_preset, folder, *options)
+    state = run_folder.read_checkpoint(folder)
+    assert len(state["history"]) == 4  # two epochs without a lower loss than that of the second
+    assert state["best"]["epoch"] == 2
+    config = run_folder.read_config(folder)
+    name = "parts.embedding.linear.weight"
+    kept = run_folder.load_model(folder, config).state_dict()[name]
+    assert torch.equal(kept, state["best"]["model"][name])
+    assert not torch.equal(kept, state["model"][name])
+    third = torch.load(folder / "checkpoint-0003.pt", weights_only=True)
+    assert len(third["history"]) == 3
+    assert output.count("epoch 4/5: train_loss") == 1  # a line an epoch without a terminal
+
+
+def test_copies_are_left_out_and_named(tmp_path: Path, tiny_data: Path, statistics: Path) -> None:
+    """Of training clips, and of test clips among them: thresholds are those without copies."""
+    data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
+    train(data, statistics, tmp_path / "plain")
+    folder = data / "hummer/train"
+    for path in sorted(folder.glob("*_000?_*")):
+        shutil.copy(path, folder / path.name.replace("_000", "_100"))
+    shutil.copy(
+        data / "hummer/test/section_00_source_test_normal_0000.wav",
+        folder / "section_00_source_train_normal_2000.wav",
+    )
+    output = train(data, statistics, tmp_path / "copies")
+    assert "left out 1 of 45 training clips, which are copies of test clips" in output
+    assert "left out 20 of 44 training clips, which are copies of other training clips" in output
+    a, b = (run_folder.read_embeddings(tmp_path / name).normals for name in ("plain", "copies"))
+    assert a.clips.tolist() == b.clips.tolist()
+
+
+def test_damaged_short_and_odd_clips_are_named(
+    tmp_path: Path, tiny_data: Path, statistics: Path
+) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
+    short = data / "hummer/train/section_00_source_train_normal_0900.wav"
+    write_tone(short, 200, seed=1, seconds=0.02)
+    output = train(data, statistics, tmp_path / "run", status=1)
+    assert str(short) in output
+    assert "--skip-damaged" in output
+    stereo = data / "hummer/train/section_01_source_train_normal_0901.wav"
+    rng = np.random.default_rng(0)
+    soundfile.write(stereo, 0.1 * rng.standard_normal((8000, 2)), 4000)
+    output = train(data, statistics, tmp_path / "run", "--skip-damaged")
+    assert "left out 1 of 26 training clips" in output
+    assert f"24 of 8000 Hz, 1 of 4000 Hz, such as hummer/train/{stereo.name}" in output
+    assert "2 channels are averaged" in output
+    output = train(data, statistics, tmp_path / "one", "--skip-damaged", "--channel", 1, status=1)
+    assert "more than 10%" in output  # the others have one channel
+
+
+def test_all_machines_go_on_after_a_bad_one(
+    tmp_path: Path, tiny_data: Path, statistics: Path
+) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
+    bad = data / "buzzer/train/section_00_source_train_normal_0000.wav"
+    bad.parent.mkdir(parents=True)
+    bad.write_bytes(b"junk")
+    output = train(data, statistics, tmp_path / "runs", "--machine", "all", status=1)
+    assert "1 of 2 machines were not trained: buzzer" in output
+    assert (tmp_path / "runs/hummer" / run_folder.EMBEDDINGS).exists()
+    shutil.rmtree(data / "hummer/train")
+    shutil.rmtree(data / "buzzer")
+    output = train(data, statistics, tmp_path / "none", "--machine", "all", status=1)
+    assert "has no normal training clips" in output
+
+
+def test_a_folder_with_a_half_written_first_file_is_no_run(
+    tmp_path: Path, tiny_data: Path, statistics: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".run.1234.tmp.json").write_text("{")
+    train(tiny_data, statistics, folder, "--resume")
+    assert (folder / run_folder.EMBEDDINGS).exists()
 
 
 def test_damaged_runs(tmp_path: Path, tiny_run: Path) -> None:
@@ -213,27 +356,24 @@ def test_all_machines_at_once(tmp_path: Path, tiny_data: Path, tiny_preset: Path
     shutil.copytree(data / "hummer", data / "buzzer")
     runs = tmp_path / "runs"
     output = train(data, tiny_preset, runs, "--machine", "all", "--epochs", 1)
-    assert [line.split(":")[0] for line in output.splitlines()] == [
+    done = [line for line in output.splitlines() if not line.startswith("epoch ")]
+    assert [line.split(":")[0] for line in done] == [
         str(runs / "buzzer"),
         str(runs / "hummer"),
     ]
     assert run_folder.read_config(runs / "buzzer").machine == "buzzer"
 
 
-def test_a_preset_without_a_network_trains_nothing(tmp_path: Path, tiny_data: Path) -> None:
+def test_a_preset_without_a_network_trains_nothing(
+    tmp_path: Path, tiny_data: Path, statistics: Path
+) -> None:
     folder = tmp_path / "run"
-    text = "[front_end]\nclip_seconds = 1.0\n[front_end.mel]\nsr = 8000\nn_fft = 256\n"
-    text += "hop_length = 128\nn_mels = 32\n[statistics]\nlags = [1]\n"
-    text += "[training]\nepochs = 0\nholdout = 0.0\n"
-    text += '[scoring.statistics]\nmetric = "whitened"\n'
-    preset = tmp_path / "plain.toml"
-    preset.write_text(text)
-    assert "24 clips of hummer" in train(tiny_data, preset, folder)
+    assert "24 clips of hummer" in train(tiny_data, statistics, folder)
     assert sorted(p.name for p in folder.iterdir()) == sorted(
         [run_folder.CONFIG, run_folder.CHECKPOINT, run_folder.EMBEDDINGS]
     )
     assert not run_folder.read_embeddings(folder).held_out.any()
-    output = train(tiny_data, preset, tmp_path / "other", "--epochs", 3, status=2)
+    output = train(tiny_data, statistics, tmp_path / "other", "--epochs", 3, status=2)
     assert "trains no network" in output
 
 

@@ -119,7 +119,11 @@ def test_an_input_too_small_for_the_blocks() -> None:
         ("holdout = 0.25", "holdout = 0.0", "above 0 to train"),
         ("lags = [1, 2]", "lags = [2, 1]", "lags is"),
         ("kernel = [3, 3]", "kernel = [3]", "one a block"),
-        ("[model]", "[network]", "unknown table"),
+        ("[model]", "[network]", "unknown table .network.; there are augment, front_end"),
+        ("epochs = 3", 'epochs = "many"', "training. epochs is 'many'; expected int"),
+        ("lr = 3e-3", "lr_max = 3e-3", "training. has no 'lr_max'; it has: batch_size"),
+        ("weight = 0.5", "wieght = 0.5", "scoring.embedding. has no 'wieght'; it has:"),
+        ("[training]", '[training]\nkeep = "first"', "keep is 'first'"),
         ("[model]", "[model", "not TOML"),
     ],
 )
@@ -162,3 +166,25 @@ def test_normalization_works_where_pytorch_refuses_eps_zero(
 
     monkeypatch.setattr(nn.functional, "batch_norm", refusing)
     assert torch.equal(model.normalized(mel), exact)
+
+
+def test_a_recipe_on_a_base_and_single_changes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "edge"\n[training]\nlr = 1e-4\n[scoring.statistics]\nk = 2\n')
+    edge, mine = (
+        presets.load("edge"),
+        presets.load(str(path), ["training.epochs=7", "loss.name=adacos"]),
+    )
+    assert (mine.name, mine.training.lr, mine.training.epochs) == ("mine", 1e-4, 7)
+    assert mine.training.batch_size == edge.training.batch_size
+    assert mine.views["statistics"].scoring.k == 2
+    assert mine.views["statistics"].references == "kmeans-16"
+    second = tmp_path / "second.toml"
+    second.write_text('base = "mine.toml"\n[training]\nepochs = 9\n')
+    assert presets.load(str(second)).training.lr == 1e-4
+    path.write_text('base = "second.toml"\n')
+    with pytest.raises(PresetError, match="its own base"):
+        presets.load(str(path))
+    for change in ("training=1", "lr", "=3"):
+        with pytest.raises(PresetError, match=r"TABLE\.KEY=VALUE"):
+            presets.load("edge", [change])

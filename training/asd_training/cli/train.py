@@ -1,17 +1,19 @@
-"""asd-train: parse arguments, train, say what was done."""
+"""asd-train: parse arguments, train, report the result."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from asd_edge.cli.exit_status import AsdCommand
+from asd_edge.cli.exit_status import INTERRUPTED, AsdCommand
+from asd_edge.errors import AsdError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rich.progress import Progress, TaskID
 
@@ -37,6 +39,23 @@ if TYPE_CHECKING:
     show_default=True,
     help="Recipe: adacos, edge, report, statistics, triplet, or a TOML file of your own.",
 )
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Change a value of the recipe, as training.lr=1e-4; may be repeated.",
+)
+@click.option(
+    "--channel",
+    type=click.IntRange(min=0),
+    help="Use this channel, from 0, of recordings of several. Default: the mean of all.",
+)
+@click.option(
+    "--skip-damaged",
+    is_flag=True,
+    help="Leave out training clips that cannot be read, up to a tenth of them.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the preset's.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the preset's.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -61,6 +80,9 @@ def main(
     machine: str | None,
     output: Path,
     preset: str,
+    changes: tuple[str, ...],
+    channel: int | None,
+    skip_damaged: bool,
     epochs: int | None,
     batch_size: int | None,
     seed: int,
@@ -83,7 +105,10 @@ def main(
     from asd_training.learn.devices import choose_device, choose_precision
     from asd_training.learn.distributed import group
 
-    recipe = _changed(presets.load(preset), epochs=epochs, batch_size=batch_size)
+    recipe = _changed(presets.load(preset, changes), epochs=epochs, batch_size=batch_size)
+    if channel is not None:
+        front_end = dataclasses.replace(recipe.front_end, channel=channel)
+        recipe = dataclasses.replace(recipe, front_end=front_end)
     place = choose_device(device)
     with group(place) as (processes, own_place):
         job = _Job(
@@ -95,13 +120,13 @@ def main(
             precision=choose_precision(precision, own_place),
             jobs=jobs,
             cache=cache,
+            skip_damaged=skip_damaged,
             group=processes,
         )
         if machine != "all":
             job.run(machine, output)
             return
-        for name in machines(data):
-            job.run(name, output / name)
+        job.run_all(machines(data), output)
 
 
 def _changed(recipe: Preset, **changes: int | None) -> Preset:
@@ -126,7 +151,24 @@ class _Job:
     precision: str
     jobs: int | None
     cache: Path | None
+    skip_damaged: bool
     group: Group
+
+    def run_all(self, machines: list[str], output: Path) -> None:
+        """Train one machine after the other; one that fails does not keep the rest from it."""
+        failed = []
+        for name in machines:
+            try:
+                self.run(name, output / name)
+            except AsdError as error:
+                if self.group.size > 1:  # the processes must stay together
+                    raise
+                click.echo(f"Error: {name}: {error}", err=True)
+                failed.append(name)
+        if failed:
+            raise click.ClickException(
+                f"{len(failed)} of {len(machines)} machines were not trained: {', '.join(failed)}"
+            )
 
     def run(self, machine: str | None, output: Path) -> None:
         """Train one machine."""
@@ -140,7 +182,15 @@ class _Job:
         if not self.group.leads:
             self.group.wait()  # until the leader has computed the features
         table = load_training_table(
-            self.data, machine, self.preset.front_end, self.cache, self.jobs
+            self.data,
+            machine,
+            self.preset.front_end,
+            self.cache,
+            self.jobs,
+            skip_damaged=self.skip_damaged,
+            say=lambda sentence: (
+                click.echo(f"Warning: {sentence}", err=True) if self.group.leads else None
+            ),
         )
         if self.group.leads:
             self.group.wait()
@@ -154,17 +204,22 @@ class _Job:
         )
         if started is not None:
             _check_same(output, started, config)
-        with bar() as progress:
-            history = train(
-                config,
-                table,
-                output,
-                device=self.device,
-                precision=self.precision,
-                group=self.group,
-                resume=started is not None,
-                report=_reporter(progress, config) if self.group.leads else lambda step: None,
-            )
+        try:
+            with bar() as progress:
+                history = train(
+                    config,
+                    table,
+                    output,
+                    device=self.device,
+                    precision=self.precision,
+                    group=self.group,
+                    resume=started is not None,
+                    report=_reporter(progress, config) if self.group.leads else lambda step: None,
+                    on_epoch=lambda row: _say_epoch(row, config),
+                )
+        except KeyboardInterrupt:
+            click.echo(f"Interrupted; --resume goes on with {output}", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
         if not self.group.leads:
             return
         done = f"{output}: {len(table.clips)} clips of {config.machine}"
@@ -195,12 +250,24 @@ def _reporter(progress: Progress, config: RunConfig) -> Callable[[Step], None]:
     return report
 
 
+def _say_epoch(row: Mapping[str, float], config: RunConfig) -> None:
+    """Print one line an epoch where no progress bar is seen."""
+    if sys.stderr.isatty():
+        return
+    losses = ", ".join(f"{name} {row[name]:.4f}" for name in row if name.endswith("loss"))
+    epochs = config.preset.training.epochs
+    click.echo(f"epoch {row['epoch']:.0f}/{epochs}: {losses}, {row['seconds']:.1f} s", err=True)
+
+
 def _check_output(output: Path, resume: bool) -> RunConfig | None:
     """Give the configuration of the run to go on with, or None for a new run."""
     from asd_training import run_folder
     from asd_training.errors import RunError
 
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+    if not output.exists():
+        return None
+    # A process that was killed while it wrote its first file leaves a hidden one.
+    if output.is_dir() and all(path.name.startswith(".run.") for path in output.iterdir()):
         return None
     if not (output / run_folder.CONFIG).is_file():
         raise RunError(output, "is there and is not a run; choose another output folder")
@@ -216,7 +283,7 @@ def _check_same(output: Path, started: RunConfig, config: RunConfig) -> None:
 
     def key(run: RunConfig) -> tuple[object, ...]:
         recipe = run.preset
-        training = dataclasses.replace(recipe.training, epochs=0)
+        training = dataclasses.replace(recipe.training, epochs=0, patience=0, checkpoint_every=0)
         return (
             run.machine,
             run.seed,

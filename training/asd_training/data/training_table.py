@@ -1,19 +1,34 @@
-"""From what the user names as data to the features of one machine's training clips."""
+"""Features of one machine's normal training clips, from whatever the user gives as data.
+
+Clips that would spoil the training or the figures are left out and named: copies of another
+training clip, whose thresholds would be those of clips seen before, and copies of test clips. What
+may be wrong (rates, channels, level, clipping) is said.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
+
+from asd_edge.enroll.recordings import Clip as EnrolledClip
+from asd_edge.enroll.screening import by_sound
 from asd_edge.frontend.windows import FrontEnd
 from asd_training.data import feature_table
-from asd_training.data.clips import Clip, find_clips
+from asd_training.data.clips import Clip, equal_clips, find_clips
 from asd_training.data.feature_table import FeatureTable
 from asd_training.errors import DatasetError, SingleSectionError
 from asd_training.presets import Preset
 from asd_training.progress import bar
+
+MOST_DAMAGED = 0.1
+"""Share of the training clips that may be left out as damaged."""
 
 
 def cache_folder() -> Path:
@@ -56,13 +71,16 @@ def machines(data: Path) -> list[str]:
     """Name the machines of a data set that have normal training clips.
 
     Raises:
-        MissingFileError, DatasetError: see `load_training_table`.
+        MissingFileError, DatasetError: see `load_training_table`; no machine has any.
     """
     if data.is_file():
         table = feature_table.load(data, None, "train")
         return sorted(table.clips["machine"].unique())
     clips = find_clips(data, None)
-    return sorted({c.machine for c in clips if c.split == "train" and c.label != "anomaly"})
+    found = sorted({c.machine for c in clips if c.split == "train" and c.label != "anomaly"})
+    if not found:
+        raise DatasetError(data, "has no normal training clips")
+    return found
 
 
 def check_sections(table: FeatureTable, preset: Preset) -> None:
@@ -78,8 +96,11 @@ def load_training_table(
     front_end: FrontEnd,
     cache: Path | None = None,
     jobs: int | None = None,
+    *,
+    skip_damaged: bool = False,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> FeatureTable:
-    """Give the features of the machine's normal training clips.
+    """Give the features of the machine's normal training clips, without copies.
 
     Args:
         data: a folder of clips, whose features are then kept in `cache` and brought up
@@ -88,6 +109,8 @@ def load_training_table(
         front_end: how clips become features.
         cache: folder of feature tables; default `cache_folder()`.
         jobs: threads that compute features; default: the number of cores.
+        skip_damaged: leave out clips that cannot be read, if they are few.
+        say: called with each warning.
 
     Raises:
         MissingFileError: no such data.
@@ -103,17 +126,131 @@ def load_training_table(
             raise DatasetError(
                 data, f"has several machines, name one by --machine: {', '.join(there)}"
             )
-        return table.take((table.clips["label"] != "anomaly").to_numpy())
+        table = table.take((table.clips["label"] != "anomaly").to_numpy())
+        if not len(table.clips):
+            raise DatasetError(data, f"has no normal training clips of machine {machine!r}")
+        leaked = _leaked_rows(data, table, there[0])
+    else:
+        table, leaked = _from_files(data, machine, front_end, cache, jobs, skip_damaged, say)
+    table = _without(table, leaked, "are copies of test clips", say)
+    table = _without(table, _copies(table), "are copies of other training clips", say)
+    if not len(table.clips):
+        raise DatasetError(data, "has no training clip that is not a test clip as well")
+    for sentence in sound_warnings(table):
+        say(sentence)
+    return table
+
+
+def _from_files(
+    data: Path,
+    machine: str | None,
+    front_end: FrontEnd,
+    cache: Path | None,
+    jobs: int | None,
+    skip_damaged: bool,
+    say: Callable[[str], None],
+) -> tuple[FeatureTable, dict[str, str]]:
+    """Bring the cached table of a data set's clips up to date; give it and `_copies` of tests."""
     found = find_clips(data, machine)
     machine = choose_machine(data, found, machine)
     clips = training_clips(data, found, machine)
+    test = [clip for clip in found if clip.machine == machine and clip.split == "test"]
+    leaked = {clip.name: twin.name for clip, twin in equal_clips(clips, test)}
     key = json.dumps([str(data.resolve()), front_end.to_dict()], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = (cache or cache_folder()) / f"{machine}-{digest}.parquet"
     with bar() as progress:
         task = progress.add_task("Features", total=len(clips), note="")
         done = feature_table.update(path, clips, front_end, jobs, lambda: progress.advance(task))
-    if done.errors:
-        more = f" (and {len(done.errors) - 1} more like it)" if len(done.errors) > 1 else ""
-        raise DatasetError(data, f"has a clip that cannot be learned from: {done.errors[0]}{more}")
-    return feature_table.load(path)
+    errors = done.errors
+    if errors and (not skip_damaged or len(errors) > MOST_DAMAGED * len(clips)):
+        more = f" (and {len(errors) - 1} more like it)" if len(errors) > 1 else ""
+        advice = "--skip-damaged leaves such clips out"
+        if skip_damaged:
+            advice = f"more than {MOST_DAMAGED:.0%} of {len(clips)} clips are left out by no option"
+        raise DatasetError(
+            data, f"has a clip that cannot be learned from: {errors[0]}{more}; {advice}"
+        )
+    if errors:
+        more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+        say(f"left out {len(errors)} of {len(clips)} training clips: {errors[0]}{more}")
+    return feature_table.load(path), leaked
+
+
+def _leaked_rows(path: Path, table: FeatureTable, machine: str) -> dict[str, str]:
+    """Name the training clips of a table file that are its test clips too -> the test clip."""
+    columns = ["clip", "digest", "machine", "split"]
+    rows = pq.read_table(path, columns=columns).to_pandas()
+    test = rows[(rows["machine"] == machine) & (rows["split"] == "test")]
+    by_digest = dict(zip(test["digest"], test["clip"], strict=True))
+    pairs = zip(table.clips["clip"], table.clips["digest"], strict=True)
+    return {clip: by_digest[digest] for clip, digest in pairs if digest in by_digest}
+
+
+def _copies(table: FeatureTable) -> dict[str, str]:
+    """Name the clips whose features are those of a clip before them -> that clip."""
+    first: dict[bytes, str] = {}
+    copies = {}
+    for i, name in enumerate(table.clips["clip"]):
+        key = hashlib.blake2b(table.windows(i).tobytes(), digest_size=16).digest()
+        if first.setdefault(key, name) != name:
+            copies[name] = first[key]
+    return copies
+
+
+def _without(
+    table: FeatureTable, copies: dict[str, str], what: str, say: Callable[[str], None]
+) -> FeatureTable:
+    if not copies:
+        return table
+    clip, twin = next(iter(copies.items()))
+    say(
+        f"left out {len(copies)} of {len(table.clips)} training clips, which {what}: "
+        f"{clip} is {twin}"
+    )
+    return table.take(~table.clips["clip"].isin(copies).to_numpy())
+
+
+def sound_warnings(table: FeatureTable) -> list[str]:
+    """Say what is odd about the sound of training clips, in sentences.
+
+    Different rates and numbers of channels, averaged channels, and what enrolment on the
+    device warns of: clipping, an odd level, short clips, rates too low for the front end.
+    """
+    clips = table.clips
+    if "rate" not in clips:  # a table of an earlier version
+        return []
+    found = []
+    for column, unit in (("rate", "Hz"), ("channels", "channels")):
+        counts = clips[column].value_counts()
+        if len(counts) > 1:
+            odd = clips.loc[clips[column] == counts.index[-1], "clip"].iloc[0]
+            kinds = ", ".join(f"{n} of {value} {unit}" for value, n in counts.items())
+            found.append(f"training clips differ: {kinds}, such as {odd}")
+    if table.front_end.channel == "mean" and (clips["channels"] > 1).any():
+        most = int(clips["channels"].max())
+        found.append(
+            f"{most} channels are averaged; if they are microphones at different places, "
+            f"choose one with --channel 0 to {most - 1}"
+        )
+    by_kind: dict[str, list[str]] = {}
+    for warning in by_sound(table.front_end, [], [_enrolled(row) for row in clips.itertuples()]):
+        by_kind.setdefault(warning.kind, []).append(f"{warning.clip} {warning.reason}")
+    for sentences in by_kind.values():
+        more = f" (and {len(sentences) - 1} more like it)" if len(sentences) > 1 else ""
+        found.append(sentences[0] + more)
+    return found
+
+
+def _enrolled(row: Any) -> EnrolledClip:
+    """Describe a clip as enrolment's checks want it."""
+    return EnrolledClip(
+        name=row.clip,
+        section=row.section,
+        embeddings={},
+        seconds=row.seconds,
+        rate=row.rate,
+        clipped=row.clipped,
+        level_db=row.level_db,
+        excerpt=np.empty(0, np.int16),
+    )

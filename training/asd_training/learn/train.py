@@ -6,11 +6,12 @@ interrupted and resumed takes the same steps as one that was not.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,24 @@ from asd_edge.scoring.fit import Normals
 from asd_training import run_folder
 from asd_training.data.feature_table import FeatureTable
 from asd_training.data.holdout import held_out
-from asd_training.errors import RunError
+from asd_training.errors import NotFiniteError, RunError
 from asd_training.learn.distributed import Group, check_batch
 from asd_training.learn.objective import ClassificationObjective, TripletObjective, make_objective
 from asd_training.network.views import Network
-from asd_training.presets import TrainingConfig
+from asd_training.presets import PresetError, TrainingConfig
 from asd_training.report.plots import training_curves
 from asd_training.run_folder import Embeddings, RunConfig
 
 
 @dataclass(frozen=True)
 class Step:
-    """Where training stands: the epoch, from 1, steps done and in all, the step's loss."""
+    """Progress of the training.
+
+    Attributes:
+        epoch: from 1.
+        done, total: steps of the whole training.
+        loss: of this step.
+    """
 
     epoch: int
     done: int
@@ -56,6 +63,7 @@ def train(
     group: Group = Group(),  # noqa: B008 - frozen, so the default may be shared
     resume: bool = False,
     report: Report = lambda step: None,
+    on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> list[dict[str, float]]:
     """Train a network and leave a finished run in `folder`.
 
@@ -69,6 +77,7 @@ def train(
         group: this process among those that train together; the leader writes.
         resume: go on from the folder's checkpoint.
         report: called after every step.
+        on_epoch: called after every epoch with its row of the history.
 
     Returns:
         the history: epoch, train_loss, val_loss (where clips of two sections are held
@@ -76,7 +85,9 @@ def train(
 
     Raises:
         SingleSectionError: clips of one section, and nothing else to tell apart.
-        RunError: a resumed run whose configuration or clips differ, or a damaged one.
+        RunError: a resumed run of other clips, or a damaged one.
+        NotFiniteError: the loss or the weights are NaN or infinite; the checkpoint of the epoch
+            before is kept.
         PresetError: input too small for the network.
         ParameterError: a batch that cannot be cut evenly among the processes.
     """
@@ -87,21 +98,52 @@ def train(
     if device.startswith("cuda"):
         # Untyped in PyTorch: `to` has no overload for a memory format alone.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if group.leads:
-        run_folder.write_json(folder / run_folder.CONFIG, config.to_dict())
     history: list[dict[str, float]] = []
+    digest = _clips_digest(table)
+    if resume:
+        config, history = _resumed(config, folder, digest)
+    loop = None
     if network.learned is not None:
         check_batch(preset.training.batch_size, group)
         loop = _Loop(config, network, table, mask, group, device, precision)
-        history = loop.run(folder, resume, report)
-    elif group.leads:
-        run_folder.save_checkpoint(folder, {"model": network.state_dict()})
+        if resume:
+            loop.restore(folder)
+    # Only now: a resumption that is refused leaves the run as it is.
     if group.leads:
+        run_folder.write_json(folder / run_folder.CONFIG, config.to_dict())
+    if loop is not None:
+        history = loop.run(folder, history, report, on_epoch)
+    elif group.leads:
+        run_folder.save_checkpoint(folder, {"model": network.state_dict(), "clips": digest})
+    if group.leads:
+        if network.learned is not None and preset.training.keep == "best":
+            network.load_state_dict(run_folder.load_model(folder, config).state_dict())
         if history:
             training_curves(pd.DataFrame(history), folder / run_folder.CURVES)
         run_folder.save_embeddings(folder, embed_clips(network, table, mask))
     group.wait()
     return history
+
+
+def _resumed(
+    config: RunConfig, folder: Path, digest: str
+) -> tuple[RunConfig, list[dict[str, float]]]:
+    """Check that a run can go on with these clips; give its configuration and its history.
+
+    Raises:
+        RunError: a damaged run, or one of other clips.
+    """
+    started = run_folder.read_config(folder)
+    state = run_folder.read_checkpoint(folder)
+    if state.get("clips", digest) != digest:
+        raise RunError(folder, "was trained on other clips than the data set has now")
+    history: list[dict[str, float]] = state.get("history", [])
+    epochs, resumed = config.preset.training.epochs, started.resumed
+    versions = resumed[-1]["versions"] if resumed else started.versions
+    if (epochs, config.versions) != (started.preset.training.epochs, versions):
+        entry = {"after_epoch": len(history), "epochs": epochs, "versions": config.versions}
+        resumed = (*resumed, entry)
+    return replace(config, versions=started.versions, resumed=resumed), history
 
 
 class _Loop:
@@ -123,6 +165,7 @@ class _Loop:
         self.network = network
         self.group = group
         self.clips = _clips_digest(table)
+        self.best: dict[str, Any] = {}
         self.training = table.take(~mask)
         self.objective = make_objective(
             config.preset, network.learned, self.training, config.seed, group, device, precision
@@ -154,26 +197,54 @@ class _Loop:
             objective.criterion = self.objective.criterion
         return objective
 
-    def run(self, folder: Path, resume: bool, report: Report) -> list[dict[str, float]]:
-        history: list[dict[str, float]] = []
-        if resume:
-            history = self._restore(folder)
-        else:
+    def run(
+        self,
+        folder: Path,
+        history: list[dict[str, float]],
+        report: Report,
+        on_epoch: Callable[[Mapping[str, float]], None],
+    ) -> list[dict[str, float]]:
+        """Train the epochs that are not in the history; give the whole history."""
+        if not history:
             assert self.network.learned is not None
             rows = range(len(self.training.clips))
             self.network.learned.set_normalization(self.training.windows(i) for i in rows)
+        if self.validation is None and (self.settings.patience or self.settings.keep == "best"):
+            raise PresetError(
+                self.config.preset.name,
+                "patience and keep need the loss of held-out clips, of two sections or more",
+            )
         for epoch in range(len(history) + 1, self.settings.epochs + 1):
+            if self._is_patience_over(history):
+                break
             started = time.monotonic()
-            row = {"epoch": epoch, "train_loss": self._epoch(epoch, report)}
+            row = {"epoch": epoch, "train_loss": self._epoch(folder, epoch, report)}
+            self._check_finite(folder, epoch)
             if self.validation is not None:
                 row["val_loss"] = self._validation_loss()
             row["seconds"] = round(time.monotonic() - started, 3)
             history.append(row)
+            if "val_loss" in row and row["val_loss"] <= min(r["val_loss"] for r in history):
+                self.best = {"epoch": epoch, "model": copy.deepcopy(self.network.state_dict())}
             if self.group.leads:
                 self._save(folder, history)
+                on_epoch(row)
         return history
 
-    def _epoch(self, epoch: int, report: Report) -> float:
+    def _is_patience_over(self, history: list[dict[str, float]]) -> bool:
+        """Whether the loss of the held-out clips has not fallen for too long."""
+        if not self.settings.patience or not history:
+            return False
+        losses = [row["val_loss"] for row in history]
+        return len(losses) - 1 - losses.index(min(losses)) >= self.settings.patience
+
+    def _check_finite(self, folder: Path, epoch: int) -> None:
+        """Raise RunError before weights that are not finite replace those of the last epoch."""
+        for parameter in self.objective.parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise NotFiniteError(folder, f"weights after epoch {epoch}", epoch)
+
+    def _epoch(self, folder: Path, epoch: int, report: Report) -> float:
         """Take one pass over the clips; gives the mean loss of its steps."""
         seed = int(np.random.SeedSequence((self.config.seed, epoch)).generate_state(1)[0])
         # Dropout, where each process has its own slice to drop from.
@@ -193,10 +264,13 @@ class _Loop:
                 )
             self.optimizer.zero_grad(set_to_none=True)
             loss = self.objective.loss(batch, generator)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise NotFiniteError(folder, f"loss of step {i + 1} in epoch {epoch}", epoch)
             loss.backward()  # type: ignore[no-untyped-call]  # untyped in PyTorch
             self.optimizer.step()
-            total += loss.item()
-            report(Step(epoch, done + 1, self.settings.epochs * self.steps, loss.item()))
+            total += value
+            report(Step(epoch, done + 1, self.settings.epochs * self.steps, value))
         return total / self.steps
 
     def _validation_loss(self) -> float:
@@ -218,28 +292,29 @@ class _Loop:
         return total / count
 
     def _save(self, folder: Path, history: list[dict[str, float]]) -> None:
-        run_folder.save_checkpoint(
-            folder,
-            {
-                "model": self.network.state_dict(),
-                "loss": self._loss_state(),
-                "optimizer": self.optimizer.state_dict(),
-                "history": history,
-                "clips": self.clips,
-            },
-        )
+        state = {
+            "model": self.network.state_dict(),
+            "loss": self._loss_state(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": history,
+            "clips": self.clips,
+        }
+        if self.settings.keep == "best" and self.best:
+            state["best"] = self.best
+        every = self.settings.checkpoint_every
+        if every and len(history) % every == 0:
+            run_folder.save_checkpoint(folder, state, f"checkpoint-{len(history):04d}.pt")
+        run_folder.save_checkpoint(folder, state)
         run_folder.write_metrics(folder, history)
 
-    def _restore(self, folder: Path) -> list[dict[str, float]]:
+    def restore(self, folder: Path) -> None:
+        """Load the folder's checkpoint."""
         state = run_folder.read_checkpoint(folder)
-        if state["clips"] != self.clips:
-            raise RunError(folder, "was trained on other clips than the data set has now")
         self.network.load_state_dict(state["model"])
         if isinstance(self.objective, ClassificationObjective):
             self.objective.criterion.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
-        history: list[dict[str, float]] = state["history"]
-        return history
+        self.best = state.get("best", {})
 
     def _loss_state(self) -> dict[str, Any]:
         if isinstance(self.objective, ClassificationObjective):
