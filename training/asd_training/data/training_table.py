@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from asd_edge.checks import Levels, check_clipping, check_length, check_levels, check_rate
 from asd_edge.enroll.recordings import Clip as EnrolledClip
-from asd_edge.enroll.screening import by_sound
+from asd_edge.enroll.screening import odd_levels
 from asd_edge.frontend.windows import FrontEnd
 from asd_training.data import feature_table
 from asd_training.data.clips import Clip, equal_clips, find_clips
@@ -233,8 +234,17 @@ def sound_warnings(table: FeatureTable) -> list[str]:
             f"{most} channels are averaged; if they are microphones at different places, "
             f"choose one with --channel 0 to {most - 1}"
         )
+    rows = [_enrolled(row) for row in clips.itertuples()]
+    warnings = odd_levels([], rows)
+    for clip, share in zip(rows, clips["clipped"], strict=True):
+        warnings += check_levels(
+            clip.name, Levels(clip.level_db, offset=0.0, leading=0), table.front_end
+        )
+        warnings += check_clipping(clip.name, share)
+        warnings += check_length(clip.name, clip.seconds, table.front_end)
+        warnings += check_rate(clip.name, clip.rate, table.front_end)
     by_kind: dict[str, list[str]] = {}
-    for warning in by_sound(table.front_end, [], [_enrolled(row) for row in clips.itertuples()]):
+    for warning in warnings:
         by_kind.setdefault(warning.kind, []).append(f"{warning.clip} {warning.reason}")
     for sentences in by_kind.values():
         more = f" (and {len(sentences) - 1} more like it)" if len(sentences) > 1 else ""
@@ -245,12 +255,13 @@ def sound_warnings(table: FeatureTable) -> list[str]:
 def _enrolled(row: Any) -> EnrolledClip:
     """Describe a clip as enrolment's checks want it."""
     return EnrolledClip(
-        name=row.clip,
+        recording=row.clip,
+        start_s=0.0,
+        whole=True,
         section=row.section,
         embeddings={},
         seconds=row.seconds,
         rate=row.rate,
-        clipped=row.clipped,
         level_db=row.level_db,
         excerpt=np.empty(0, np.int16),
     )
