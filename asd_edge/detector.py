@@ -109,11 +109,14 @@ class Detector:
         threshold: float | None = None,
     ) -> Detector:
         """Make a detector of a bundle in memory; `path` is what messages call it. See `load`."""
+        model = EmbeddingModel(
+            contents.model, contents.front_end, contents.views, provider, threads, path
+        )
+        for name, view in contents.views.items():
+            model.expect(name, view.references.embeddings.shape[1])
         return cls(
             contents.front_end,
-            EmbeddingModel(
-                contents.model, contents.front_end, contents.views, provider, threads, path
-            ),
+            model,
             Scorer(contents.views),
             contents.calibration,
             false_alarm_rate=false_alarm_rate,

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from asd_edge.frontend.windows import FrontEnd
 INPUT = "mel"  # [shape=(batch, n_mels, n_frames)]
 # Its outputs, each [shape=(batch, d)]: what the network learned, and statistics over time.
 VIEWS = ("embedding", "statistics")
+MAX_SECONDS = 4.0  # of the first run; a network for a device takes milliseconds
 METADATA_KEY = "asd_edge.front_end"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Short names of providers whose package is another one than "onnxruntime", and what brings them.
@@ -74,6 +76,9 @@ class EmbeddingModel:
         if provider.lower() == TF32:
             self.provider = TF32
         self.threads = threads
+        self._path = path
+        self._proven = False
+        self._dimensions: dict[str, int] = {}
         self._check(front_end, path)
 
     def _check(self, front_end: FrontEnd, path: str | Path) -> None:
@@ -88,11 +93,26 @@ class EmbeddingModel:
                 f"takes {tuple(inputs[0].shape[1:])}, the front end gives {front_end.shape}",
             )
         metadata = self._session.get_modelmeta().custom_metadata_map
-        exported = json.loads(metadata.get(METADATA_KEY, "null"))
+        try:
+            exported = json.loads(metadata.get(METADATA_KEY, "null"))
+        except (ValueError, RecursionError) as error:
+            raise BundleError(path, "model.onnx", "has damaged metadata (no JSON)") from error
         # Which channel of a microphone array a machine is on, enrolment decides.
         channel = {"channel": front_end.channel}
         if not isinstance(exported, dict) or exported | channel != front_end.to_dict():
             raise BundleError(path, "model.onnx", "was exported for another front end")
+
+    def expect(self, view: str, dimensions: int) -> None:
+        """Refuse a model whose embeddings of a view have another length than the references."""
+        self._dimensions[view] = dimensions
+        for output in self._session.get_outputs():
+            stated = output.shape[-1] if output.shape else None
+            if output.name == view and isinstance(stated, int) and stated != dimensions:
+                raise self._misfit(view, stated)
+
+    def _misfit(self, view: str, got: int) -> BundleError:
+        reason = f"gives {got} values as {view!r}, its references have {self._dimensions[view]}"
+        return BundleError(self._path, "model.onnx", reason)
 
     def embed(self, mel: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Embed mel spectrograms.
@@ -105,13 +125,56 @@ class EmbeddingModel:
 
         Raises:
             ProviderError: the provider fails, as when its memory is full.
+            BundleError: the model takes too long, or gives something else.
         """
         try:
-            outputs = self._session.run(self._views, {INPUT: mel})
+            if self._proven:
+                outputs = self._session.run(self._views, {INPUT: mel})
+            else:
+                outputs = self._first_run(mel)
+        except BundleError:
+            raise
         except Exception as error:  # onnxruntime's own classes share no public base
             others = [name for name in providers() if name != self.provider]
             raise ProviderError(self.provider, others, f"failed ({_line(error)})") from error
         return dict(zip(self._views, outputs, strict=True))
+
+    def _first_run(self, mel: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Run the model under a watchdog and look at what it gives.
+
+        A model may take as long as it likes, and a bundle comes from elsewhere. The time does not
+        depend on the sound (a bundle's model has no loops), so that one run tells for all.
+        """
+        options = runtime().RunOptions()
+        options.log_severity_level = 4
+        done = threading.Event()
+
+        def watch() -> None:
+            if not done.wait(MAX_SECONDS):
+                options.terminate = True
+
+        watchdog = threading.Thread(target=watch, daemon=True)
+        watchdog.start()
+        try:
+            outputs: list[Any] = self._session.run(self._views, {INPUT: mel}, options)
+        except Exception as error:
+            if options.terminate:
+                reason = f"takes more than {MAX_SECONDS:g} s for {len(mel)} window(s)"
+                raise BundleError(self._path, "model.onnx", reason) from error
+            raise
+        finally:
+            done.set()
+            watchdog.join()
+        for view, x in zip(self._views, outputs, strict=True):
+            if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.ndim != 2:
+                raise BundleError(self._path, "model.onnx", f"gives no float32 matrix as {view!r}")
+            if len(x) != len(mel):
+                reason = f"gives {len(x)} embeddings of {len(mel)} window(s) as {view!r}"
+                raise BundleError(self._path, "model.onnx", reason)
+            if x.shape[1] != self._dimensions.get(view, x.shape[1]):
+                raise self._misfit(view, x.shape[1])
+        self._proven = True
+        return outputs
 
 
 def runtime() -> Any:

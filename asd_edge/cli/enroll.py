@@ -115,7 +115,7 @@ def enroll(
             channel=channel,
             advance=lambda: bar.update(1),
         )
-    done.bundle.write(output)
+    done.bundle.write(output, replaces=contents.checksum if output == add else None)
     later = [warning for warning in done.warnings if warning not in noticed]
     for line in (*_warnings(later), *_summary(output, done)):
         click.echo(harmless(line), err=True)
