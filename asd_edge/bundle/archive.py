@@ -21,7 +21,7 @@ _KINDS = "fiuU"  # floats, integers and text
 
 
 def arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """Give the arrays of an .npz file by name; they are read-only.
+    """Give the arrays of an .npz file by name.
 
     Raises:
         ValueError: too large, of another type, or damaged; zipfile's own errors likewise.
@@ -55,5 +55,6 @@ def _array(content: bytes, name: str) -> NDArray[Any]:
     size = math.prod(shape)
     if size < 0 or size * dtype.itemsize != len(content) - file.tell():
         raise ValueError(f"{name} has the shape {shape}, which is not what it holds")
-    y = np.frombuffer(content, dtype, size, file.tell()) if size else np.empty(0, dtype)
+    # A copy is aligned and can be written to, as callers expect of an array.
+    y = np.frombuffer(content, dtype, size, file.tell()).copy() if size else np.empty(0, dtype)
     return y.reshape(shape, order="F" if fortran_order else "C")
