@@ -15,6 +15,7 @@ from helpers import invoke
 
 from asd_edge.bundle import format as bundle
 from asd_edge.cli.main import main as edge
+from asd_edge.errors import BundleError
 from asd_edge.model import METADATA_KEY, EmbeddingModel
 from asd_export.cli import main as export
 from asd_export.to_onnx import to_onnx
@@ -142,7 +143,7 @@ def test_a_model_of_another_front_end_is_refused(tiny_bundle: Path, tmp_path: Pa
     contents = bundle.read(tiny_bundle)
     mel = replace(contents.front_end.mel, fmax=3000.0)
     replace(contents, front_end=replace(contents.front_end, mel=mel)).write(tmp_path / "b.asd")
-    with pytest.raises(bundle.BundleError, match="exported for another front end"):
+    with pytest.raises(BundleError, match="exported for another front end"):
         Detector.load(tmp_path / "b.asd")
 
 
