@@ -180,6 +180,23 @@ class Analysis:
             return mel
         return self.front_end.features(self.window_samples(window))
 
+    def mel_at(self, start_s: float) -> NDArray[np.float32]:
+        """Mel spectrogram of the window that begins at a time in s [shape=(n_mels, n_frames)]."""
+        start, n = round(start_s * self.front_end.mel.sr), self.front_end.n_samples
+        held = "samples" in self.__dict__
+        samples = self.samples[start : start + n] if held else self.recording.read(start, n)
+        self.front_end.check_length(len(samples), self.clip)
+        return self.front_end.features(samples)
+
+    def each_window(self) -> list[ClipScore]:
+        """Score each window as a clip of its own: with what each view gives to it."""
+        scorer, section = self._needed_detector.scorer, self._section
+        rows = range(len(next(iter(self.embeddings.values()))))
+        return [
+            scorer.score({view: x[i : i + 1] for view, x in self.embeddings.items()}, section)
+            for i in rows
+        ]
+
     @cached_property
     def mels(self) -> NDArray[np.float32]:
         """Mel spectrograms [shape=(n_windows, n_mels, n_frames)]; of long clips, many."""
@@ -247,8 +264,9 @@ class Analysis:
 
     @cached_property
     def worst(self) -> int:
-        """Number of the window that scores highest, from 0."""
-        return int(np.argmax(self.scores.windows))
+        """Number of the window with sound that scores highest, from 0."""
+        silent = [levels.is_silent for levels in self.levels]
+        return int(np.argmax(np.where(silent, -np.inf, self.scores.windows)))
 
     @cached_property
     def warnings(self) -> tuple[ClipWarning, ...]:

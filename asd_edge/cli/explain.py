@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from asd_edge.cli.display import harmless
 from asd_edge.cli.options import (
     WHICH_BUNDLE,
     ChannelType,
@@ -87,6 +88,10 @@ def explain(
             blocks=blocks,
             advance=progress.update,
         )
-    click.echo(json.dumps(why.to_dict()) if as_json else why.sentence)
+    click.echo(json.dumps(why.to_dict()) if as_json else harmless(why.sentence))
+    if why.normal.problem is not None:
+        click.echo(f"Error: {harmless(why.normal.problem)}", err=True)
     if output is not None:
         explain_plot.draw(why, output)
+    if why.normal.problem is not None:
+        sys.exit(1)

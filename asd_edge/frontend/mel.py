@@ -130,6 +130,13 @@ class MelConfig:
             return self.n_fft
         return self.n_fft // 2 + 1 if self.pad_mode == "reflect" else 1
 
+    @property
+    def floor(self) -> float:
+        """Smallest value that "db" tells apart: `amin`, or its default."""
+        if self.amin is not None:
+            return self.amin
+        return 1e-5 if self.power == 1 else 1e-10
+
     def n_frames(self, n_samples: int) -> int:
         """Frames of a clip: 1 + (`n_samples` + padding - `n_fft`) // `hop_length`.
 
@@ -167,6 +174,15 @@ def instruction_sets() -> tuple[str, ...]:
     return _core.instruction_sets()
 
 
+def to_db(mel: NDArray[Any], config: MelConfig) -> NDArray[np.float64]:
+    """Give values of a mel spectrogram [any shape] in dB, whatever the configuration's units."""
+    values = np.asarray(mel, np.float64)
+    if config.log == "db":
+        return values
+    decibels: NDArray[np.float64] = 20 / config.power * np.log10(np.maximum(values, config.floor))
+    return decibels
+
+
 def instruction_set() -> str:
     """Instruction set of the kernels that are made from now on.
 
@@ -194,7 +210,7 @@ def _build_plan(config: MelConfig) -> Plan:
         fmax=config.sr / 2 if config.fmax is None else config.fmax,
         power=config.power,
         db=config.log == "db",
-        amin=(1e-5 if config.power == 1 else 1e-10) if config.amin is None else config.amin,
+        amin=config.floor,
         center=config.center,
         reflect=config.pad_mode == "reflect",
         instruction_set=instruction_set(),

@@ -16,7 +16,8 @@ from asd_edge.bundle import format as bundle
 from asd_edge.bundle.format import Golden
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
-from asd_edge.explain.explanation import explain, shares
+from asd_edge.explain.attribution import shares
+from asd_edge.explain.explanation import explain
 from asd_edge.frontend.mel import MelConfig, mel_frequencies
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration
@@ -235,8 +236,33 @@ def test_the_nearest_clip_is_found_below_a_folder(
     assert why.normal.mel is not None
     np.testing.assert_array_equal(why.normal.mel, why.mel)
     (folder / "7.wav").unlink()
-    with pytest.raises(FileNotFoundError, match=r"7\.wav"):
-        explain(*subject, path, section="00", normal=tmp_path / "recordings")
+    gone = explain(*subject, path, section="00", normal=tmp_path / "recordings", blocks=(2, 2))
+    assert gone.normal.mel is None
+    assert "7.wav: no such file; --normal is the folder" in (gone.normal.problem or "")
+    assert gone.sentence == explain(*subject, path, section="00", blocks=(2, 2)).sentence
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_the_nearest_piece_of_a_recording_is_shown(tmp_path: Path, folder: bool) -> None:
+    """Not the recording's first window, which is what every piece was once compared with."""
+    front_end = FrontEnd(MelConfig(SR, 512, 256, 40, log="db"), clip_seconds=2.0)
+    model = _Bands(("statistics",))
+    y = noise(3, seconds=60.0)
+    recording = write(tmp_path / "rec.wav", y)
+    pieces = [y[i * 2 * SR : (i + 1) * 2 * SR].astype(np.float32) for i in range(30)]
+    mels = np.stack([front_end.features(piece) for piece in pieces])
+    names = np.array([f"rec.wav@{2 * i}s" for i in range(30)])
+    normals = Normals(model.embed(mels), names, np.full(30, "00"), np.full(30, ""))
+    rules = {"statistics": ViewRule(ScoringConfig("whitened"))}
+    samples = np.round(noise(99) * 32768).astype(np.int16)
+    golden = Golden(samples, front_end.features(samples), {}, 0.0, "00")
+    detector = Detector(front_end, model, build(rules, normals), Calibration({"00": (1, 2)}))
+    clip = write(tmp_path / "clip.wav", pieces[17])
+    normal = tmp_path if folder else recording
+    why = explain(detector, golden, clip, section="00", normal=normal, blocks=(2, 2))
+    assert why.normal.clip == "rec.wav@34s"
+    assert why.normal.mel is not None
+    np.testing.assert_array_equal(why.normal.mel, mels[17])
 
 
 def test_amplitude_front_ends_compare_in_db(tmp_path: Path) -> None:
@@ -292,8 +318,17 @@ def test_wrong_use(tiny_bundle: Path, tiny_data: Path, tmp_path: Path) -> None:
     assert ".png, .svg, .pdf" in message(clip, "-o", tmp_path / "why.gif", status=2)
     assert "no such file" in message(tmp_path / "none.wav")
     assert "knows 00, 01" in message(clip, "--section", "77", status=2)
-    assert "--normal is the folder" in message(clip, "--normal", tmp_path)
     assert "--blocks" in message(clip, "--blocks", 0, 3, status=2)
+
+
+def test_the_sentence_comes_without_the_normal_clip(
+    tiny_bundle: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    clip = tiny_data / "hummer/test/section_00_source_test_anomaly_0000.wav"
+    arguments = ("explain", clip, "--bundle", tiny_bundle, "--normal", tmp_path)
+    result = invoke(main, *arguments, status=1)
+    assert result.stdout.startswith("anomalous: score")
+    assert "--normal is the folder" in result.stderr
 
 
 def test_only_pictures_need_matplotlib(tiny_bundle: Path, tmp_path: Path) -> None:
