@@ -1,7 +1,8 @@
 # make demo         from a synthetic data set to decisions, in minutes
 # make test         all tests
 # make test-arm64   the runtime's tests on ARM64, emulated; Debian 12
-# make check        ruff, mypy, the C core under every compiler here with warnings as errors
+# make check        ruff, mypy, clang-format, the C core under every compiler here without warnings
+# make sanitize     the C core and its binding under sanitizers and valgrind, in minutes
 # make docs-pictures  screenshots of the monitor's page, by the tests that drive it; needs chromium
 # make clean        remove what these made
 
@@ -13,9 +14,10 @@ INSTALLED := $(VENV)/.installed
 RECORDINGS ?= $(wildcard ../shared/data)
 C_SOURCES := $(wildcard csrc/*.c csrc/kernels/*.c)
 C_HEADERS := $(wildcard csrc/*.h csrc/kernels/*.h csrc/template/*.h)
+C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
-.PHONY: install demo test test-arm64 check docs-pictures clean
+.PHONY: install demo test test-arm64 check sanitize docs-pictures clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -36,12 +38,15 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES) $(C_HEADERS) $(wildcard tests/csrc/*.c)
-	for cc in $(COMPILERS); do for file in $(C_SOURCES) $(C_HEADERS); do \
+	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES) $(C_HEADERS) $(C_DRIVERS)
+	for cc in $(COMPILERS); do for file in $(C_SOURCES) $(C_HEADERS) $(C_DRIVERS); do \
 	    echo "$$cc $$file"; \
-	    $$cc -std=c11 -Wall -Wextra -Wpedantic -Wno-unused-function -Werror -fsyntax-only -xc $$file \
-	        || exit 1; \
+	    $$cc -std=c11 -Wall -Wextra -Wpedantic -Wno-unused-function -Werror -Icsrc -fsyntax-only \
+	        -xc $$file || exit 1; \
 	done; done
+
+sanitize: $(INSTALLED)
+	PYTHON=$(BIN)/python tests/csrc/sanitize.sh
 
 docs-pictures: $(INSTALLED)
 	ASD_EDGE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures tests/monitor/test_page.py

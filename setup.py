@@ -73,8 +73,9 @@ class BuildCoreFirst(build_ext):
     def run(self) -> None:
         """Build the core, then the binding, in the place of an earlier one."""
         # One Python's own build is found before the stable one; a stale one must not be.
-        for built_before in Path("asd_edge").glob("_core.*.so"):
-            built_before.unlink()
+        if self.inplace or self.editable_mode:
+            for built_before in Path("asd_edge").glob("_core.*.so"):
+                built_before.unlink()
         self.run_command("build_clib")
         super().run()
 

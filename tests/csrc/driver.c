@@ -10,6 +10,7 @@
 #error "the driver runs with the assertions of the core"
 #endif
 
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdint.h>
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fail(const char *what, long a, long b)
+static _Noreturn void fail(const char *what, long a, long b)
 {
     fprintf(stderr, "%s (%ld, %ld)\n", what, a, b);
     exit(1);
@@ -253,6 +254,33 @@ static void check_refused(melspec_config config)
         fail("a bad config was taken", config.n_fft, config.n_mels);
 }
 
+/* Plans within the stated ranges, but as nobody would choose them: rates from 1 Hz to 2 GHz, bands
+ * narrower than a bin or than the rounding of their edges. Silence gives zeros whatever the plan
+ * is. */
+static void check_odd_config(void)
+{
+    const double sr = exp((noise() + 1) / 2 * log(MELSPEC_MAX_SR));
+    const double low = sr / 2 * fabs(noise()),
+                 width = (sr / 2 - low) * pow(10, -20 * fabs(noise()));
+    const melspec_config config = {
+        .sr = sr,
+        .n_fft = 64 + 2 * (int)(100 * (noise() + 1)),
+        .hop_length = 1 + (int)pow(2, 15 * (noise() + 1)),
+        .n_mels = 1 + (int)(100 * (noise() + 1)),
+        .fmin = noise() > 0 ? 0 : low,
+        .fmax = low + width,
+        .power = noise() > 0 ? 1 : 2,
+        .log = MELSPEC_LOG_NONE,
+        .amin = DBL_MIN,
+        .center = noise() > 0,
+        .pad_mode = noise() > 0 ? MELSPEC_PAD_CONSTANT : MELSPEC_PAD_REFLECT,
+    };
+    if (config.fmin < config.fmax) {
+        check_compute(&config, kernel_find(NULL), 400);
+        check_stream(&config, kernel_find(NULL), 400);
+    }
+}
+
 int main(void)
 {
     for (size_t n = 2; n <= 200; n += 2)
@@ -295,6 +323,9 @@ int main(void)
     for (size_t k = 0; (kernel = kernel_available(k)) != NULL; k++)
         for (size_t d = 1; d < 50; d++)
             check_whitening(d, kernel);
+
+    for (int i = 0; i < 200; i++)
+        check_odd_config();
 
     const melspec_config good = {16000, 64, 1, 8, 0, 8000, 2, MELSPEC_LOG_NONE, 1e-10, 1, 0};
     check_compute(&good, kernel_find(NULL), 100);

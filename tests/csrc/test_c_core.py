@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -97,39 +98,89 @@ def test_every_header_can_be_opened_alone(compiler: str) -> None:
             assert result.returncode == 0, result.stderr
 
 
-# ---- the driver ----
+# ---- drivers under sanitizers ----
+
+# -O1: without optimization, everything inlined has variables of its own, more than the stack holds.
+# AddressSanitizer finds what the three left out would find; they double the time of the compiler.
+# sanitize.sh has them all.
+SANITIZE = [
+    "-fsanitize=address,undefined,float-cast-overflow",
+    "-fno-sanitize=null,object-size,pointer-overflow",
+    "-fno-sanitize-recover=all",
+    "-g",
+    "-O1",
+]
+FLAGS = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}"]
+WRAPPED = ",".join(f"--wrap={name}" for name in ("malloc", "calloc", "aligned_alloc", "free"))
 
 
-def build(compiler: str, driver: Path, folder: Path, sanitize: list[str], link: list[str]) -> Path:
-    """Compile the C core and a driver, with assertions; give the program."""
-    flags = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}"]
-    sources = [driver, *SOURCES]
-    objects = [folder / f"{number}.o" for number in range(len(sources))]
+@pytest.fixture(  # only clang if there is one: gcc takes a minute
+    scope="module", params=[name for name in COMPILERS if "clang" in name] or COMPILERS
+)
+def core(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Compile the C core with assertions and sanitizers; give the compiler and the objects."""
+    compiler, folder = Path(request.param), tmp_path_factory.mktemp("core")
+    trivial = folder / "trivial.c"
+    trivial.write_text("int main(void) { return 0; }\n")
+    built = run(compiler, *SANITIZE, trivial, "-o", folder / "trivial")
+    if built.returncode != 0 or run(folder / "trivial").returncode != 0:
+        pytest.skip(f"{compiler} has no working address and undefined-behaviour sanitizers")
+    objects = [folder / f"{number}.o" for number in range(len(SOURCES))]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the kernels take seconds each
         for built in pool.map(
-            lambda job: run(compiler, *flags, *sanitize, "-c", job[0], "-o", job[1]),
-            zip(sources, objects, strict=True),
+            lambda job: run(compiler, *FLAGS, *SANITIZE, "-c", job[0], "-o", job[1]),
+            zip(SOURCES, objects, strict=True),
         ):
             assert built.returncode == 0, built.stderr
-    program = folder / driver.stem
-    built = run(compiler, *sanitize, *objects, *link, "-lm", "-o", program)
-    assert built.returncode == 0, built.stderr
-    return program
+    return [compiler, *objects]
 
 
 @needs_compiler
-@pytest.mark.parametrize(  # only clang if there is one: gcc takes a minute
-    "compiler", [name for name in COMPILERS if "clang" in name] or COMPILERS
+@pytest.mark.parametrize(
+    ("driver", "link"),
+    [
+        ("driver.c", []),
+        ("allocation_driver.c", [f"-Wl,{WRAPPED}"]),
+        ("thread_driver.c", ["-pthread"]),
+    ],
 )
-def test_driver_under_sanitizers(compiler: str, tmp_path: Path) -> None:
-    # not -O0: without optimization, everything inlined has variables of its own, more than the
-    # stack holds
-    sanitize = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
-    sanitize += ["-g", "-O1"]
-    trivial = tmp_path / "trivial.c"
-    trivial.write_text("int main(void) { return 0; }\n")
-    built = run(compiler, *sanitize, trivial, "-o", tmp_path / "trivial")
-    if built.returncode != 0 or run(tmp_path / "trivial").returncode != 0:
-        pytest.skip(f"{compiler} has no working address and undefined-behaviour sanitizers")
-    result = run(build(compiler, HERE / "driver.c", tmp_path, sanitize, []))
+def test_driver(driver: str, link: list[str], core: list[Path], tmp_path: Path) -> None:
+    program = tmp_path / "driver"
+    compiler, *objects = core
+    built = run(compiler, *FLAGS, *SANITIZE, HERE / driver, *objects, *link, "-lm", "-o", program)
+    assert built.returncode == 0, built.stderr
+    result = run(program)
     assert result.returncode == 0, result.stderr
+
+
+# ---- the binding ----
+
+
+def test_binding_in_threads() -> None:
+    """sanitize.sh runs the same script under ThreadSanitizer and valgrind."""
+    result = run(sys.executable, HERE / "binding.py")
+    assert result.returncode == 0, result.stderr
+
+
+def test_no_memory_is_an_exception() -> None:
+    program = """
+import resource
+from asd_edge import _core
+name = _core.instruction_sets()[0]
+config = dict(sr=16000, hop_length=512, n_mels=128, fmin=0, fmax=8000, power=2, db=False,
+              amin=1e-10, center=True, reflect=False, instruction_set=name)
+plan = _core.Plan(n_fft=2**20, **config)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, -1))
+for make in (lambda: _core.Plan(n_fft=2**20, **config), lambda: _core.Stream(plan)):
+    try:
+        make()
+    except MemoryError as error:
+        print(error)
+"""
+    result = run(sys.executable, "-c", program)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "not enough memory for a mel spectrogram",
+        "not enough memory for a stream",
+    ]

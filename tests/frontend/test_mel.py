@@ -563,6 +563,9 @@ def test_input_forms() -> None:
     np.testing.assert_array_equal(mel(y[::-1].copy()[::-1]), expected)
     np.testing.assert_array_equal(mel(y.astype(">f4")), expected)
     np.testing.assert_array_equal(mel(y.tolist()), expected)
+    unaligned = np.frombuffer(b"?" + y.tobytes(), dtype=np.float32, offset=1)
+    assert not unaligned.flags.aligned
+    np.testing.assert_array_equal(mel(unaligned), expected)
     y.flags.writeable = False
     np.testing.assert_array_equal(mel(y), expected)
     np.testing.assert_array_equal(melspectrogram(y), expected)
