@@ -1,4 +1,4 @@
-"""Without the extras each outlet says which one is missing, and nothing of it is imported before."""
+"""Without the extras each outlet names the one that is missing, and imports nothing of it before."""
 
 from __future__ import annotations
 
