@@ -1,4 +1,4 @@
-"""Without the extras each outlet names the one that is missing, and imports nothing of it before."""
+"""Without the extras each outlet names the one that is missing, and imports none of them."""
 
 from __future__ import annotations
 
