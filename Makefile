@@ -3,6 +3,7 @@
 # make test-arm64   the runtime's tests on ARM64, emulated; Debian 12
 # make check        ruff, mypy, clang-format, the C core under every compiler here without warnings
 # make sanitize     the C core and its binding under sanitizers and valgrind, in minutes
+# make fuzz         FUZZ_MINUTES of mutated inputs for each kind; guided by coverage with atheris
 # make docs-pictures  screenshots of the monitor's page, by the tests that drive it; needs chromium
 # make clean        remove what these made
 
@@ -17,7 +18,7 @@ C_HEADERS := $(wildcard csrc/*.h csrc/kernels/*.h csrc/template/*.h)
 C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
-.PHONY: install demo test test-arm64 check sanitize docs-pictures clean
+.PHONY: install demo test test-arm64 check sanitize fuzz docs-pictures clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -47,6 +48,16 @@ check: $(INSTALLED)
 
 sanitize: $(INSTALLED)
 	PYTHON=$(BIN)/python tests/csrc/sanitize.sh
+
+FUZZ_MINUTES ?= 10
+FUZZ_TARGETS ?= sound stream bundle name arguments score_csv feature_table
+fuzz: $(INSTALLED)
+	for target in $(FUZZ_TARGETS); do \
+	    $(BIN)/python tests/fuzz/run.py $$target --minutes $(FUZZ_MINUTES) || exit 1; \
+	    if $(BIN)/python -c 'import atheris' 2>/dev/null; then \
+	        $(BIN)/python tests/fuzz/run.py $$target --minutes $(FUZZ_MINUTES) --guided || exit 1; \
+	    fi; \
+	done
 
 docs-pictures: $(INSTALLED)
 	ASD_EDGE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures tests/monitor/test_page.py

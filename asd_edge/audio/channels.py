@@ -37,8 +37,9 @@ class ChannelLevels:
         # In float32, like the samples: a level in dB needs no more. Products of a matrix with
         # itself and a vector of ones go through BLAS, sums over a short axis do not.
         x = np.ascontiguousarray(x, np.float32)
-        self._sum += np.ones(len(x), np.float32) @ x
-        self._products += x.T @ x
+        with np.errstate(over="ignore", invalid="ignore"):  # of samples far beyond full scale
+            self._sum += np.ones(len(x), np.float32) @ x
+            self._products += x.T @ x
 
     def check(self, name: str) -> list[tuple[str, str]]:
         """Give warnings (kind, reason) about the channels.
@@ -46,6 +47,8 @@ class ChannelLevels:
         Raises:
             AudioError: the channels cancel in the mean.
         """
+        if not (np.isfinite(self._products).all() and np.isfinite(self._sum).all()):
+            return []
         mean = self._sum / self._n
         covariance = self._products / self._n - np.outer(mean, mean)
         rms = np.sqrt(np.maximum(np.diag(covariance), 0.0))

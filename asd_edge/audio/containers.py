@@ -89,6 +89,8 @@ def examine(fd: int, size: int, name: str) -> Header:
         return _voc(fd, size, name, head)
     if form == b"OggS":
         return _ogg(fd, size, name)
+    if form[:2] == b"\xf0\x7e":  # libsndfile's reader of these prints on stdout
+        raise AudioError(name, "is a MIDI sample dump, which is not read", kind="unreadable")
     if form[:3] == b"ID3" or (len(form) > 1 and form[0] == 0xFF and form[1] & 0xE0 == 0xE0):
         return _mp3(fd, size, name)
     return _NO_HEADER
@@ -227,7 +229,7 @@ def _w64(fd: int, size: int, name: str, head: bytes) -> Header:
     """Sony Wave64: chunks of a 16-byte name and a 64-bit length that counts both."""
     at = 40
     for _ in range(_MAX_CHUNKS):
-        chunk = os.pread(fd, 24, at)
+        chunk = os.pread(fd, 24, at) if at < size else b""
         if len(chunk) < 24:
             return _NO_HEADER
         (length,) = struct.unpack_from("<Q", chunk, 16)
@@ -249,7 +251,7 @@ def _caf(fd: int, size: int, name: str) -> Header:
     """Apple's Core Audio Format: the length of the chunk `data` may be -1, up to the end."""
     at = 8
     for _ in range(_MAX_CHUNKS):
-        chunk = os.pread(fd, 12, at)
+        chunk = os.pread(fd, 12, at) if at < size else b""
         if len(chunk) < 12:
             return _NO_HEADER
         kind, told = struct.unpack(">4sq", chunk)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.audio.containers import Header, Pcm, examine
+from asd_edge.audio.convert import converted, convertible
 from asd_edge.errors import AudioError, MissingFileError, ParameterError
 
 _COPY = 1 << 20  # bytes of a stream that are copied at once
@@ -80,6 +81,7 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
             rate, channels = raw
             header = Header("RAW", Pcm(0, size // (2 * channels), channels, rate))
         else:
+            fd, size = _readable(fd, size, name)
             header = examine(fd, size, name)
         if header.pcm is not None and header.pcm.rate > 0:
             return PcmFile(fd, header.pcm, header, name)
@@ -87,6 +89,15 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
     except BaseException:
         os.close(fd)
         raise
+
+
+def _readable(fd: int, size: int, name: str) -> tuple[int, int]:
+    """Give the file, or what ffmpeg makes of it; a file that is replaced is closed."""
+    if (kind := convertible(fd)) is None:
+        return fd, size
+    wav = converted(fd, *kind, name)
+    os.close(fd)
+    return wav, os.fstat(wav).st_size
 
 
 def _descriptor(source: Any, name: str) -> int:
@@ -309,7 +320,8 @@ class SoundFile:
     @contextlib.contextmanager
     def _complaints(self) -> Iterator[None]:
         """Make one warning of what the MPEG decoder prints; the others print nothing."""
-        if not self._header.is_mpeg:
+        # What has no known header may turn out to be MPEG.
+        if self._header.container and not self._header.is_mpeg:
             yield
             return
         lines: list[str] = []
@@ -330,6 +342,7 @@ def _unreadable(name: str, error: Any) -> AudioError:
     return AudioError(name, f"cannot be read as sound ({reason})", kind="unreadable")
 
 
+_OF_MPG123 = re.compile(rb"mpg123|Xing|MPEG|resync|in input|ID3|[Ff]rame|stream|junk|header")
 _STDERR_LOCK = threading.Lock()
 
 
@@ -353,7 +366,7 @@ def _captured_stderr(lines: list[str]) -> Iterator[None]:
             os.close(keep)
             file.seek(0)
             for line in file.read().splitlines(keepends=True):
-                if b"libmpg123" in line or line.startswith(b"Note: "):
+                if _OF_MPG123.search(line):
                     lines.append(re.sub(r"^\[.*?\] *", "", line.decode(errors="replace")).strip())
                 elif line.strip():
                     os.write(2, line)

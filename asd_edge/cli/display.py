@@ -9,10 +9,6 @@ from __future__ import annotations
 import sys
 import unicodedata
 
-# Controls, surrogates (bytes that are no text) and line or paragraph separators; format characters
-# can turn the direction of a line.
-_HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-
 
 def harmless(text: str) -> str:
     r"""Show what does not print as an escape: "a\nb" as a, backslash, n, b.
@@ -22,7 +18,11 @@ def harmless(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(_escaped(c) if unicodedata.category(c) in _HARMFUL else c for c in text)
+    # What does not print are controls, bytes that are no text, marks that turn a line's direction,
+    # and also wide spaces, which do no harm.
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else _escaped(c) for c in text
+    )
 
 
 def _escaped(character: str) -> str:

@@ -1,0 +1,70 @@
+"""Sound that libsndfile does not read (m4a, wma, webm, aac, amr), by ffmpeg if it is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+
+from asd_edge.errors import AudioError
+
+# What a file begins with, and ffmpeg's name of its format. Naming it keeps ffmpeg from taking a
+# hostile file for a playlist that leads to other files.
+_FORMATS = (
+    (4, b"ftyp", "mov", "MPEG-4 audio (m4a)"),
+    (0, bytes.fromhex("3026b2758e66cf11"), "asf", "Windows Media audio (wma)"),
+    (0, bytes.fromhex("1a45dfa3"), "matroska", "Matroska or WebM audio"),
+    (0, b"#!AMR", "amr", "AMR audio"),
+    (0, b"\xff\xf1", "aac", "AAC audio"),
+    (0, b"\xff\xf9", "aac", "AAC audio"),
+)
+_SECONDS = 600
+
+
+def convertible(fd: int) -> tuple[str, str] | None:
+    """Give ffmpeg's format and its name for people, if a file is of one that it reads for us."""
+    head = os.pread(fd, 16, 0)
+    for at, magic, kind, title in _FORMATS:
+        if head[at : at + len(magic)] == magic:
+            return kind, title
+    return None
+
+
+def converted(fd: int, kind: str, title: str, name: str) -> int:
+    """Give a descriptor of a WAV file (16 bits) with the sound of another format.
+
+    Args:
+        fd: descriptor of the file.
+        kind: ffmpeg's name of its format.
+        title: its name for people.
+        name: what messages call it.
+
+    Raises:
+        AudioError: ffmpeg is not installed, or cannot read the file.
+    """
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise AudioError(
+            name,
+            f"is {title}, for which ffmpeg is needed: install it, or convert the file elsewhere "
+            "(ffmpeg -i FILE FILE.wav)",
+            kind="needs_ffmpeg",
+        )
+    command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file"]
+    command += ["-f", kind, "-i", "/dev/stdin", "-map", "0:a:0", "-c:a", "pcm_s16le"]
+    command += ["-f", "wav", "-protocol_whitelist", "pipe,fd", "pipe:1"]
+    with tempfile.TemporaryFile(prefix="asd-edge-") as wav:
+        os.lseek(fd, 0, os.SEEK_SET)
+        try:
+            done = subprocess.run(
+                command, stdin=fd, stdout=wav, stderr=subprocess.PIPE, timeout=_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            reason = f"took ffmpeg more than {_SECONDS} s"
+            raise AudioError(name, reason, kind="unreadable") from error
+        if done.returncode or os.fstat(wav.fileno()).st_size == 0:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = lines[-1][:200] if lines else f"status {done.returncode}"
+            raise AudioError(name, f"cannot be read by ffmpeg ({reason})", kind="unreadable")
+        return os.dup(wav.fileno())
