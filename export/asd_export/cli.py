@@ -1,4 +1,4 @@
-"""asd-export: parse arguments, export, say what came of it."""
+"""asd-export: parse arguments, export, report the result."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from asd_edge.cli.exit_status import AsdCommand
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of normal clips that the bundle may call anomalous. Default: 0.01.",
 )
-@click.option("--int8", "kind", flag_value="int8", help="Quantise the network, if that pays.")
-@click.option("--fp16", "kind", flag_value="fp16", help="Convert it to half precision instead.")
+@click.option("--int8", is_flag=True, help="Quantise the network, if that pays.")
+@click.option("--fp16", is_flag=True, help="Convert it to half precision instead.")
 @click.option(
     "--max-auc-drop",
     type=click.FloatRange(0, 1),
@@ -63,7 +63,8 @@ def main(
     output: Path,
     data: Path | None,
     false_alarm_rate: float | None,
-    kind: str | None,
+    int8: bool,
+    fp16: bool,
     max_auc_drop: float,
     min_rank_correlation: float,
     min_speedup: float,
@@ -81,6 +82,9 @@ def main(
 
     if output.suffix != ".asd":
         raise click.BadParameter("a bundle is named NAME.asd", param_hint="--output")
+    if int8 and fp16:
+        raise click.UsageError("--int8 and --fp16 exclude each other.")
+    kind = "int8" if int8 else "fp16" if fp16 else None
     lower = None
     if kind is not None:
         lower = Lower(kind, provider, max_auc_drop, min_rank_correlation, min_speedup)

@@ -176,6 +176,8 @@ def test_wrong_use(tiny_run: Path, tiny_preset: Path, tiny_data: Path, tmp_path:
     from asd_training.cli.train import main as train
 
     out = tmp_path / "b.asd"
+    result = invoke(export, tiny_run, "-o", out, "--int8", "--fp16", status=2)
+    assert "--int8 and --fp16 exclude each other" in result.stderr
     result = invoke(export, tiny_run, "-o", out, "--int8", "--provider", "abacus", status=1)
     assert "it has: " in result.stderr
     tables = re.split(r"^(?=\[)", tiny_preset.read_text(), flags=re.MULTILINE)

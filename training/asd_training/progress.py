@@ -19,7 +19,7 @@ def bar() -> Progress:
     """Make a progress display; tasks may carry a field `note` that is shown behind the bar."""
     console = Console(stderr=True)
     columns: list[Any] = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),

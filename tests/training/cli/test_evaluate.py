@@ -17,7 +17,7 @@ from asd_training.cli.evaluate import main
 
 def test_files_and_figures(tmp_path: Path, tiny_bundle: Path, tiny_data: Path) -> None:
     result = invoke(main, tiny_bundle, tiny_data, "-o", tmp_path / "e", "--json")
-    assert sorted(p.name for p in (tmp_path / "e").iterdir()) == [
+    assert sorted(p.name for p in (tmp_path / "e").glob("[!.]*")) == [
         "anomaly_score_hummer_section_00_test.csv",
         "anomaly_score_hummer_section_01_test.csv",
         "decision_result_hummer_section_00_test.csv",
@@ -197,3 +197,39 @@ def test_machine_of_score_files(tmp_path: Path, three_machines: tuple[Path, Path
     assert "read off the normal test clips" in (tmp_path / "e" / "report.html").read_text()
     result = invoke(main, "--scores", tmp_path / "first", "--machine", "pump", status=1)
     assert "has no machine 'pump'" in result.stderr
+
+
+def test_names_with_markup_unknown_sections_and_leaked_clips(
+    tmp_path: Path, tiny_bundle: Path, tiny_data: Path
+) -> None:
+    """Nothing of a name vanishes; figures that may mislead are said to."""
+    data = tmp_path / "data" / "fan [new]"
+    for split in ("train", "test"):
+        (data / split).mkdir(parents=True)
+        for clip in (tiny_data / "hummer" / split).glob("section_00_*"):
+            shutil.copy(clip, data / split / clip.name.replace("section_00", "section_07"))
+    leaked = next((data / "train").iterdir())
+    shutil.copy(leaked, data / "test" / "section_07_source_test_normal_0100.wav")
+    result = invoke(main, tiny_bundle, data.parent, "--machine", "fan [new]", "-o", tmp_path / "e")
+    assert " fan [new] " in result.stdout
+    assert "no references of section 07" in result.stderr
+    assert "1 of 9 test clips are training clips as well" in result.stderr
+    report = (tmp_path / "e" / "report.html").read_text()
+    assert "no references of section 07" in report
+    assert "training clips as well" in report
+
+
+def test_clips_of_one_name_in_two_folders(
+    tmp_path: Path, tiny_bundle: Path, tiny_data: Path
+) -> None:
+    """MIMII numbers normal and abnormal clips alike; their score files are read back."""
+    for label, word in (("normal", "normal"), ("abnormal", "anomaly")):
+        folder = tmp_path / "data/hummer/id_00" / label
+        folder.mkdir(parents=True)
+        pattern = f"section_00_source_t*_{word}_*"
+        for i, clip in enumerate(sorted((tiny_data / "hummer").rglob(pattern))):
+            shutil.copy(clip, folder / f"{i:08d}.wav")
+    first, again = tmp_path / "first", tmp_path / "again"
+    invoke(main, tiny_bundle, tmp_path / "data", "-o", first)
+    invoke(main, "--scores", first, "-o", again)
+    assert (again / "result.csv").read_bytes() == (first / "result.csv").read_bytes()

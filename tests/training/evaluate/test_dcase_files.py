@@ -61,7 +61,7 @@ def test_reproduces_the_published_result(recordings: Path, tmp_path: Path) -> No
     write_score_folder(scores, tmp_path / "copy")
     pd.testing.assert_frame_equal(read_score_folder(tmp_path / "copy"), scores)
     names = {path.name for path in published.glob("*_test.csv")}
-    assert {path.name for path in (tmp_path / "copy").iterdir()} == names
+    assert {path.name for path in (tmp_path / "copy").glob("*.csv")} == names
 
 
 def test_read(folder: Path) -> None:
@@ -190,7 +190,7 @@ def test_round_trip(tmp_path: Path) -> None:
         columns=["clip", "machine", "section", "domain", "label", "score", "anomalous"],
     )
     write_score_folder(scores, tmp_path / "new" / "folder")
-    assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == sorted(
+    assert sorted(path.name for path in (tmp_path / "new" / "folder").glob("*.csv")) == sorted(
         f"{kind}_ToyCar_section_00_{ending}"
         for kind in ("anomaly_score", "decision_result")
         for ending in ("source_test.csv", "target_test.csv", "test.csv")
@@ -354,3 +354,77 @@ def test_result_of_2020(tmp_path: Path) -> None:
     assert [line[0] for line in lines[2:4]] == ["00", "Average"]
     assert lines[2][1:] == lines[3][1:]
     assert lines[4:] == [[]]
+
+
+def clips_of(names: list[str]) -> pd.DataFrame:
+    """Scores of clips that lie in folders normal/ and abnormal/ of a section."""
+    rows = []
+    for i, name in enumerate(names):
+        label = "anomaly" if "abnormal" in name else "normal"
+        section = name.split("/")[1]
+        rows.append(
+            {
+                "clip": name,
+                "machine": "fan [new]",
+                "section": section,
+                "domain": "",
+                "label": label,
+                "score": float(i),
+                "anomalous": i % 2 == 0,
+            }
+        )
+    return pd.DataFrame(rows).astype({"anomalous": "boolean"})
+
+
+@pytest.mark.parametrize("year", [2020, 2021, 2024])
+@pytest.mark.parametrize("section", ["id_00", "night shift", "a_source", "50%", "sec_section_1"])
+def test_bare_names_and_odd_sections_come_back(tmp_path: Path, section: str, year: int) -> None:
+    names = [f"fan/{section}/{label}/0.wav" for label in ("normal", "abnormal")]
+    scores = clips_of([*names, *(name.replace("/0.", "/1.") for name in names)])
+    write_score_folder(scores, tmp_path, year)
+    columns = ["clip", "machine", "section", "label", "score"]
+    found = read_score_folder(tmp_path)
+    pd.testing.assert_frame_equal(found[columns], scores[columns])
+    assert evaluate(found).rows["auc"].tolist() == evaluate(scores).rows["auc"].tolist()
+
+
+def test_a_label_that_only_the_data_set_knew_is_kept(tmp_path: Path) -> None:
+    scores = clips_of(["fan/00/normal/a.wav", "fan/00/abnormal/b.wav"])
+    scores["clip"] = ["a.wav", "b.wav"]
+    write_score_folder(scores, tmp_path)
+    found = read_score_folder(tmp_path)
+    assert found["clip"].tolist() == ["normal/a.wav", "anomaly/b.wav"]
+    assert found["label"].tolist() == ["normal", "anomaly"]
+
+
+def test_only_own_files_are_removed(tmp_path: Path, folder: Path) -> None:
+    scores = read_score_folder(folder)
+    others = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write_score_folder(scores, folder, 2024)  # other names: nothing of the folder is overwritten
+    assert {name: (folder / name).read_bytes() for name in others} == others
+    write_score_folder(scores, tmp_path / "new", 2021)
+    changed = tmp_path / "new" / f"anomaly_score_fan_{SOURCE}.csv"
+    changed.write_text(changed.read_text() + "edited by hand,1\n")
+    write_score_folder(scores, tmp_path / "new", 2024)
+    names = {path.name for path in (tmp_path / "new").glob("*.csv")}
+    assert names == {
+        changed.name,
+        "anomaly_score_fan_section_00_test.csv",
+        "decision_result_fan_section_00_test.csv",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bandsaw_section_00_test_seed13711_id(0_)_Eval.csv",
+        "bandsaw_section_00_test_seed13711.csv",
+        "bandsaw_section_00_test_seed13711_Eval.csv",
+    ],
+)
+def test_names_of_the_baselines_since_2023(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"anomaly_score_{name}").write_text("section_00_0000.wav,1.5\n")
+    (tmp_path / f"decision_result_{name}").write_text("section_00_0000.wav,1\n")
+    (row,) = read_score_folder(tmp_path).to_dict("records")
+    assert (row["machine"], row["section"], row["domain"]) == ("bandsaw", "00", "")
+    assert row["anomalous"]

@@ -409,3 +409,19 @@ def test_error_of_the_mean() -> None:
     )
     sections = errors.groupby([results.rows["machine"], results.rows["section"]]).sum()
     assert metrics.mean_auc_error(scores, 2021) == pytest.approx(np.sqrt((sections**2).sum()) / 8)
+
+
+@pytest.mark.parametrize("first", ["source", "target"])
+def test_a_domain_without_normals_does_not_hide_the_section_s_pauc(first: str) -> None:
+    """The official score takes a section's pAUC from whichever domain has it."""
+    rng = np.random.default_rng(0)
+    rows = [("target" if first == "source" else "source", "normal", s) for s in rng.normal(size=20)]
+    rows += [(d, "anomaly", s) for d in ("source", "target") for s in rng.normal(1, size=10)]
+    scores = pd.DataFrame(rows, columns=["domain", "label", "score"]).assign(
+        clip=[f"{i}.wav" for i in range(40)], machine="fan", section="00"
+    )
+    results = metrics.evaluate(scores, year=2022)
+    positive = (scores["label"] == "anomaly").to_numpy()
+    area = roc_auc_score(positive, scores["score"])
+    partial = roc_auc_score(positive, scores["score"], max_fpr=0.1)
+    assert results.official_score == pytest.approx(2 / (1 / area + 1 / partial))

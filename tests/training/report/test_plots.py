@@ -10,6 +10,7 @@ import pytest
 
 from asd_edge.errors import OptionalDependencyError, ParameterError
 from asd_training.errors import DatasetError
+from asd_training.evaluate.metrics import threshold_sweep
 from asd_training.report.plots import histogram_plot, roc_plot, training_curves
 
 HISTORY = pd.DataFrame(
@@ -134,6 +135,7 @@ def test_no_figure_is_left_behind(tmp_path: Path) -> None:
     program = """
 import gc, sys
 import pandas as pd
+from asd_training.evaluate.metrics import threshold_sweep
 from asd_training.report.plots import histogram_plot, roc_plot, training_curves
 assert "matplotlib" not in sys.modules, "imported before it is used"
 scores = pd.read_csv("scores.csv", dtype={"section": str})
@@ -155,3 +157,15 @@ def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for plot, table in ((roc_plot, make_scores(1, 1)), (training_curves, HISTORY)):
         with pytest.raises(OptionalDependencyError, match=r"asd-edge\[train\]"):
             plot(table, tmp_path / "plot.png")
+
+
+def test_scores_near_the_largest_number_are_drawn(tmp_path: Path) -> None:
+    rows = [("normal", -1.7e308), ("normal", 0.0), ("anomaly", 1.7e308), ("anomaly", 1e308)]
+    scores = pd.DataFrame(rows, columns=["label", "score"]).assign(
+        clip=list("abcd"), machine="fan", section="00", domain=""
+    )
+    histogram_plot(scores, tmp_path / "h.png", {("fan", "00"): 1e308})
+    roc_plot(scores, tmp_path / "r.png")
+    sweep = threshold_sweep(scores["label"] == "anomaly", scores["score"])
+    assert sweep.auc == 1
+    assert 0 <= sweep.threshold < 1e308

@@ -236,7 +236,7 @@ def _print_table(results: Results, scores: pd.DataFrame) -> None:
             *(_number(row.get(name)) for name in names),
         )
     # A pipe has no width; the table's own is then right.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Console(width=None if sys.stdout.isatty() else 120, markup=False).print(table)
     name = "Mean of AUC and pAUC" if results.year == 2020 else "Official score"
     click.echo(f"{name}: {results.official_score:.4f}")
 

@@ -7,19 +7,26 @@ A score folder holds, without header, one `clip,score` a line in
     anomaly_score_<machine>_id_<NN>.csv                             2020
 
 and beside each, except in 2020, `decision_result_...csv` with one `clip,0|1` a line. The
-names and the layouts of `result.csv` are those that the organisers' baselines and evaluators
+names of the organisers' baselines since 2023 (..._test_seed13711_id(0_)_Eval.csv) are read too. The
+names and the layouts of `result.csv` are those that their baselines and evaluators
 write and read: y-kawagu/dcase2020_task2_evaluator, y-kawagu/dcase2021_task2_evaluator,
 Kota-Dohi/dcase2022_evaluator, nttcslab/dcase2023_task2_evaluator to dcase2025_task2_evaluator.
+
+A clip goes by its file name. Where that does not tell its label and domain, or two clips of one
+file share it, folders stand before it (abnormal/00000000.wav), as many as the data set has. A
+character of a machine or section that a file name cannot carry is written as %NN.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -27,7 +34,7 @@ from numpy.typing import ArrayLike
 from asd_edge.atomic_files import atomic_path
 from asd_edge.audio.clip_names import parse_clip_name
 from asd_edge.errors import MissingFileError
-from asd_training.data.clips import Clip
+from asd_training.data.clips import Clip, content_digest, describe
 from asd_training.errors import DatasetError
 from asd_training.evaluate.metrics import (
     JOINT_YEAR,
@@ -38,10 +45,13 @@ from asd_training.evaluate.metrics import (
     harmonic_mean,
 )
 
+# What the baselines since 2023 write behind it: _seed13711_id(0_)_Eval, _seed13711_Eval, ...
+_BASELINE = r"(?:_seed\d+)?(?:_id\([^)]*\))?(?:_(?:Eval|Dev))?"
 _SCORE_FILE = re.compile(
-    r"anomaly_score_(?P<machine>.+)_(?:section|id)_(?P<section>\d+)"
-    r"(?:_(?P<domain>source|target))?(?:_test)?\.csv"
+    r"anomaly_score_(?P<machine>.+)_(?:section|id)_(?P<section>[^_]+?)"
+    rf"(?:_(?P<domain>source|target))?(?:_test)?{_BASELINE}\.csv"
 )
+_RECORD = ".asd-evaluate.json"
 _ID_CLIP = re.compile(r"(?:(?:normal|anomaly)_)?id_\d+_\d+\.\w+")
 _HEADINGS = ("AUC", "pAUC", "precision", "recall", "F1 score")
 _OVERALL = "{} mean over all machine types, sections, and domains"
@@ -103,7 +113,7 @@ def read_score_folder(folder: str | Path) -> pd.DataFrame:
                 path, "expected a name like anomaly_score_fan_section_00_source_test.csv"
             )
         for record in _read_group(path, name):
-            key = (name["machine"], name["section"], str(record["clip"]))
+            key = (str(record["machine"]), str(record["section"]), str(record["clip"]))
             if origin.setdefault(key, path) != path:
                 raise DatasetError(path, f"{key[2]} also has a score in {origin[key].name}")
             records.append(record)
@@ -117,6 +127,7 @@ def read_score_folder(folder: str | Path) -> pd.DataFrame:
 
 
 def _read_group(path: Path, name: re.Match[str]) -> Iterator[dict[str, object]]:
+    machine, section = unquote(name["machine"]), unquote(name["section"])
     decision_path = path.with_name(path.name.replace("anomaly_score_", "decision_result_", 1))
     scored = _read_pairs(path)
     decided = _read_pairs(decision_path) if decision_path.is_file() else None
@@ -129,8 +140,9 @@ def _read_group(path: Path, name: re.Match[str]) -> Iterator[dict[str, object]]:
             raise DatasetError(f"{path}:{line}", f"the score of {clip} is {score}, not finite")
         parsed = parse_clip_name(clip)
         # Any other data set may name its clips as it likes; its labels are then unknown.
-        domain, label = (parsed.domain, parsed.label) if parsed else ("", "")
-        if parsed and parsed.section and parsed.section != name["section"]:
+        told = describe(PurePosixPath(clip))
+        domain, label = told.domain, told.label
+        if parsed and parsed.section and parsed.section != section:
             raise DatasetError(f"{path}:{line}", f"{clip} is of section {parsed.section}")
         if name["domain"] and domain and domain != name["domain"]:
             raise DatasetError(f"{path}:{line}", f"{clip} is of domain {domain}")
@@ -144,8 +156,8 @@ def _read_group(path: Path, name: re.Match[str]) -> Iterator[dict[str, object]]:
             anomalous = bool(decision)
         yield {
             "clip": clip,
-            "machine": name["machine"],
-            "section": name["section"],
+            "machine": machine,
+            "section": section,
             "domain": name["domain"] or domain,
             "label": label or "unknown",
             "score": score,
@@ -187,8 +199,8 @@ def write_score_folder(scores: pd.DataFrame, folder: str | Path, year: int = 202
     In 2021 one pair a machine, section and domain, in other years one a machine and section;
     groups without a domain always get the names of 2022. Scores are printed with as many
     digits as reading them back exactly takes. Each file is replaced whole; a group without all
-    its decisions gets no decision file. Files of the same machine and section from
-    another evaluation are removed.
+    its decisions gets no decision file. Files that this function wrote there before, for
+    another year or another model, are removed; files of others stay.
 
     Args:
         scores: See `asd_training.evaluate.metrics`.
@@ -199,34 +211,67 @@ def write_score_folder(scores: pd.DataFrame, folder: str | Path, year: int = 202
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, list[pd.DataFrame]] = {}
     for (machine, domain, section), group in groups(scores):
+        parts = [_quoted(machine, keep="_"), "section", _quoted(section)]
         if year == 2020:
-            name = f"{machine}_id_{section}.csv"
+            parts[1] = "id"
         else:
-            in_name = domain if year == 2021 else ""
-            name = "_".join(filter(None, (machine, "section", section, in_name, "test"))) + ".csv"
+            parts += [domain, "test"] if year == 2021 and domain else ["test"]
+        name = "_".join(parts) + ".csv"
         files.setdefault(name, []).append(group)
-    written = set()
-    for name, parts in files.items():
-        table = pd.concat(parts)
+    written: dict[str, str] = {}
+    for name, found in files.items():
+        table = pd.concat(found)
+        clips = _names_of_clips(table)
         values = [float(score) for score in table["score"]]
-        written.add(f"anomaly_score_{name}")
-        _write(folder / f"anomaly_score_{name}", zip(table["clip"], values, strict=True))
+        columns = {f"anomaly_score_{name}": values}
         decided = "anomalous" in table.columns and not table["anomalous"].isna().any()
         if year != 2020 and decided:
-            decisions = [int(anomalous) for anomalous in table["anomalous"]]
-            written.add(f"decision_result_{name}")
-            _write(folder / f"decision_result_{name}", zip(table["clip"], decisions, strict=True))
-    _remove_stale(folder, scores, written)
+            columns[f"decision_result_{name}"] = [int(a) for a in table["anomalous"]]
+        else:  # decisions of the scores that are replaced
+            (folder / f"decision_result_{name}").unlink(missing_ok=True)
+        for file, column in columns.items():
+            _write(folder / file, zip(clips, column, strict=True))
+            written[file] = content_digest(folder / file)
+    _remove_stale(folder, written)
+    with atomic_path(folder / _RECORD) as temporary:
+        temporary.write_text(json.dumps(written, indent=2), encoding="utf-8")
 
 
-def _remove_stale(folder: Path, scores: pd.DataFrame, written: set[str]) -> None:
-    """Remove score files of the same machines and sections under another year's names."""
-    ours = set(zip(scores["machine"], scores["section"], strict=True))
-    for kind in ("anomaly_score_", "decision_result_"):
-        for path in folder.glob(f"{kind}*.csv"):
-            name = _SCORE_FILE.fullmatch("anomaly_score_" + path.name.removeprefix(kind))
-            if name and (name["machine"], name["section"]) in ours and path.name not in written:
-                path.unlink()
+def _quoted(name: str, keep: str = "") -> str:
+    """Write characters that would be misread in a file name as %NN."""
+    return "".join(
+        c if c.isalnum() or c in " -+.,()[]" + keep else "".join(f"%{b:02X}" for b in c.encode())
+        for c in name
+    )
+
+
+def _names_of_clips(table: pd.DataFrame) -> list[str]:
+    """Name the clips of one file: by file name, if that is unique and tells label and domain."""
+    names = [PurePosixPath(clip).name for clip in table["clip"]]
+    told = [describe(PurePosixPath(name)) for name in names]
+    enough = len(set(names)) == len(names) and all(
+        (d.label or "unknown") == label and d.domain in ("", domain)
+        for d, label, domain in zip(told, table["label"], table["domain"], strict=True)
+    )
+    if enough:
+        return names
+    return [
+        clip if describe(PurePosixPath(clip)).label or label == "unknown" else f"{label}/{clip}"
+        for clip, label in zip(table["clip"], table["label"], strict=True)
+    ]
+
+
+def _remove_stale(folder: Path, written: dict[str, str]) -> None:
+    """Remove the files of the last evaluation into this folder, if nobody has changed them."""
+    try:
+        before = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for name, digest in before.items() if isinstance(before, dict) else ():
+        path = folder / name
+        ours = _SCORE_FILE.fullmatch(name.replace("decision_result_", "anomaly_score_", 1))
+        if ours and name not in written and path.is_file() and content_digest(path) == digest:
+            path.unlink()
 
 
 def write_result_csv(results: Results, path: str | Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError
 from asd_edge.frontend.windows import FrontEnd
-from asd_training.data.clips import Clip, find_clips
+from asd_training.data.clips import Clip, equal_clips, find_clips
 from asd_training.errors import DatasetError
 from asd_training.evaluate import examples, false_alarm_costs
 from asd_training.evaluate.dcase_files import year_of_clips
@@ -188,6 +188,13 @@ def evaluate_machine(
         warn(
             f"{machine}: the model has no references of section {', '.join(unknown)}; its clips "
             "are scored against every section and decided by the nearest one's threshold"
+        )
+    if leaked := equal_clips(test, training):
+        clip, twin = leaked[0]
+        warn(
+            f"{machine}: {len(leaked)} of {len(test)} test clips are training clips as well "
+            f"({clip.name} is {twin.name}), which makes the figures too good unless they were left "
+            "out of the training"
         )
     with bar() as progress:
         task = progress.add_task(f"Scoring {machine}", total=len(test), note="")

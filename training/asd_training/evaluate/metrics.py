@@ -281,7 +281,8 @@ def official_score(rows: pd.DataFrame, year: int) -> float:
         return float(by_machine.mean().mean())
     paucs = rows
     if year >= JOINT_YEAR:
-        paucs = rows.drop_duplicates(["machine", "section"])
+        # The first domain of a section may have no normals, and then no figures at all.
+        paucs = rows.dropna(subset="pauc").drop_duplicates(["machine", "section"])
     values = np.concatenate([rows["auc"].to_numpy(), paucs["pauc"].to_numpy()])
     return float(harmonic_mean(values[:, None])[0])
 
@@ -450,7 +451,10 @@ def threshold_sweep(labels: ArrayLike, scores: ArrayLike, n: int = 100) -> Sweep
     if n < 2:
         raise ParameterError("n", n, "at least 2 thresholds")
     positive, y_score = _labels_and_scores(labels, scores)
-    thresholds = np.linspace(y_score.min(), y_score.max(), n)
+    low, high = float(y_score.min()), float(y_score.max())
+    # Not more than a unit apart: the difference of the largest numbers would be infinite.
+    unit = max(abs(low), abs(high), 1.0) if not np.isfinite(high - low) else 1.0
+    thresholds = np.linspace(low / unit, high / unit, n) * unit
     normal, anomalous = np.sort(y_score[~positive]), np.sort(y_score[positive])
     false_alarms = normal.size - np.searchsorted(normal, thresholds, side="right")
     hits = anomalous.size - np.searchsorted(anomalous, thresholds, side="right")

@@ -93,7 +93,7 @@ def score_clips(
                 errors.append(error)
             else:
                 yield {
-                    "clip": clip.path.name,
+                    "clip": clip.name,
                     "machine": clip.machine,
                     "section": clip.section,
                     "domain": clip.domain,

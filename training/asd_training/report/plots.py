@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 120
+HUGE = 1e100
+"""Scores above this are drawn in units of it."""
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 INK, GREY, PALE = "#222222", "#888888", "#DDDDDD"
 _PALE_IN_PAGE = "#a8a8a8"  # seen on light and on dark paper
@@ -126,13 +128,17 @@ def histogram_figure(
         OptionalDependencyError: matplotlib is not installed.
     """
     check_scores(scores)
+    lines = dict(thresholds or {})
+    largest = float(scores["score"].abs().max()) if len(scores) else 0.0
+    unit = HUGE if largest > HUGE else 1.0
+    if unit > 1:  # the differences of such numbers are infinite
+        scores = scores.assign(score=scores["score"] / unit)
+        lines = {key: value / unit for key, value in lines.items()}
     panels = comparisons(scores, year)
     if not panels:
         raise ParameterError("scores", "an empty table", "at least one clip")
     # By machine and section first, so that the two domains of a section are neighbours.
     panels = sorted(panels, key=lambda item: (item.key[0], item.key[2]))
-    lines = thresholds or {}
-
     keys = [(machine, section, domain) for machine, domain, section in (p.key for p in panels)]
     figure, axes = _grid(keys, 2.5, 1.85, most_columns)
     shown: dict[str, Any] = {}
@@ -158,7 +164,7 @@ def histogram_figure(
         ax.locator_params(axis="y", nbins=4, integer=True)
         title = f"{_title(machine, section, domain)}\n{_summary(group, judged)}"
         ax.set_title(title, fontsize=8, color=INK)
-    _label(figure, "anomaly score", "clips")
+    _label(figure, "anomaly score" if unit == 1 else f"anomaly score / {unit:g}", "clips")
     _legend(figure, shown, "Anomaly scores")
     return figure
 
@@ -232,6 +238,10 @@ def _bin_edges(scores: np.ndarray, threshold: float | None) -> np.ndarray:
         low, high = min(low, threshold), max(high, threshold)
     if high <= low:
         low, high = low - 0.5, high + 0.5
+    # A range of huge numbers in which 0.5 is nothing.
+    while np.nextafter(low, np.inf) - low > (high - low) / 100:
+        low -= 100 * abs(low) * np.finfo(float).eps
+        high += 100 * abs(high) * np.finfo(float).eps
     return np.linspace(low, high, min(40, max(10, round(1.5 * math.sqrt(scores.size)))) + 1)
 
 
