@@ -26,13 +26,11 @@ from numpy.typing import NDArray
 
 from asd_edge import checks
 from asd_edge.audio.recording import ClipWarning, Recording, Samples, open_recording
-from asd_edge.checks import EnrolledRange, Levels
-from asd_edge.decision import Decision, Window
+from asd_edge.checks import Levels
+from asd_edge.decision import Decider, Decision, Window, decide_clip, decide_sequence
 from asd_edge.errors import AudioError, ParameterError, UnfitError
 from asd_edge.frontend.windows import FrontEnd
-from asd_edge.scoring.calibration import Calibration, Threshold
-from asd_edge.scoring.recording_rule import decide_recording
-from asd_edge.scoring.scorer import ClipScore, Scorer
+from asd_edge.scoring.scorer import ClipScore
 
 # Windows that go through the network at once: bounds the memory of a long recording.
 BATCH = 8
@@ -45,21 +43,6 @@ class Embedder(Protocol):
 
     def embed(self, mel: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Embed mel spectrograms [shape=(batch, n_mels, n_frames)]: view -> [shape=(batch, d)]."""
-
-
-class Decider(Protocol):
-    """What scores embeddings and decides: a `Detector`."""
-
-    scorer: Scorer
-    calibration: Calibration
-    enrolled: EnrolledRange | None
-
-    def threshold(self, section: str, rate: float | None = None) -> Threshold:
-        """Threshold that decides for a section."""
-
-    @property
-    def false_alarm_rate(self) -> float:
-        """Rate that decides for a recording."""
 
 
 class Analysis:
@@ -296,49 +279,10 @@ class Analysis:
         """Where each window begins in the clip, in s [length n_windows]."""
         return [start / self.front_end.mel.sr for start in self.starts]
 
-    @cached_property
+    @property
     def windows(self) -> tuple[Window, ...]:
         """Every window with its place in the clip, its score, and what it says by itself."""
-        section, scores = self.scores.section, self.scores.windows
-        clip_p, anomalous, _ = self._rule
-        p = [clip_p]
-        if len(scores) > 1:
-            p = self._needed_detector.calibration.tail_probability(section, scores).tolist()
-        length = self.front_end.n_samples / self.front_end.mel.sr
-        return tuple(
-            Window(
-                start,
-                min(start + length, self.seconds),
-                score,
-                float(p[i]),
-                bool(anomalous[i]),
-                not self.levels[i].is_silent,
-                self.levels[i].level_db,
-            )
-            for i, (start, score) in enumerate(zip(self.start_times, scores, strict=True))
-        )
-
-    @cached_property
-    def _rule(self) -> tuple[float, NDArray[np.bool_], Threshold]:
-        """P-value of the clip, which windows are anomalous, and the threshold."""
-        detector, scored = self._needed_detector, self.scores
-        section = scored.section
-        if not self.is_sequence:
-            threshold = detector.threshold(section)
-            (p,) = detector.calibration.tail_probability(section, scored.score).tolist()
-            one = scored.score >= threshold.value
-            return p, np.full(len(scored.windows), one), threshold
-        scores = np.array(scored.windows)
-        valid = np.array([not levels.is_silent for levels in self.levels])
-        tail = detector.calibration.tail_probability(section, scores[valid])
-        hop = (self.starts[-1] - self.starts[0]) / (len(scores) - 1) / self.front_end.n_samples
-        result = decide_recording(tail, detector.false_alarm_rate, hop)
-        threshold = detector.threshold(section, result.window_rate)
-        anomalous = np.zeros(len(scores), bool)
-        anomalous[valid] = result.anomalous
-        if threshold.rule == "given":
-            anomalous[valid] = scores[valid] >= threshold.value
-        return result.p_value, anomalous, threshold
+        return self.decision.windows
 
     @cached_property
     def decision(self) -> Decision:
@@ -359,22 +303,9 @@ class Analysis:
                 f"has the score {scored.score}; are its samples within -1 to 1?",
                 kind="not_finite",
             )
-        p, anomalous, threshold = self._rule
-        score = scored.score
-        if self.is_sequence:
-            score = max(window.score for window in self.windows if window.valid)
-        return Decision(
-            clip=self.clip,
-            score=score,
-            threshold=threshold.value,
-            anomalous=bool(anomalous.any()),
-            p_value=p,
-            section=scored.section,
-            section_known=scored.section_known,
-            windows=self.windows,
-            nearest=scored.nearest,
-            warnings=warnings,
-        )
+        places = self.start_times, self.front_end.clip_seconds, self.seconds
+        decide_ = decide_sequence if self.is_sequence else decide_clip
+        return decide_(self.clip, scored, self.levels, places, warnings, self._needed_detector)
 
     def with_mels(self, mels: NDArray[np.float32]) -> Analysis:
         """Give an analysis of other spectrograms in the place of this clip's windows.

@@ -40,7 +40,7 @@ _MOSTLY_SILENT = 0.1
 _LEADING_S = 0.1
 
 # The level of a clip is measured on the first of so many samples, again and again.
-_STRIDE, _TAKEN = 2048, 256
+_STRIDE, _TAKEN = 2048, 128
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class EnrolledRange:
 def measure(samples: Samples) -> Levels:
     """Measure levels of samples [shape=(n,)], n > 0: floats with full scale 1, or int16.
 
-    Of more than a second, an eighth of the samples is measured, spread evenly: a
-    twentieth of what a whole score costs.
+    Of more than two seconds at 16 kHz, a sixteenth of the samples is measured, spread evenly: some
+    hundredths of what a score costs.
     """
     n = len(samples)
-    if n >= 8 * _STRIDE:
+    if n >= 16 * _STRIDE:
         x = samples[: n // _STRIDE * _STRIDE].reshape(-1, _STRIDE)[:, :_TAKEN]
     else:
         x = samples

@@ -1,10 +1,36 @@
-"""What a detector says of a clip."""
+"""What a detector says of a clip, and how that follows from the scores of its windows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
 
 from asd_edge.audio.recording import ClipWarning
+from asd_edge.checks import EnrolledRange, Levels
+from asd_edge.scoring.calibration import Calibration, Threshold
+from asd_edge.scoring.recording_rule import decide_recording
+from asd_edge.scoring.scorer import ClipScore, Scorer
+
+Places = tuple[Sequence[float], float, float]
+"""Where each window begins in the clip, the length of a window and that of the clip, all in s."""
+
+
+class Decider(Protocol):
+    """What scores embeddings and decides: a `Detector`."""
+
+    scorer: Scorer
+    calibration: Calibration
+    enrolled: EnrolledRange | None
+
+    def threshold(self, section: str, rate: float | None = None) -> Threshold:
+        """Threshold that decides for a section."""
+
+    @property
+    def false_alarm_rate(self) -> float:
+        """Rate that decides for a recording."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +103,82 @@ class Decision:
     def worst(self) -> Window:
         """The window that scores highest, among those with sound."""
         return max((w for w in self.windows if w.valid), key=lambda window: window.score)
+
+
+def decide_clip(
+    clip: str,
+    scored: ClipScore,
+    levels: Sequence[Levels],
+    places: Places,
+    warnings: tuple[ClipWarning, ...],
+    detector: Decider,
+) -> Decision:
+    """Decide a clip shorter than two windows: as one, by the mean score of its windows.
+
+    Args:
+        clip: its name.
+        scored: scores of its windows.
+        levels: of each window.
+        places: of the windows.
+        warnings: about the clip.
+        detector: whose calibration and thresholds are used.
+    """
+    section = scored.section
+    threshold = detector.threshold(section)
+    p = detector.calibration.p_value(section, scored.score)
+    each = [p]
+    if len(scored.windows) > 1:
+        each = detector.calibration.tail_probability(section, scored.windows).tolist()
+    anomalous = scored.score >= threshold.value
+    windows = _windows(scored, levels, places, each, [anomalous] * len(each))
+    return Decision(
+        clip, scored.score, threshold.value, anomalous, p, section, scored.section_known, windows,
+        scored.nearest, warnings,
+    )  # fmt: skip
+
+
+def decide_sequence(
+    clip: str,
+    scored: ClipScore,
+    levels: Sequence[Levels],
+    places: Places,
+    warnings: tuple[ClipWarning, ...],
+    detector: Decider,
+) -> Decision:
+    """Decide a recording of two windows or more by all windows with sound; as `decide_clip`."""
+    section = scored.section
+    scores = np.array(scored.windows)
+    valid = np.array([not level.is_silent for level in levels])
+    p = detector.calibration.tail_probability(section, scores)
+    starts_s, length_s, _ = places
+    hop = (starts_s[-1] - starts_s[0]) / (len(scores) - 1) / length_s
+    result = decide_recording(p[valid], detector.false_alarm_rate, hop)
+    threshold = detector.threshold(section, result.window_rate)
+    anomalous = np.zeros(len(scores), bool)
+    if threshold.rule == "given":
+        anomalous[valid] = scores[valid] >= threshold.value
+    else:
+        anomalous[valid] = result.anomalous
+    windows = _windows(scored, levels, places, p.tolist(), anomalous.tolist())
+    return Decision(
+        clip, float(scores[valid].max()), threshold.value, bool(anomalous.any()), result.p_value,
+        section, scored.section_known, windows, scored.nearest, warnings,
+    )  # fmt: skip
+
+
+def _windows(
+    scored: ClipScore,
+    levels: Sequence[Levels],
+    places: Places,
+    p: Sequence[float],
+    anomalous: Sequence[bool],
+) -> tuple[Window, ...]:
+    starts_s, length_s, seconds = places
+    rows = zip(starts_s, scored.windows, p, anomalous, levels, strict=True)
+    return tuple(
+        Window(
+            start, min(start + length_s, seconds), score, q, odd, not level.is_silent,
+            level.level_db,
+        )
+        for start, score, q, odd, level in rows
+    )  # fmt: skip

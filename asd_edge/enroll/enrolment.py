@@ -7,6 +7,7 @@ What is added to a bundle of another origin stands beside what it holds (`extend
 
     recordings  a sound file -> clips of the model's length, embedded
     screening   warn about clips that may not be normal
+    doubles     leave out clips that are in the set twice
     enrolment   clips -> bundle, and the warnings about them
 """
 
@@ -28,7 +29,8 @@ from asd_edge.audio.recording import Channel, ClipWarning
 from asd_edge.bundle.format import Bundle
 from asd_edge.checks import WORTHLESS, EnrolledRange
 from asd_edge.detector import Detector
-from asd_edge.enroll.extend import extend, is_reference
+from asd_edge.enroll.doubles import find_doubles
+from asd_edge.enroll.extend import extend
 from asd_edge.enroll.recordings import Clip
 from asd_edge.enroll.screening import odd_levels, outliers
 from asd_edge.errors import EnrollmentError
@@ -118,7 +120,7 @@ def enroll(
     again = add and ENROLLED in source.provenance  # with all that it was made of
     old = enrolled_clips(source) if again else []
     noticed = [item for item in embedded if isinstance(item, ClipWarning)]
-    doubles, new = _doubles(
+    doubles, new = find_doubles(
         old,
         [item for item in embedded if isinstance(item, Clip)],
         Scorer(source.views) if add and not again else None,
@@ -252,35 +254,6 @@ def _check_number(clips: Sequence[Clip], besides: str = "") -> None:
                 f"section {section} has one clip{besides}; at least 2 are needed. "
                 "--section gives all clips the same"
             )
-
-
-def _doubles(
-    old: Sequence[Clip], clips: Sequence[Clip], scorer: Scorer | None
-) -> tuple[list[ClipWarning], list[Clip]]:
-    """Leave out clips that are there already: their distance would be 0.
-
-    Args:
-        old: clips that are there.
-        clips: new ones.
-        scorer: that is there, if its clips are not.
-    """
-    seen = {_content(clip): clip for clip in old}
-    doubles, new = [], []
-    for clip in clips:
-        other = seen.setdefault(_content(clip), clip)
-        if scorer is not None and is_reference(scorer, clip.embeddings):
-            doubles.append(ClipWarning(clip.name, "double", "is in the bundle already; left out"))
-        elif other is clip:
-            new.append(clip)
-        else:
-            doubles.append(
-                ClipWarning(clip.name, "double", f"is the same sound as {other.name}; left out")
-            )
-    return doubles, new
-
-
-def _content(clip: Clip) -> bytes:
-    return b"".join(x.tobytes() for x in clip.embeddings.values())
 
 
 def _with_free_name(clip: Clip, taken: set[str]) -> Clip:

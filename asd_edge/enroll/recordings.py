@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from asd_edge.analysis import Analysis
 from asd_edge.audio.clip_names import piece_name
 from asd_edge.audio.recording import Channel, ClipWarning, Samples
 from asd_edge.detector import Detector
+from asd_edge.enroll.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Clip:
         excerpt: up to a second of it for the golden clip [shape=(n,)], int16; empty if the
             clip comes from a bundle.
         warnings: what was noticed about the clip by itself.
+        fingerprint: of the clip's beginning (see `fingerprint`); empty if the clip comes from a
+            bundle.
     """
 
     recording: str
@@ -45,6 +48,7 @@ class Clip:
     level_db: float
     excerpt: NDArray[np.int16]
     warnings: tuple[ClipWarning, ...] = ()
+    fingerprint: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, 0), np.int8))
 
     @property
     def name(self) -> str:
@@ -110,7 +114,12 @@ def _clip(analysis: Analysis, recording: str, section: str, whole: bool) -> Clip
     for warning in warnings:
         if warning.kind in checks.WORTHLESS:
             return ClipWarning(clip.name, warning.kind, f"{warning.reason}; left out")
-    return dataclasses.replace(clip, embeddings=analysis.embeddings, warnings=tuple(warnings))
+    return dataclasses.replace(
+        clip,
+        embeddings=analysis.embeddings,
+        warnings=tuple(warnings),
+        fingerprint=fingerprint(analysis.mel(0), analysis.front_end.mel),
+    )
 
 
 def _excerpt(samples: Samples, n_fft: int, sr: int) -> NDArray[np.int16]:

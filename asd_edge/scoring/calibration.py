@@ -117,6 +117,11 @@ class Tail:
         t = (np.cbrt(np.atleast_1d(np.asarray(scores, np.float64))) - self.centre) / self._scale
         return student_t.upper_tail(t, self._dof)
 
+    def probability_of_one(self, score: float) -> float:
+        """Share of further normal clips that reach one score."""
+        t = (math.copysign(abs(score) ** (1 / 3), score) - self.centre) / self._scale
+        return student_t.upper_tail_of_one(t, self._dof)
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -183,6 +188,10 @@ class Calibration:
             distribution that the clips suggest.
         """
         return self.tail(section).probability(scores)
+
+    def p_value(self, section: str, score: float) -> float:
+        """Give the tail probability of one score; see `tail_probability`."""
+        return self.tail(section).probability_of_one(score)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the calibration as plain values, for JSON; `from_dict` reads it back."""

@@ -79,6 +79,35 @@ def upper_tail(t: NDArray[np.float64], dof: int) -> NDArray[np.float64]:
     return np.where(np.asarray(t) >= 0, tail, 1 - tail)
 
 
+def upper_tail_of_one(t: float, dof: int) -> float:
+    """P(T >= t) of one number: what `upper_tail` gives, in a tenth of the time."""
+    x, odd = abs(t), dof % 2
+    theta = math.atan2(x, math.sqrt(dof))
+    sine, cosine = math.sin(theta), math.cos(theta)
+    if x < math.sqrt(dof):
+        series, power = 0.0, 1.0
+        for c in _coefficients_of_one(0, dof // 2, odd):
+            series += c * power
+            power *= cosine * cosine
+        inside = (theta + sine * cosine * series) / math.pi if odd else sine * series / 2
+        tail = 0.5 - inside
+    else:
+        square = dof / (dof + x * x)  # cos(theta)^2, exact where theta rounds to pi / 2
+        series, power = 0.0, square ** (dof // 2)
+        for c in _coefficients_of_one(dof // 2, _TERMS, odd):
+            series += c * power
+            power *= square
+            if power < 1e-17 * series:
+                break
+        tail = sine * math.sqrt(square) * series / math.pi if odd else sine * series / 2
+    return tail if t >= 0 else 1 - tail
+
+
+@cache
+def _coefficients_of_one(first: int, count: int, odd: int) -> tuple[float, ...]:
+    return tuple(_coefficients(first, count, odd).tolist())
+
+
 @cache  # a part of every score
 def _coefficients(first: int, count: int, odd: int) -> NDArray[np.float64]:
     """Coefficients number `first` and on of the series in cos(theta)^2."""

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from asd_edge.scoring.student_t import quantile, upper_quantile, upper_tail
+from asd_edge.scoring.student_t import (
+    quantile,
+    upper_quantile,
+    upper_tail,
+    upper_tail_of_one,
+)
 
 DOFS = [1, 2, 3, 4, 5, 8, 29, 30, 99, 998, 999]
 
@@ -30,3 +35,11 @@ def test_upper_quantiles_of_rare_values(dof: int) -> None:
     for p in (0.9, 0.5, 0.01, 1e-6, 1e-12):
         expected = scipy.stats.t.isf(p, dof)
         assert upper_quantile(p, dof) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("dof", [1, 2, 3, 4, 7, 8, 30])
+def test_one_number_has_the_tail_that_an_array_has(dof: int) -> None:
+    t = np.concatenate([np.linspace(-9, 9, 181), [0.0, 40.0, 1e4]])
+    expected = upper_tail(t, dof)
+    found = [upper_tail_of_one(float(x), dof) for x in t]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)

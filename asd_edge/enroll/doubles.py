@@ -1,0 +1,91 @@
+"""Find clips that are in the set twice, as equal samples or as the same sound in another file.
+
+A clip's distance to its double is nearly 0. Among the scores of normal clips such distances pull
+the threshold down until everything alarms, so all but the first are left out.
+
+The same sound as WAV and MP3 has different embeddings, but its bands rise and fall together: the
+correlation over time of the lower three quarters of the bands was above 0.90 for MP3 at the usual
+quality, and below 0.66 for different recordings of one machine, also of periodic ones (real fans,
+slide rails and motors, synthetic valves and slide rails).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.audio.recording import ClipWarning
+from asd_edge.enroll.extend import is_reference
+from asd_edge.enroll.recordings import Clip
+from asd_edge.scoring.scorer import Scorer
+
+_SAME_SOUND = 0.8  # correlation of two fingerprints
+_LOSSY = (".mp3", ".ogg", ".oga", ".opus")  # of two files the other one is the better
+_LAG = 4  # frames by which the decoders of two formats may be apart, either way
+
+
+def find_doubles(
+    old: Sequence[Clip], clips: Sequence[Clip], scorer: Scorer | None
+) -> tuple[list[ClipWarning], list[Clip]]:
+    """Find clips that are there already.
+
+    Args:
+        old: clips that are there; they are compared by their embeddings alone.
+        clips: new ones.
+        scorer: that is there, if its clips are not.
+
+    Returns:
+        a warning for each double, and the clips that are none, in their order.
+    """
+    seen = {_content(clip): clip for clip in old}
+    doubles, new = [], []
+    for clip in clips:
+        other = seen.setdefault(_content(clip), clip)
+        if scorer is not None and is_reference(scorer, clip.embeddings):
+            doubles.append(ClipWarning(clip.name, "double", "is in the bundle already; left out"))
+        elif other is clip:
+            new.append(clip)
+        else:
+            reason = f"is the same sound as {other.name}; left out"
+            doubles.append(ClipWarning(clip.name, "double", reason))
+    same = _same_sound(new)
+    for i, first in same.items():
+        reason = f"is the same sound as {new[first].name} in another file; left out"
+        doubles.append(ClipWarning(new[i].name, "double", reason))
+    return doubles, [clip for i, clip in enumerate(new) if i not in same]
+
+
+def _content(clip: Clip) -> bytes:
+    return b"".join(x.tobytes() for x in clip.embeddings.values())
+
+
+def _same_sound(clips: Sequence[Clip]) -> dict[int, int]:
+    """Number of a clip -> that of one that stays, of another recording, with its fingerprint."""
+    shapes = {clip.fingerprint.shape for clip in clips}
+    found: dict[int, int] = {}
+    for shape in shapes:
+        rows = [i for i, clip in enumerate(clips) if clip.fingerprint.shape == shape]
+        rows.sort(key=lambda i: clips[i].recording.lower().endswith(_LOSSY))
+        n = shape[1] - 2 * _LAG
+        if len(rows) < 2 or n < 2 * _LAG:
+            continue
+        recordings = np.array([clips[i].recording for i in rows])
+        every = np.stack([clips[i].fingerprint for i in rows]).astype(np.float32)
+        shifted = [_unit(every[:, :, lag : lag + n]) for lag in range(2 * _LAG + 1)]
+        for j in range(1, len(rows)):
+            others = recordings[:j] != recordings[j]
+            here = shifted[_LAG][j]
+            correlation = np.max([x[:j] @ here for x in shifted], axis=0)
+            correlation[~others] = 0
+            if correlation.max() > _SAME_SOUND:
+                first = rows[int(correlation.argmax())]
+                found[rows[j]] = found.get(first, first)
+    return found
+
+
+def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    flat = x.reshape(len(x), -1)
+    unit: NDArray[np.float32] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+    return unit
