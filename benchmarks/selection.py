@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 from toycar import fitted, read
 
-from asd_edge.scoring.fit import build, finish, measure
+from asd_edge.scoring.fit import build, measure
 from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.standards import finish
 from asd_training import presets, run_folder
 from asd_training.data import feature_table
 from asd_training.data.feature_table import FeatureTable

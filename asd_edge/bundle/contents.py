@@ -3,7 +3,8 @@
     bundle.json      schema version, machine, front end, scoring, calibration,
                      provenance, digests
     model.onnx       mel -> embeddings, one output a view
-    references.npz   of each view: embeddings, sections, domains, clips, density, whitening
+    references.npz   of each view: embeddings, sections, domains, clips, density, whitening, and
+                     the last two of its parts
     golden.npz       a clip with the mel, embeddings and score that the export saw
 
 `bundle.json` holds the SHA-256 of every other file and of its own front end,
@@ -28,9 +29,9 @@ from numpy.typing import NDArray
 from asd_edge.errors import BundleError
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.scorer import View
+from asd_edge.scoring.views import View
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "bundle.json"
 MODEL, REFERENCES, GOLDEN = "model.onnx", "references.npz", "golden.npz"
 FILES = (MODEL, REFERENCES, GOLDEN)
@@ -121,7 +122,10 @@ class Bundle:
             "scoring": {
                 name: {
                     **dataclasses.asdict(view.config),
-                    "weights": dict(view.weights),
+                    "standards": {
+                        section: dataclasses.asdict(standard)
+                        for section, standard in view.standards.items()
+                    },
                     "weight": view.weight,
                 }
                 for name, view in self.views.items()

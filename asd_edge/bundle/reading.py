@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.bundle import old_schemas
 from asd_edge.bundle.archive import arrays
 from asd_edge.bundle.contents import (
     EMBEDDING,
@@ -38,7 +39,7 @@ from asd_edge.bundle.onnx_graph import refuse_unbounded
 from asd_edge.errors import BundleError, MissingFileError
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.scorer import References, ScoringConfig, View
+from asd_edge.scoring.views import References, ScoringConfig, Standard, View
 
 # Bytes of a file; the largest that the project makes are below a tenth.
 _LARGEST = {MANIFEST: 1 << 24, MODEL: 1 << 27, REFERENCES: 1 << 27, GOLDEN: 1 << 26}
@@ -88,11 +89,20 @@ def _read(path: Path) -> Bundle:
         version = manifest["schema_version"]
         front_end = _front_end(manifest["front_end"])
         part = REFERENCES
-        views = _views(manifest["scoring"], arrays(contents[REFERENCES]), version)
+        stored = arrays(contents[REFERENCES])
         part = MANIFEST
-        calibration = _calibration(manifest["calibration"], views)
+        scoring, scores = manifest["scoring"], _checked_scores(manifest["calibration"])
+        thresholds: dict[str, float] = {}
+        if version < SCHEMA_VERSION:
+            scoring, stored, scores, thresholds = old_schemas.converted(
+                version, scoring, stored, scores
+            )
+        part = REFERENCES
+        views = _views(scoring, stored)
+        part = MANIFEST
+        calibration = _calibration(scores, views)
         part = GOLDEN
-        golden = _golden(arrays(contents[GOLDEN]), front_end, views)
+        golden = _golden(arrays(contents[GOLDEN]), front_end, views, thresholds)
         part = MODEL
         refuse_unbounded(contents[MODEL])
         part = MANIFEST
@@ -212,32 +222,59 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def _views(scoring: Any, stored: Mapping[str, NDArray[Any]], version: int) -> dict[str, View]:
-    if version == 1:  # one view, of the network, without whitening, density or weights
-        stored = {f"embedding/{name}": x for name, x in stored.items()}
-        scoring = {"embedding": {**scoring, "weights": {}}}
+def _views(scoring: Any, stored: Mapping[str, NDArray[Any]]) -> dict[str, View]:
     _expect(isinstance(scoring, dict) and 0 < len(scoring) <= _MAX_VIEWS, "scoring: no views")
     views = {}
     for name, values in scoring.items():
         rule = dict(values)
-        weights, weight = rule.pop("weights"), rule.pop("weight", 1.0)
-        _expect(isinstance(weights, dict), "scoring: weights is no object")
-        for value in (*weights.values(), weight):
+        weight, standards = rule.pop("weight", 1.0), _standards(rule.pop("standards"))
+        _expect(
+            _is_number(weight) and 0 <= weight < _MAX_SCORE,
+            f"scoring: a weight of {weight!r}, not 0 or more",
+        )
+        parts = rule.get("parts", {})
+        _expect(isinstance(parts, dict) and len(parts) <= _MAX_VIEWS, "scoring: parts")
+        for columns in parts.values():
             _expect(
-                _is_number(value) and 0 <= value < _MAX_SCORE,
-                f"scoring: a weight of {value!r}, not 0 or more",
+                isinstance(columns, list) and [type(x) for x in columns] == [int, int],
+                "scoring: parts are no pairs of columns",
             )
+        for key in ("emphasis", "exponent"):
+            _expect(_is_number(rule.get(key, 1.0)), f"scoring: {key} is no number")
+        _expect(rule.get("exponent", 1.0) > 0.1, "scoring: exponent is out of range")
         for key in ("k", "local_density"):
             value = rule.get(key)
             _expect(value is None or type(value) is int, f"scoring: {key} is no whole number")
         _expect(type(rule.get("pool_sections", False)) is bool, "scoring: pool_sections")
         prefix = f"{name}/"
         own = {k.removeprefix(prefix): x for k, x in stored.items() if k.startswith(prefix)}
-        views[name] = View(ScoringConfig(**rule), _references(own), weights, weight)
+        views[name] = View(ScoringConfig(**rule), _references(own), standards, weight)
     sections = {tuple(sorted(set(v.references.sections.tolist()))) for v in views.values()}
     _expect(len(sections) == 1, "its views have different sections")
-    _expect(len(views) == 1 or all(v.weights for v in views.values()), "has views without weights")
+    _expect(all(v.standards for v in views.values()), "has views without standards")
     return views
+
+
+def _standards(values: Any) -> dict[str, Standard]:
+    _expect(isinstance(values, dict), "scoring: standards is no object")
+    standards = {}
+    for section, value in values.items():
+        numbers = [*value["centres"], *value["spreads"], value["offset"], value["factor"]]
+        _expect(
+            all(_is_number(x) and 0 <= x < _MAX_SCORE for x in numbers),
+            f"scoring: a standard of {str(value)[:100]}, not of numbers that are 0 or more",
+        )
+        standards[section] = Standard(**value)
+    return standards
+
+
+_TYPES = (
+    ("embeddings", "f4"),
+    ("density", "f4"),
+    ("whitening", "f2"),
+    ("part_density", "f4"),
+    ("part_whitening", "f2"),
+)
 
 
 def _references(own: dict[str, NDArray[Any]]) -> References:
@@ -245,7 +282,7 @@ def _references(own: dict[str, NDArray[Any]]) -> References:
     if whitening is not None and whitening.ndim == 2:  # the whole matrix, in early bundles
         _expect(whitening.shape[0] == whitening.shape[1] < 10_000, "whitening: its shape")
         own["whitening"] = whitening[np.tril_indices(len(whitening))].astype(np.float16)
-    for name, kind in (("embeddings", "f4"), ("density", "f4"), ("whitening", "f2")):
+    for name, kind in _TYPES:
         _expect(name not in own or own[name].dtype == kind, f"{name} is not of the type {kind}")
     for name in ("sections", "domains", "clips"):
         x = own[name]
@@ -259,26 +296,36 @@ def _references(own: dict[str, NDArray[Any]]) -> References:
         )
     x = references.embeddings
     _expect(np.abs(x).max(initial=0.0) < _MAX_SCORE, "embeddings are out of range")
-    _expect(np.isfinite(references.whitening).all(), "whitening is NaN or infinite")
+    for values in (references.whitening, references.part_whitening):
+        _expect(np.isfinite(values).all(), "whitening is NaN or infinite")
     return references
 
 
-def _calibration(values: Any, views: Mapping[str, View]) -> Calibration:
+def _checked_scores(values: Any) -> dict[str, Any]:
     _expect(isinstance(values, dict) and isinstance(values.get("scores"), dict), "calibration")
     _expect(_is_number(values["false_alarm_rate"]), "calibration: false_alarm_rate is no number")
-    sections = set(next(iter(views.values())).references.sections.tolist())
-    for section, scores in values["scores"].items():
-        _expect(section in sections, f"calibration: section {section!r} has no references")
+    for scores in values["scores"].values():
         _expect(isinstance(scores, list), "calibration: scores are no list")
         _expect(
             all(_is_number(score) and 0 <= score < _MAX_SCORE for score in scores),
             "calibration: a score is not 0 or more",
         )
+    assert isinstance(values, dict)
+    return values
+
+
+def _calibration(values: dict[str, Any], views: Mapping[str, View]) -> Calibration:
+    sections = set(next(iter(views.values())).references.sections.tolist())
+    for section in values["scores"]:
+        _expect(section in sections, f"calibration: section {section!r} has no references")
     return Calibration.from_dict(values)
 
 
 def _golden(
-    stored: Mapping[str, NDArray[Any]], front_end: FrontEnd, views: Mapping[str, View]
+    stored: Mapping[str, NDArray[Any]],
+    front_end: FrontEnd,
+    views: Mapping[str, View],
+    thresholds: Mapping[str, float],
 ) -> Golden:
     prefixed = {f"{EMBEDDING}embedding" if k == "embedding" else k: x for k, x in stored.items()}
     embeddings = {
@@ -299,4 +346,5 @@ def _golden(
     score, section = stored["score"], stored["section"]
     _expect(score.shape == section.shape == () and section.dtype.kind == "U", "score: its shape")
     _expect(math.isfinite(float(score)), "score is NaN or infinite")
-    return Golden(samples, mel, embeddings, float(score), str(section))
+    units = float(score) / thresholds.get(str(section), 1.0)
+    return Golden(samples, mel, embeddings, units, str(section))

@@ -39,15 +39,9 @@ from asd_edge.scoring.calibration import (
     Calibration,
     check_rate,
 )
-from asd_edge.scoring.fit import (
-    Normals,
-    UnseenDistances,
-    ViewRule,
-    build,
-    cross_measure,
-    finish,
-)
+from asd_edge.scoring.fit import Normals, ViewRule, build, cross_measure
 from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.standards import UnseenDistances, finish
 from asd_edge.verify import record
 
 # Of fewer no threshold is worth its name: for 1 in 100 it lies 4.1 deviations above the mean

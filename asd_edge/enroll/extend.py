@@ -1,6 +1,6 @@
 """New normal clips for references whose own clips are not at hand, as in an exported bundle.
 
-What is there stays: references, whitening, weights, and the scores behind the thresholds. The
+What is there stays: references, whitening, standards, and the scores behind the thresholds. The
 new clips become references beside it, of a section that is known or of one of their own,
 and are scored for the threshold against what is there and the other new ones. References
 that come later draw old scores down a little, so the old thresholds are a little high, not low.
@@ -16,16 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.fit import (
-    Normals,
-    UnseenDistances,
-    ViewRule,
-    cross_measure,
-    local_density,
-    scores_by_section,
-    view_weights,
-)
-from asd_edge.scoring.scorer import References, Scorer, View
+from asd_edge.scoring.fit import Normals, ViewRule, cross_measure, local_density, part_arrays
+from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.standards import UnseenDistances, rescaled, scores_by_section, standards
+from asd_edge.scoring.views import References, Standard, View
 from asd_edge.scoring.whitening import projection
 
 # Embeddings of one clip by two runtimes differ by less, those of two clips by far more.
@@ -61,21 +55,21 @@ def extend(
     unseen = cross_measure(make, normals, count=count, advance=advance)
     both = make(normals)
     new = sorted(set(both.sections) - set(scorer.sections))
-    if len(both.views) > 1 and new:
-        weights = view_weights(rules, new, unseen)
-        both = both.with_weights(
-            {name: {**view.weights, **weights[name]} for name, view in both.views.items()}
-        )
+    rate = calibration.false_alarm_rate
+    added = standards(rules, new, unseen, rate) if new else {name: {} for name in both.views}
+    both = both.with_standards(
+        {name: {**view.standards, **added[name]} for name, view in both.views.items()}
+    )
     scores = dict(calibration.scores)
     for section, values in scores_by_section(both, unseen).items():
         scores[section] = (*scores.get(section, ()), *values)
-    return both, Calibration(scores, calibration.false_alarm_rate), unseen
+    return *rescaled(both, Calibration(scores, rate)), unseen
 
 
 def extended(scorer: Scorer, normals: Normals) -> Scorer:
     """Give a scorer with every window of some clips as one more reference.
 
-    In sections that are new, several views have the weight 1 each.
+    Sections that are new have standards of no meaning.
     """
     return Scorer(
         {name: _with(view, normals.views[name], normals) for name, view in scorer.views.items()}
@@ -91,20 +85,30 @@ def _with(view: View, x: NDArray[np.float32], normals: Normals) -> View:
         domains=np.concatenate([old.domains, normals.domains]),
     )
     embeddings = np.concatenate([old.embeddings, x])
-    density = old.density
-    if view.config.local_density:
-        projected = projection(old.whitening)(embeddings) if old.whitening.size else embeddings
-        new = projected[len(old.embeddings) :]
-        clips, sections = normals.clips, normals.sections
-        own = local_density(new, clips, sections, projected, together, view.config)
-        density = np.concatenate([density, own])
+    triangles, density = [], []
+    for columns, triangle, there in old.measured(view.config):
+        projected = np.ascontiguousarray(embeddings[:, columns])
+        if triangle.size:
+            triangles.append(triangle)
+            projected = projection(triangle)(projected)
+        if there.size:
+            new = projected[len(old.embeddings) :]
+            clips, sections = normals.clips, normals.sections
+            own = local_density(new, clips, sections, projected, together, view.config)
+            density.append(np.concatenate([there, own]))
     references = References(
-        embeddings, together.sections, together.domains, together.clips, density, old.whitening
+        embeddings,
+        together.sections,
+        together.domains,
+        together.clips,
+        **part_arrays(triangles, density),
     )
-    weights = view.weights and {
-        section: view.weights.get(section, 1.0) for section in together.sections.tolist()
+    ones = (1.0,) * (1 + len(view.config.parts))
+    unknown = Standard(ones, ones, 0.0, 1.0)
+    standards = {
+        section: view.standards.get(section, unknown) for section in set(together.sections.tolist())
     }
-    return dataclasses.replace(view, references=references, weights=weights)
+    return dataclasses.replace(view, references=references, standards=standards)
 
 
 def is_reference(scorer: Scorer, embeddings: Mapping[str, NDArray[np.float32]]) -> bool:

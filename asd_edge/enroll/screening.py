@@ -15,8 +15,8 @@ from asd_edge.audio.recording import ClipWarning
 from asd_edge.enroll.recordings import Clip
 from asd_edge.scoring import student_t
 from asd_edge.scoring.calibration import MIN_SECTION_CLIPS
-from asd_edge.scoring.fit import UnseenDistances, unseen_scores
 from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.standards import UnseenDistances, unseen_scores
 
 # Another place of the microphone or another gain, not another load of the machine.
 _LEVEL_DB = 10.0
@@ -77,7 +77,7 @@ def upper_outliers(scores: NDArray[np.float64], rate: float = _OUTLIER_RATE) -> 
 
     The generalised extreme Studentized deviate of Rosner (1983), Technometrics 25,
     165-172, upwards only, on the scores' logarithms: it finds several that would hide each other in
-    one deviation of all, up to a quarter of the scores.
+    one deviation of all, up to a third of the scores.
 
     Args:
         scores: [shape=(n,)], 0 or more.
@@ -87,7 +87,7 @@ def upper_outliers(scores: NDArray[np.float64], rate: float = _OUTLIER_RATE) -> 
     left = list(range(len(x)))
     taken: list[int] = []
     found = 0
-    for _ in range(len(x) // 4):
+    for _ in range(len(x) // 3):
         rest = x[left]
         n, deviation = len(rest), float(rest.std(ddof=1))
         if n < 4 or deviation == 0:

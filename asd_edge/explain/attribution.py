@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from asd_edge.explain.occlusion import Drops, Stretch
 from asd_edge.frontend.mel import MelConfig, mel_frequencies, to_db
 from asd_edge.model import VIEWS
-from asd_edge.scoring.scorer import Scorer, View
+from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.views import View
 from asd_edge.scoring.whitening import as_matrix
 
 LEARNED, STATISTICS = VIEWS
@@ -80,7 +81,8 @@ def attribute(
     for name, x in embeddings.items():
         view = scorer.views[name]
         if name == STATISTICS:
-            features = view.weights.get(section, 1.0) * shares(x[0], view, section)
+            features = shares(x[0], view, section)
+            features *= drops.whole[name] / max(float(features.sum()), np.finfo(float).tiny)
             bands[name] = features.reshape(-1, config.n_mels).sum(axis=0)
         else:
             # A row at once or block by block, whichever finds more: a peak hides in the other

@@ -64,6 +64,26 @@ class Threshold:
     highest_rate: float = math.nan
 
 
+def robust_normal(x: NDArray[np.float64]) -> tuple[float, float]:
+    """Centre and spread of values [shape=(n,)] by Huber's "proposal 2".
+
+    Those of normal values are their mean and deviation; a few odd values hardly move them.
+    """
+    n = len(x)
+    centre = _median(x)
+    spread = _ROBUST * _median(np.abs(x - centre))
+    if spread < 1e-3 * float(x.std()):  # more than half the values are equal
+        spread = float(x.std())
+    for _ in range(100):  # ten or twenty reach the fixed point
+        held = np.clip(x, centre - _HUBER * spread, centre + _HUBER * spread)
+        centre, before = float(held.mean()), spread
+        squares = float(np.square(held - centre).sum())
+        spread = math.sqrt(squares / max(n - 1, 1) / _HUBER_VARIANCE)
+        if abs(spread - before) <= 1e-9 * before:
+            break
+    return centre, spread
+
+
 @dataclass(frozen=True)
 class Tail:
     """Distribution of further scores, from those of n normal clips.
@@ -81,18 +101,12 @@ class Tail:
     def fit(cls, scores: ArrayLike) -> Tail:
         """Fit it to scores [shape=(n,)], 0 or more, at least 2 and not all equal."""
         roots = np.cbrt(np.asarray(scores, dtype=np.float64))
-        n = len(roots)
-        centre = _median(roots)
-        spread = _ROBUST * _median(np.abs(roots - centre))
-        if spread < 1e-3 * float(roots.std()):  # more than half the scores are equal
-            spread = float(roots.std())
-        for _ in range(100):  # ten or twenty reach the fixed point
-            held = np.clip(roots, centre - _HUBER * spread, centre + _HUBER * spread)
-            centre, before = float(held.mean()), spread
-            spread = math.sqrt(float(np.square(held - centre).sum()) / (n - 1) / _HUBER_VARIANCE)
-            if abs(spread - before) < 1e-9 * before:
-                break
-        return cls(centre, spread, n)
+        return cls(*robust_normal(roots), len(roots))
+
+    def scaled(self, factor: float) -> Tail:
+        """Give the distribution of `factor` times the scores."""
+        root = float(np.cbrt(factor))
+        return Tail(self.centre * root, self.spread * root, self.n)
 
     @property
     def _dof(self) -> int:
@@ -125,11 +139,12 @@ class Tail:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Held-out scores of normal clips, by section.
+    """Held-out scores of normal clips, by section, in units of the section's threshold.
 
     Attributes:
         scores: section -> its scores in ascending order.
-        false_alarm_rate: the rate to decide at, unless another is asked for.
+        false_alarm_rate: the rate to decide at, unless another is asked for; at this one the
+            threshold is 1.
         pooled: scores of all sections in ascending order.
     """
 
@@ -160,15 +175,19 @@ class Calibration:
         return self.pooled
 
     @cached_property
-    def _tails(self) -> dict[tuple[float, ...], Tail]:
+    def _tails(self) -> dict[str, Tail]:
         return {}
 
     def tail(self, section: str) -> Tail:
         """Give the distribution of a section's scores."""
-        scores = self.behind(section)
-        if scores not in self._tails:
-            self._tails[scores] = Tail.fit(scores)
-        return self._tails[scores]
+        if section not in self._tails:
+            scores = self.behind(section)
+            tail = Tail.fit(scores)
+            if len(self.scores) > 1 and scores is self.pooled:
+                # Scores of other sections are in units of their thresholds; theirs here, too.
+                tail = tail.scaled(1 / tail.threshold(self.false_alarm_rate).value)
+            self._tails[section] = tail
+        return self._tails[section]
 
     def threshold(self, section: str, false_alarm_rate: float | None = None) -> Threshold:
         """Threshold for a section at a false-alarm rate (default: the calibration's own)."""

@@ -1,27 +1,29 @@
-"""From embeddings of normal clips to what scores others: references, weights, calibration.
+"""Fit to normal embeddings: references, standards and calibration.
 
 Needs NumPy alone, because a device that is taught a new machine does it too. Scores
-that thresholds and weights come from are always of clips that the references have not
+that thresholds and standards come from are always of clips that the references have not
 seen: a share that was held out, or all in turn (cross-fitting).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.errors import ParameterError
-from asd_edge.scoring.calibration import (
-    DEFAULT_FALSE_ALARM_RATE,
-    MIN_SECTION_CLIPS,
-    Calibration,
-)
-from asd_edge.scoring.scorer import References, Scorer, ScoringConfig, View, distances
+from asd_edge.scoring.calibration import DEFAULT_FALSE_ALARM_RATE, Calibration
+from asd_edge.scoring.scorer import Scorer, distances
+from asd_edge.scoring.standards import UnseenDistances, finish
+from asd_edge.scoring.views import References, ScoringConfig, View
 from asd_edge.scoring.whitening import projection, whitening
+
+# How much farther or less far than the median of its section's a reference may reach.
+_MOST_REACH = 1.5
 
 
 @dataclass(frozen=True)
@@ -74,52 +76,79 @@ class ViewRule:
     """How references of a view are made of normal clips.
 
     Attributes:
-        scoring: the rule that they are scored by.
+        config: the rule that they are scored by.
         select: chooses them.
         weight: of the view beside the others, when each is in units of its deviation
             over normal clips.
     """
 
-    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    config: ScoringConfig = field(default_factory=ScoringConfig)
     select: Select = every_window
     weight: float = 1.0
 
 
 def build(rules: Mapping[str, ViewRule], normals: Normals) -> Scorer:
-    """Make a scorer of normal clips; with several views its weights are all 1 still."""
-    views = {}
-    sections = sorted(set(normals.sections.tolist()))
-    for name, rule in rules.items():
-        references = _references(rule, normals.views[name], normals)
-        weights = dict.fromkeys(sections, 1.0) if len(rules) > 1 else {}
-        views[name] = View(rule.scoring, references, weights, rule.weight)
-    return Scorer(views)
+    """Make a scorer of normal clips; it has no standards yet."""
+    return Scorer(
+        {
+            name: View(
+                rule.config, _references(rule, normals.views[name], normals), weight=rule.weight
+            )
+            for name, rule in rules.items()
+        }
+    )
 
 
 def _references(rule: ViewRule, x: NDArray[np.float32], normals: Normals) -> References:
-    metric = rule.scoring.metric
-    matrix = np.empty(0, np.float16)
-    projected = x
-    if metric == "whitened":
-        matrix = whitening(x, normals.groups)
-        projected = projection(matrix)(x)
-    groups = rule.select(projected, normals)
+    metric = rule.config.metric
+    columns = rule.config.columns(x.shape[1])
+    triangles, projected = [], []
+    for part in columns:
+        own = np.ascontiguousarray(x[:, part])
+        if metric == "whitened":
+            triangles.append(whitening(own, normals.groups))
+            own = projection(triangles[-1])(own)
+        projected.append(own)
+    groups = rule.select(projected[0], normals)
     embeddings = np.stack([x[rows].mean(axis=0) for rows in groups])
     # A mean goes by the name of the clip nearest to it.
-    means = [projected[rows].mean(axis=0, keepdims=True) for rows in groups]
+    means = [[own[rows].mean(axis=0, keepdims=True) for rows in groups] for own in projected]
     named = np.array(
         [
-            rows[np.argmin(distances(mean, projected[rows], metric)[0])]
-            for rows, mean in zip(groups, means, strict=True)
+            rows[np.argmin(distances(mean, projected[0][rows], metric)[0])]
+            for rows, mean in zip(groups, means[0], strict=True)
         ]
     )
     clips, sections = normals.clips[named], normals.sections[named]
-    density = np.empty(0, np.float32)
-    if rule.scoring.local_density:
-        density = local_density(
-            np.concatenate(means), clips, sections, projected, normals, rule.scoring
-        )
-    return References(embeddings, sections, normals.domains[named], clips, density, matrix)
+    density: list[NDArray[np.float32]] = []
+    if rule.config.local_density:
+        density = [
+            local_density(np.concatenate(mean), clips, sections, own, normals, rule.config)
+            for mean, own in zip(means, projected, strict=True)
+        ]
+    return References(
+        embeddings,
+        sections,
+        normals.domains[named],
+        clips,
+        **part_arrays(triangles, density),
+    )
+
+
+def part_arrays(
+    triangles: list[NDArray[np.float16]], density: list[NDArray[np.float32]]
+) -> dict[str, NDArray[Any]]:
+    """Arrays of `References`, of those of the whole and each part."""
+    arrays: dict[str, NDArray[Any]] = {}
+    if triangles:
+        arrays["whitening"] = triangles[0]
+        if len(triangles) > 1:
+            arrays["part_whitening"] = np.concatenate(triangles[1:])
+    if density:
+        arrays["density"] = density[0]
+        if len(density) > 1:
+            arrays["part_density"] = np.stack(density[1:])
+    return arrays
 
 
 def local_density(
@@ -150,115 +179,35 @@ def local_density(
         if len(others):
             density[i] = others[: config.local_density].mean()
     # A section of one clip has the density of the others; equal clips must not divide by 0.
-    typical = np.nanmean(density) if np.isfinite(density).any() else 1.0
-    typical = typical if typical > 0 else 1.0
-    density = np.where(np.isfinite(density), density, typical)
-    floored: NDArray[np.float32] = np.maximum(density, 1e-3 * typical).astype(np.float32)
-    return floored
-
-
-@dataclass(frozen=True)
-class UnseenDistances:
-    """Distances of normal clips that the references have not seen.
-
-    Attributes:
-        views: view -> mean distance of each clip to references of its own section [shape=(n,)].
-        sections, clips: [shape=(n,)].
-    """
-
-    views: Mapping[str, NDArray[np.float64]]
-    sections: NDArray[np.str_]
-    clips: NDArray[np.str_]
+    every = np.nanmedian(density) if np.isfinite(density).any() else 1.0
+    for section in np.unique(sections):
+        own = sections == section
+        known = own & np.isfinite(density)
+        typical = np.median(density[known]) if known.any() else every
+        typical = typical if typical > 0 else 1.0
+        density[own & ~known] = typical
+        # An odd clip, a fault among the normals, must not reach all over its neighbourhood.
+        density[own] = np.clip(density[own], typical / _MOST_REACH, typical * _MOST_REACH)
+    return density.astype(np.float32)
 
 
 def measure(scorer: Scorer, normals: Normals) -> UnseenDistances:
     """Measure clips against a scorer whose references they are not among."""
     names, sections = [], []
-    rows: dict[str, list[float]] = {view: [] for view in scorer.views}
+    rows: dict[str, list[NDArray[np.float64]]] = {view: [] for view in scorer.views}
     for clip in np.unique(normals.clips):
         windows = normals.clips == clip
         section = str(normals.sections[windows][0])
-        scored = scorer.score({v: x[windows] for v, x in normals.views.items()}, section)
+        found = scorer.distances({v: x[windows] for v, x in normals.views.items()}, section)
         names.append(str(clip))
         sections.append(section)
-        for view, part in scored.views.items():
-            rows[view].append(part / scorer.views[view].weights.get(section, 1.0))
+        for view, means in found.items():
+            rows[view].append(means)
     return UnseenDistances(
         {view: np.array(values) for view, values in rows.items()},
         np.array(sections),
         np.array(names),
     )
-
-
-def finish(
-    rules: Mapping[str, ViewRule],
-    scorer: Scorer,
-    unseen: UnseenDistances,
-    false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
-) -> tuple[Scorer, Calibration]:
-    """Give a scorer its weights, and calibrate it.
-
-    Several views are weighted so that each is in units of its deviation over normal
-    clips of the section, times its rule's weight, and an ordinary normal clip scores 1.
-    Of one view the score stays the distance.
-
-    Args:
-        rules: of the views.
-        scorer: with references of all clips.
-        unseen: distances of clips that the references, or equal ones of other clips,
-            have not seen.
-        false_alarm_rate: that the calibration decides at unless told otherwise.
-
-    Raises:
-        ParameterError: fewer than two clips, or all alike.
-    """
-    if len(scorer.views) > 1:
-        scorer = scorer.with_weights(view_weights(rules, scorer.sections, unseen))
-    return scorer, Calibration(scores_by_section(scorer, unseen), false_alarm_rate)
-
-
-def scores_by_section(scorer: Scorer, unseen: UnseenDistances) -> dict[str, tuple[float, ...]]:
-    """Give the clips' scores by a scorer's weights: section -> scores."""
-    scores: dict[str, tuple[float, ...]] = {}
-    for section, score in zip(unseen.sections.tolist(), unseen_scores(scorer, unseen), strict=True):
-        scores[section] = (*scores.get(section, ()), float(score))
-    return scores
-
-
-def unseen_scores(scorer: Scorer, unseen: UnseenDistances) -> NDArray[np.float64]:
-    """Sum the views' distances by a scorer's weights: the score of each clip [shape=(n,)]."""
-    total = np.zeros(len(unseen.clips))
-    for name, view in scorer.views.items():
-        weights = [view.weights.get(section, 1.0) for section in unseen.sections.tolist()]
-        total += np.array(weights) * unseen.views[name]
-    return total
-
-
-def view_weights(
-    rules: Mapping[str, ViewRule], sections: Iterable[str], unseen: UnseenDistances
-) -> dict[str, dict[str, float]]:
-    """Weights of several views for some sections: view -> section -> weight; see `finish`.
-
-    Raises:
-        ParameterError: fewer than two clips.
-    """
-    if len(unseen.sections) < 2:
-        raise ParameterError("held-out clips", len(unseen.sections), "at least 2 normal clips")
-    weights: dict[str, dict[str, float]] = {name: {} for name in rules}
-    for section in sections:
-        own = unseen.sections == section
-        if own.sum() < MIN_SECTION_CLIPS:
-            own = np.ones(len(own), dtype=bool)
-        inverse, total = {}, 0.0
-        for name, rule in rules.items():
-            values = unseen.views[name][own]
-            # Distances that do not vary say nothing; they must not be blown up.
-            deviation = max(float(values.std()), 1e-3 * float(values.mean()), 1e-30)
-            inverse[name] = rule.weight / deviation
-            total += inverse[name] * float(values.mean())
-        for name, value in inverse.items():
-            weights[name][section] = value / total if total > 0 else 1.0
-    return weights
 
 
 def folds(normals: Normals, count: int, seed: int = 0) -> NDArray[np.intp]:

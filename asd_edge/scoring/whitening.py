@@ -6,7 +6,8 @@ distance of the projections x -> x L, where S^-1 = L L'. S is pooled over all
 sections: it is about how clips of one machine differ among themselves, and that
 is learned better from all of them. There are more bands than clips as a rule, so S is
 shrunk towards a multiple of the identity by Ledoit and Wolf (2004), J. Multivariate
-Analysis 88, 365-411.
+Analysis 88, 365-411. A clip that is further from the mean than twice the median distance counts
+as if it were there: one fault among the normals must not make its own direction ordinary.
 
 L is lower triangular. Everywhere but inside a formula it is the rows of that triangle, one after
 the other, in float16 [shape=(d (d + 1) / 2,)]: reading it is the largest part of a score's time.
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 
 from asd_edge._core import Projection
 from asd_edge.frontend.mel import instruction_set
+
+_MOST_LENGTH = 2.0
 
 
 def projection(triangle: NDArray[np.float16]) -> Projection:
@@ -79,7 +82,7 @@ def whitening(embeddings: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.floa
     centred = np.empty_like(x)
     for group in np.unique(groups):
         rows = groups == group
-        centred[rows] = x[rows] - x[rows].mean(axis=0)
+        centred[rows] = _held(x[rows] - x[rows].mean(axis=0))
     covariance, _ = ledoit_wolf(centred)
     # In units of the mean deviation, so that float16 has the range whatever the embedding's.
     scale = float(np.sqrt(np.trace(covariance) / len(covariance)))
@@ -89,6 +92,14 @@ def whitening(embeddings: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.floa
     floor = 1e-6 * np.eye(len(covariance))
     factor = np.linalg.cholesky(np.linalg.inv(covariance / scale**2 + floor))
     return _triangle(factor)
+
+
+def _held(centred: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows [shape=(n, d)] of at most twice the median length."""
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    most = _MOST_LENGTH * float(np.median(lengths))
+    held: NDArray[np.float64] = centred * np.minimum(1.0, most / np.maximum(lengths, 1e-300))
+    return held if most > 0 else centred
 
 
 def _triangle(matrix: NDArray[np.float64]) -> NDArray[np.float16]:

@@ -27,7 +27,7 @@ def test_round_trip(tiny_bundle: Path, tmp_path: Path) -> None:
     assert list(again.views) == list(first.views) == ["embedding", "statistics"]
     for name, view in first.views.items():
         assert again.views[name].config == view.config
-        assert again.views[name].weights == view.weights
+        assert again.views[name].standards == view.standards
         for field, value in vars(view.references).items():
             got = getattr(again.views[name].references, field)
             np.testing.assert_array_equal(got, value)

@@ -61,7 +61,7 @@ def test_the_examples() -> None:
     normal, faulty = (json.loads(line) for line in result.stdout.splitlines())
     assert not normal["anomalous"]
     assert faulty["anomalous"]
-    assert normal["section"] == faulty["section"] == builtin.EXAMPLE[0]
+    assert normal["section"] == builtin.EXAMPLE[0]  # a fault is like no machine
     assert len(result.stderr.splitlines()) == 1
     for word in ("built in", "synthetic", *MACHINES, "enroll"):
         assert word in result.stderr
@@ -122,7 +122,7 @@ def test_the_model_is_the_preset_s() -> None:
 def test_the_bundle_knows_the_synthetic_machines() -> None:
     contents = bundle.read(default_bundle.BUILT_IN)
     files = list(default_bundle.BUILT_IN.iterdir())
-    assert sum(p.stat().st_size for p in files) < 1_000_000
+    assert sum(p.stat().st_size for p in files) < 1_500_000
     detector = Detector.from_bundle(contents)
     assert detector.scorer.sections == tuple(sorted(MACHINES))
     assert all(check.passed for check in verify(detector, contents.golden))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 from asd_edge.enroll.extend import extend, extended, is_reference
 from asd_edge.scoring.fit import Normals, ViewRule, build, cross_fit
-from asd_edge.scoring.scorer import Scorer, ScoringConfig
+from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.views import ScoringConfig
 
 
 def draw(rng: np.random.Generator, n: int, section: str, centre: float = 0.0) -> Normals:
@@ -51,12 +53,12 @@ def test_a_new_section_leaves_the_others_alone() -> None:
     both, grown, _ = extend(RULES, scorer, calibration, draw(rng, 30, "01", 9.0), count=10)
     assert both.sections == ("00", "01")
     assert grown.false_alarm_rate == 0.05
-    assert grown.scores["00"] == calibration.scores["00"]
+    assert grown.scores["00"] == pytest.approx(calibration.scores["00"])
     assert len(grown.scores["01"]) == 30
     probe = {"embedding": np.ones((2, 6), np.float32), "statistics": np.ones((2, 4), np.float32)}
-    assert both.score(probe, "00") == scorer.score(probe, "00")
-    # An ordinary clip scores 1 in the new section as well.
-    assert np.mean(grown.scores["01"]) == pytest.approx(1, rel=1e-6)
+    assert both.score(probe, "00").score == pytest.approx(scorer.score(probe, "00").score)
+    for section in ("00", "01"):
+        assert grown.threshold(section).value == pytest.approx(1, abs=1e-9)
     near = draw(rng, 1, "01", 9.0)
     assert both.score(near.views).section == "01"
 
@@ -66,17 +68,20 @@ def test_a_known_section_gains_references_and_scores() -> None:
     old, new = draw(rng, 40, "00"), draw(rng, 20, "00")
     scorer, calibration = cross_fit(RULES, old)
     both, grown, unseen = extend(RULES, scorer, calibration, new, count=5)
-    assert set(calibration.scores["00"]) < set(grown.scores["00"])
+    assert grown.threshold("00").value == pytest.approx(1, abs=1e-9)
     assert len(grown.scores["00"]) == 60
     assert len(unseen.clips) == 20
     for name, view in both.views.items():
         before = scorer.views[name]
-        assert view.weights == before.weights
+        factor = view.standards["00"].factor / before.standards["00"].factor
+        assert view.standards["00"] == dataclasses.replace(
+            before.standards["00"], factor=before.standards["00"].factor * factor
+        )
         np.testing.assert_array_equal(view.references.whitening, before.references.whitening)
         np.testing.assert_array_equal(view.references.embeddings[40:], new.views[name])
     # A reference that is one of the clips is at distance 0 from it; none was while calibrating.
     own = {name: x[:1] for name, x in new.views.items()}
-    assert both.score(own, "00").views["embedding"] == 0
+    assert both.distances(own, "00")["embedding"].tolist() == [0]
     assert min(grown.scores["00"]) > 0
 
 

@@ -21,8 +21,9 @@ from asd_edge.explain.explanation import explain
 from asd_edge.frontend.mel import MelConfig, mel_frequencies
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.fit import Normals, ViewRule, build
-from asd_edge.scoring.scorer import References, Scorer, ScoringConfig, View
+from asd_edge.scoring.fit import Normals, ViewRule, build, cross_fit
+from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.views import References, ScoringConfig, View
 from asd_edge.scoring.whitening import whitening
 
 SR = 8000
@@ -121,8 +122,8 @@ def subject(request: pytest.FixtureRequest) -> tuple[Detector, Golden]:
     normals = Normals(views, names, np.full(30, "00"), np.full(30, ""))
     samples = np.round(noise(99) * 32768).astype(np.int16)
     golden = Golden(samples, front_end.features(samples), {}, 0.0, "00")
-    calibration = Calibration({"00": (1.0, 2.0)})
-    return Detector(front_end, model, build(rules, normals), calibration), golden
+    scorer, calibration = cross_fit(rules, normals)
+    return Detector(front_end, model, scorer, calibration), golden
 
 
 def write(path: Path, y: np.ndarray) -> Path:

@@ -17,6 +17,7 @@ from asd_edge.bundle import format as bundle
 from asd_edge.cli.main import main as edge
 from asd_edge.errors import BundleError
 from asd_edge.model import METADATA_KEY, EmbeddingModel
+from asd_edge.scoring.scorer import Scorer
 from asd_export.cli import main as export
 from asd_export.to_onnx import to_onnx
 from asd_training import presets, run_folder
@@ -90,7 +91,16 @@ def test_the_report_s_references_are_five_a_section(
     expected = torch.nn.PairwiseDistance()(
         golden.expand(10, -1), torch.from_numpy(references.embeddings)
     )
-    assert contents.golden.score == pytest.approx(float(expected.mean()), rel=1e-4)
+    embeddings = {"embedding": golden.numpy()[np.newaxis]}
+    section, scorer = contents.golden.section, Scorer(contents.views)
+    distance = scorer.distances(embeddings, section)["embedding"]
+    assert distance == pytest.approx(float(expected.mean()), rel=1e-4)
+    # The score is in proportion to it, in units of the threshold.
+    half = np.zeros((1, golden.shape[-1]), np.float32)
+    other = scorer.distances({"embedding": half}, section)["embedding"] / distance
+    assert scorer.score({"embedding": half}, section).score == pytest.approx(
+        float(other[0]) * contents.golden.score, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", presets.names())

@@ -12,7 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.mel import instruction_sets
-from asd_edge.scoring.scorer import ClipScore, References, Scorer, ScoringConfig, View, distances
+from asd_edge.scoring.scorer import ClipScore, Scorer, distances
+from asd_edge.scoring.views import References, ScoringConfig, Standard, View
 
 
 def make_references(n: int = 40, d: int = 6, sections: int = 3) -> References:
@@ -141,21 +142,52 @@ def test_references_are_checked() -> None:
         View(ScoringConfig("whitened"), references)
     with pytest.raises(ParameterError, match="density"):
         View(ScoringConfig(local_density=1), references)
-    with pytest.raises(ParameterError, match="weights"):
-        View(ScoringConfig(), references, {"a": 1.0})
+    standard = Standard((1.0,), (0.1,), 10.0, 1.0)
+    with pytest.raises(ParameterError, match="standards"):
+        View(ScoringConfig(), references, {"a": standard})
+    with pytest.raises(ParameterError, match="standards"):
+        View(ScoringConfig(parts={"p": (0, 1)}), references, {"a": standard, "b": standard})
+    with pytest.raises(ParameterError, match="parts"):
+        View(ScoringConfig(parts={"p": (0, 4)}), references)
+    for wrong in (
+        ((1.0,), (0.0,), 10.0, 1.0),
+        ((1.0,), (0.1, 0.1), 10.0, 1.0),
+        ((1.0,), (0.1,), 10.0, 0.0),
+        ((np.nan,), (0.1,), 10.0, 1.0),
+    ):
+        with pytest.raises(ParameterError, match="standard"):
+            Standard(*wrong)
     with pytest.raises(ParameterError, match="views"):
         Scorer({})
-    with pytest.raises(ParameterError, match="weights"):
-        Scorer({"one": View(ScoringConfig(), references), "two": View(ScoringConfig(), references)})
+    two = Scorer(
+        {"one": View(ScoringConfig(), references), "two": View(ScoringConfig(), references)}
+    )
+    with pytest.raises(ParameterError, match="standards"):
+        two.score({"one": x, "two": x}, "a")
+    with pytest.raises(ParameterError, match="exponent"):
+        Scorer(
+            {
+                "one": View(ScoringConfig(), references),
+                "two": View(ScoringConfig(exponent=1.0), references),
+            }
+        )
 
 
 def test_the_score_of_several_views_is_their_weighted_sum() -> None:
+    """As schema 2 had it: exponent 1, no centre."""
     references = make_references()
     weights = {"00": 2.0, "01": 0.5, "02": 1.0}, {"00": 1.0, "01": 3.0, "02": 0.25}
-    configs = ScoringConfig("euclidean", k=3), ScoringConfig("cosine", k=None)
+    configs = (
+        ScoringConfig("euclidean", k=3, exponent=1.0),
+        ScoringConfig("cosine", k=None, exponent=1.0),
+    )
     scorer = Scorer(
         {
-            name: View(config, references, own)
+            name: View(
+                config,
+                references,
+                {s: Standard((0.0,), (1.0,), 0.0, weight) for s, weight in own.items()},
+            )
             for name, config, own in zip(("one", "two"), configs, weights, strict=True)
         }
     )
@@ -171,6 +203,20 @@ def test_the_score_of_several_views_is_their_weighted_sum() -> None:
             assert result.score == pytest.approx(sum(parts))
         nearest = min(score(scorer, query, section).score for section in ("00", "01", "02"))
         assert score(scorer, query).score == nearest
+
+
+def test_the_largest_deviation_of_whole_and_parts_decides() -> None:
+    references = make_references()
+    config = ScoringConfig(parts={"left": (0, 2), "right": (2, 6)}, emphasis=0.25)
+    standard = Standard((1.0, 0.8, 0.9), (0.2, 0.1, 0.3), 5.0, 0.1)
+    view = View(config, references, dict.fromkeys(("00", "01", "02"), standard))
+    scorer = Scorer({"statistics": view})
+    own = references.embeddings[references.sections == "01"].astype(np.float64)
+    for query in QUERIES:
+        d = [cdist(query[np.newaxis, c], own[:, c]).min() for c in np.s_[0:6, 0:2, 2:6]]
+        z = (np.cbrt(d) - standard.centres) / standard.spreads
+        expected = (0.1 * max(z.max() + 0.25 * z[0] + 5, 0)) ** 3
+        assert score(scorer, query, "01").score == pytest.approx(expected, rel=1e-5)
 
 
 def test_whitened_is_the_distance_of_projections_and_density_divides() -> None:

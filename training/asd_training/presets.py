@@ -14,7 +14,7 @@ from asd_edge.errors import AsdError, MissingFileError, ParameterError
 from asd_edge.frontend.mel import MelConfig
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import VIEWS
-from asd_edge.scoring.scorer import ScoringConfig
+from asd_edge.scoring.views import ScoringConfig
 
 PSEUDO_CLASSES = ("statistics_exchange", "shift")
 

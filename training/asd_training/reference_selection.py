@@ -16,10 +16,10 @@ from asd_edge.scoring.fit import (
     build,
     cross_fit,
     every_window,
-    finish,
     measure,
 )
 from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.standards import finish
 from asd_training.data.torch_datasets import sample_rows
 from asd_training.errors import RunError
 from asd_training.presets import Preset
@@ -31,8 +31,8 @@ def scorer_and_calibration(
 ) -> tuple[Scorer, Calibration]:
     """Make of a run's embeddings what scores clips.
 
-    Held-out clips are scored against references of the others, which gives weights and
-    calibration. Then they become references too: the network has not learned from them,
+    Held-out clips are scored against references of the others, which gives standards
+    and calibration. Then they become references too: the network has not learned from them,
     and clips are too dear to waste. So thresholds are a little high, not low.
 
     Raises:
@@ -56,14 +56,12 @@ def scorer_and_calibration(
 def unseen_scorer(config: RunConfig, embeddings: Embeddings) -> Scorer:
     """Make a scorer that has not seen the held-out clips, to be tried on them.
 
-    Its weights are those of `scorer_and_calibration`. Without held-out clips it has seen all.
+    Its standards are those of `scorer_and_calibration`. Without held-out clips it has seen all.
     """
     final, _ = scorer_and_calibration(config, embeddings)
     rules = view_rules(config.preset, config.seed)
     scorer = build(rules, embeddings.normals.take(~embeddings.held_out))
-    if len(rules) == 1:
-        return scorer
-    return scorer.with_weights({name: view.weights for name, view in final.views.items()})
+    return scorer.with_standards({name: view.standards for name, view in final.views.items()})
 
 
 def view_rules(preset: Preset, seed: int) -> dict[str, ViewRule]:

@@ -1,0 +1,179 @@
+"""Standards: what makes distances comparable, and 1 the threshold.
+
+From distances of normal clips that the references have not seen to the standards of each view and
+section (`asd_edge.scoring.views.Standard`), and to the calibration in units of the threshold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.errors import ParameterError
+from asd_edge.scoring.calibration import (
+    DEFAULT_FALSE_ALARM_RATE,
+    MIN_SECTION_CLIPS,
+    Calibration,
+    Tail,
+    robust_normal,
+)
+from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.views import ScoringConfig, Standard
+
+# Least spread of distances' powers, as a share of their centre.
+_LEAST_SPREAD = 5e-3
+
+
+class Rule(Protocol):
+    """How a view is scored, and its weight beside the others: a `View`, or a `fit.ViewRule`."""
+
+    @property
+    def config(self) -> ScoringConfig:
+        """The rule."""
+
+    @property
+    def weight(self) -> float:
+        """Weight of the view beside the others, when each is in units of its deviation."""
+
+
+@dataclass(frozen=True)
+class UnseenDistances:
+    """Distances of normal clips that the references have not seen.
+
+    Attributes:
+        views: view -> mean distance of each clip to references of its own section, of the whole
+            and each part [shape=(n, parts + 1)].
+        sections, clips: [shape=(n,)].
+    """
+
+    views: Mapping[str, NDArray[np.float64]]
+    sections: NDArray[np.str_]
+    clips: NDArray[np.str_]
+
+
+def finish(
+    rules: Mapping[str, Rule],
+    scorer: Scorer,
+    unseen: UnseenDistances,
+    false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
+) -> tuple[Scorer, Calibration]:
+    """Give a scorer its standards, and calibrate it: the threshold of each section is 1.
+
+    Args:
+        rules: of the views.
+        scorer: with references of all clips.
+        unseen: distances of clips that the references, or equal ones of other clips,
+            have not seen.
+        false_alarm_rate: that the threshold 1 is for.
+
+    Raises:
+        ParameterError: fewer than two clips, or all alike.
+    """
+    scorer = scorer.with_standards(standards(rules, scorer.sections, unseen, false_alarm_rate))
+    return scorer, Calibration(scores_by_section(scorer, unseen), false_alarm_rate)
+
+
+def rescaled(scorer: Scorer, calibration: Calibration) -> tuple[Scorer, Calibration]:
+    """Make the threshold of each section 1 again, after its calibration changed."""
+    thresholds = {name: calibration.threshold(name).value for name in scorer.sections}
+    changed = {
+        name: {
+            section: dataclasses.replace(
+                standard,
+                factor=standard.factor / thresholds[section] ** view.config.exponent,
+            )
+            for section, standard in view.standards.items()
+        }
+        for name, view in scorer.views.items()
+    }
+    scores = {
+        section: tuple(score / thresholds.get(section, 1.0) for score in values)
+        for section, values in calibration.scores.items()
+    }
+    return scorer.with_standards(changed), Calibration(scores, calibration.false_alarm_rate)
+
+
+def scores_by_section(scorer: Scorer, unseen: UnseenDistances) -> dict[str, tuple[float, ...]]:
+    """Give the clips' scores by a scorer's standards: section -> scores."""
+    scores: dict[str, tuple[float, ...]] = {}
+    for section, score in zip(unseen.sections.tolist(), unseen_scores(scorer, unseen), strict=True):
+        scores[section] = (*scores.get(section, ()), float(score))
+    return scores
+
+
+def unseen_scores(scorer: Scorer, unseen: UnseenDistances) -> NDArray[np.float64]:
+    """Score of each clip by a scorer's standards [shape=(n,)]."""
+    views = scorer.views
+    given = {name: view.standards for name, view in views.items()}
+    return _scores({name: view.config for name, view in views.items()}, given, unseen)
+
+
+def _scores(
+    configs: Mapping[str, ScoringConfig],
+    given: Mapping[str, Mapping[str, Standard]],
+    unseen: UnseenDistances,
+) -> NDArray[np.float64]:
+    total = np.zeros(len(unseen.clips))
+    exponent = next(iter(configs.values())).exponent
+    for section in np.unique(unseen.sections).tolist():
+        own = unseen.sections == section
+        for name, config in configs.items():
+            total[own] += given[name][section].contribution(unseen.views[name][own].T, config)
+    scores: NDArray[np.float64] = total ** (1 / exponent)
+    return scores
+
+
+def standards(
+    rules: Mapping[str, Rule],
+    sections: Iterable[str],
+    unseen: UnseenDistances,
+    false_alarm_rate: float,
+) -> dict[str, dict[str, Standard]]:
+    """Standards of every view for some sections: view -> section -> standard; see `finish`.
+
+    Raises:
+        ParameterError: fewer than two clips.
+    """
+    if len(unseen.sections) < 2:
+        raise ParameterError("held-out clips", len(unseen.sections), "at least 2 normal clips")
+    given: dict[str, dict[str, Standard]] = {name: {} for name in rules}
+    configs = {name: rule.config for name, rule in rules.items()}
+    for section in sections:
+        own = unseen.sections == section
+        if own.sum() < MIN_SECTION_CLIPS:
+            own = np.ones(len(own), dtype=bool)
+        clips = UnseenDistances(
+            {name: x[own] for name, x in unseen.views.items()},
+            np.full(own.sum(), section),
+            unseen.clips[own],
+        )
+        found = {name: _standard(rule, clips.views[name]) for name, rule in rules.items()}
+        scores = _scores(configs, {name: {section: s} for name, s in found.items()}, clips)
+        scale = 1.0
+        if np.ptp(scores) > 0:
+            scale = Tail.fit(scores).threshold(false_alarm_rate).value
+        for name, standard in found.items():
+            factor = standard.factor / scale ** configs[name].exponent
+            given[name][section] = dataclasses.replace(standard, factor=factor)
+    return given
+
+
+def _standard(rule: Rule, unseen: NDArray[np.float64]) -> Standard:
+    """Standard of a view by distances [shape=(n, parts + 1)], for a factor that is its weight."""
+    config = rule.config
+    powers = unseen**config.exponent
+    centres, spreads = [], []
+    for x in powers.T:
+        centre, spread = robust_normal(x)
+        # Distances that do not vary say nothing; they must not be blown up.
+        spread = max(spread, _LEAST_SPREAD * centre)
+        centres.append(centre)
+        spreads.append(spread if spread > 0 else 1.0)
+    ratios = np.array(centres) / np.array(spreads)
+    offset = float(ratios.mean() + config.emphasis * ratios[0])
+    return Standard(tuple(centres), tuple(spreads), offset, rule.weight)

@@ -1,0 +1,192 @@
+"""Detection on real recordings: what an enrolment with few or many clips catches.
+
+    python benchmarks/real.py --data machines2/slider --data machines2/compressor
+    python benchmarks/real.py --toycar toycar      (a folder of MLPerf Tiny's log-mel files)
+
+A data set is a folder in the layout of DCASE Task 2 (`train/`, `test/`, the section and the label
+in each file's name), or a folder of such folders. Of each section so many normal training clips are
+drawn, five times, enrolled into one bundle for all sections with the model that needs no
+training, and the test clips are scored: AUC and pAUC, means over sections; the share of normal
+test clips called anomalous for the rate asked; the share of faults caught. Target domain apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import roc_auc_score
+
+from asd_edge.audio.clip_names import is_audio_name, parse_clip_name
+from asd_edge.bundle import format as bundle_format
+from asd_edge.bundle.locate import BUILT_IN
+from asd_edge.detector import Detector
+from asd_edge.enroll.enrolment import enroll
+from asd_edge.enroll.recordings import Clip, Suspect, hear
+from asd_edge.scoring.scorer import Scorer
+
+DRAWS = 5
+Scored = dict[str, NDArray[np.float64]]
+
+
+class DataSet:
+    """Embedded clips of one machine, with what their names say."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.train: list[Clip] = []
+        self.test: list[tuple[Clip, str, str]] = []  # with domain and label
+
+    def draw(self, count: int | None, seed: int) -> list[Clip | Suspect]:
+        """Draw so many training clips of each section, or all."""
+        rng = np.random.default_rng(seed)
+        drawn: list[Clip | Suspect] = []
+        for section in sorted({clip.section for clip in self.train}):
+            own = [clip for clip in self.train if clip.section == section]
+            if count is not None and count < len(own):
+                own = [own[i] for i in np.sort(rng.choice(len(own), count, replace=False))]
+            drawn += own
+        return drawn
+
+    def most(self) -> int:
+        """Number of training clips of the largest section."""
+        sections = [clip.section for clip in self.train]
+        return max(sections.count(section) for section in sections)
+
+
+def read(folder: Path, detector: Detector) -> DataSet:
+    """Embed a data set in DCASE's layout."""
+    data = DataSet(folder.name)
+    for split in ("train", "test"):
+        for path in sorted((folder / split).iterdir()):
+            said = parse_clip_name(path.name) if is_audio_name(path.name) else None
+            if said is None:
+                continue
+            for clip in hear(detector, path, said.section):
+                if isinstance(clip, Clip) and split == "train":
+                    data.train.append(clip)
+                elif isinstance(clip, Clip):
+                    data.test.append((clip, said.domain or "source", said.label))
+    return data
+
+
+def read_toycar(folder: Path, detector: Detector) -> DataSet:
+    """Embed MLPerf Tiny's ToyCar files; `toycar.py` says what they are."""
+    from toycar import FRAMES, TRAINING_CLIPS
+
+    data = DataSet("ToyCar")
+    for path in sorted(folder.glob("*.bin")):
+        label, _, section, number = path.name.split("_")[:4]
+        mel = np.fromfile(path, "<f4").reshape(FRAMES, -1).T
+        embeddings = detector.model.embed(np.ascontiguousarray(mel)[np.newaxis])
+        excerpt = np.ones(detector.front_end.mel.sr, np.int16)
+        clip = Clip(path.name, section, dict(embeddings), 6.4, 16000, 0.0, -30.0, excerpt)
+        if label == "normal" and int(number) < TRAINING_CLIPS:
+            data.train.append(clip)
+        else:
+            data.test.append((clip, "source", label))
+    return data
+
+
+def find(folders: tuple[Path, ...]) -> Iterator[Path]:
+    """Data sets among folders and those in them."""
+    for folder in folders:
+        if (folder / "train").is_dir():
+            yield folder
+        else:
+            yield from sorted(p for p in folder.iterdir() if (p / "train").is_dir())
+
+
+def scores(contents: bundle_format.Bundle, data: DataSet, rate: float) -> Scored:
+    """Score the test clips: scores, and whether each is at or above its threshold."""
+    scorer = Scorer(contents.views)
+    found, above = [], []
+    for clip, _, _ in data.test:
+        scored = scorer.score(clip.embeddings, clip.section)
+        threshold = contents.calibration.threshold(scored.section, rate).value
+        found.append(scored.score)
+        above.append(scored.score >= threshold)
+    return {"score": np.array(found), "above": np.array(above, float)}
+
+
+def measure(data: DataSet, scored: Scored, domain: str) -> dict[str, float]:
+    """AUC and pAUC, means over sections; false alarms and faults caught, of all clips together."""
+    labels = np.array([label for _, _, label in data.test])
+    sections = np.array([clip.section for clip, _, _ in data.test])
+    inside = np.array([d == domain for _, d, _ in data.test])
+    areas = []
+    for section in np.unique(sections[inside]):
+        own = inside & (sections == section)
+        truth = labels[own] == "anomaly"
+        if 0 < truth.sum() < len(truth):
+            s = scored["score"][own]
+            areas.append((roc_auc_score(truth, s), roc_auc_score(truth, s, max_fpr=0.1)))
+    auc, pauc = np.mean(areas, axis=0) if areas else (np.nan, np.nan)
+    normal, fault = inside & (labels == "normal"), inside & (labels == "anomaly")
+
+    def share(rows: NDArray[np.bool_]) -> float:
+        return float(scored["above"][rows].mean()) if rows.any() else float("nan")
+
+    return {"auc": auc, "pauc": pauc, "false_alarms": share(normal), "caught": share(fault)}
+
+
+@click.command()
+@click.option("--data", multiple=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--toycar", type=click.Path(path_type=Path, exists=True))
+@click.option("--clips", multiple=True, type=click.IntRange(min=5), help="Default: 6 12 24 48.")
+@click.option("--draws", type=click.IntRange(min=1), default=DRAWS, show_default=True)
+@click.option("--false-alarm-rate", "rate", type=float, default=0.01, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one a row.")
+def main(
+    data: tuple[Path, ...],
+    toycar: Path | None,
+    clips: tuple[int, ...],
+    draws: int,
+    rate: float,
+    as_json: bool,
+) -> None:
+    """Print what enrolments with few and with all clips catch on real recordings."""
+    source = bundle_format.read(BUILT_IN)
+    detector = Detector.from_bundle(source)
+    table = Table("data", "clips", "domain", "AUC", "pAUC", f"FA, {rate:g} asked", "caught")
+    sets = [lambda f=folder: read(f, detector) for folder in find(data)]
+    if toycar is not None:
+        sets.append(lambda: read_toycar(toycar, detector))
+    for make in sets:
+        one = make()
+        counts: list[int | None] = [n for n in clips or (6, 12, 24, 48) if n < one.most()]
+        for count in (*counts, None):
+            rows: dict[str, list[dict[str, float]]] = {}
+            for draw in range(draws if count else 1):
+                drawn = one.draw(count, draw)
+                done = enroll(source, drawn, machine=one.name, false_alarm_rate=rate)
+                scored = scores(done.bundle, one, rate)
+                for domain in sorted({d for _, d, _ in one.test}):
+                    rows.setdefault(domain, []).append(measure(one, scored, domain))
+            for domain, values in rows.items():
+                mean = {key: float(np.mean([v[key] for v in values])) for key in values[0]}
+                name = str(count or f"all ({one.most()})")
+                if as_json:
+                    row = {"data": one.name, "clips": name, "domain": domain}
+                    click.echo(json.dumps(row | mean))
+                table.add_row(
+                    one.name,
+                    name,
+                    domain,
+                    f"{mean['auc']:.3f}",
+                    f"{mean['pauc']:.3f}",
+                    f"{100 * mean['false_alarms']:.1f} %",
+                    f"{100 * mean['caught']:.0f} %",
+                )
+    if not as_json:
+        Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
