@@ -89,7 +89,7 @@ def _read(path: Path) -> Bundle:
         version = manifest["schema_version"]
         front_end = _front_end(manifest["front_end"])
         part = REFERENCES
-        stored = arrays(contents[REFERENCES])
+        stored: Mapping[str, NDArray[Any]] = arrays(contents[REFERENCES])
         part = MANIFEST
         scoring, scores = manifest["scoring"], _checked_scores(manifest["calibration"])
         thresholds: dict[str, float] = {}

@@ -69,9 +69,9 @@ def deep(levels: int) -> Any:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (put("scoring", "embedding", "weights", "00", value=-1.0), "weight of -1.0"),
+        (put("scoring", "embedding", "standards", "00", "factor", value=-1.0), "a standard of"),
         (put("scoring", "embedding", "weight", value=-1), "weight of -1"),
-        (put("scoring", "embedding", "weights", "00", value="1"), "weight of '1'"),
+        (put("scoring", "embedding", "standards", "00", "factor", value="1"), "a standard of"),
         (put("scoring", "embedding", "k", value=1.5), "k is no whole number"),
         (put("scoring", "embedding", "metric", value=["cosine"]), "cannot be understood"),
         (put("scoring", value={}), "no views"),
@@ -142,7 +142,7 @@ def a(name: str, make: Callable[[Any], Any]) -> Callable[[dict[str, Any]], None]
         (a("embedding/clips", lambda x: np.full(len(x), "/etc/passwd")), "leads out"),
         (a("embedding/clips", lambda x: np.full(len(x), "a/../../b.wav")), "leads out"),
         (a("embedding/clips", lambda x: np.arange(len(x))), "texts"),
-        (a("embedding/sections", lambda x: np.full(len(x), "55")), "sections|weights"),
+        (a("embedding/sections", lambda x: np.full(len(x), "55")), "sections|standards"),
         (a("embedding/sections", lambda x: x[np.newaxis]), "texts|unequal"),
         (a("statistics/whitening", lambda x: x * np.nan), "NaN"),
         (a("statistics/whitening", lambda x: x[1:]), "whitening"),
@@ -430,3 +430,17 @@ def test_memory_of_a_bomb(tiny_bundle: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
     )
     assert int(result.stdout) < 150_000
+
+
+@pytest.mark.parametrize("name", ["schema_1.asd", "schema_2_first.asd"])
+def test_scores_of_older_schemas_are_in_units_of_the_threshold(name: str) -> None:
+    """The golden clip's too: what is embedded anew scores the same."""
+    contents = bundle.read(Path(__file__).parent / "schemas" / name)
+    detector = Detector.from_bundle(contents)
+    for section in detector.scorer.sections:
+        assert detector.threshold(section).value == pytest.approx(1, abs=1e-9)
+    golden = contents.golden
+    embeddings = {view: x[np.newaxis] for view, x in golden.embeddings.items()}
+    assert detector.scorer.score(embeddings, golden.section).score == pytest.approx(
+        golden.score, rel=1e-3
+    )
