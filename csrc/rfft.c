@@ -4,14 +4,14 @@
  *     O = (Z[k] - conj Z[m-k]) / 2i          the odd samples' DFT
  *     X[k] = E + W O,  X[m-k] = conj(E - W O),  W = exp(-2 pi i k / n)
  *
- * Z comes from Stockham's self-sorting FFT. One pass of radix r takes a transform of length
- * N = r M, with s transforms side by side, to r M / r transforms of length M:
+ * Z comes from Stockham's self-sorting FFT. One pass of radix r splits s transforms of length
+ * N = r M, side by side, into r s transforms of length M:
  *
  *     y[q + s (r p + i)] = w(N)^(p i) sum_k x[q + s (p + M k)] w(r)^(k i)
  *     p = 0 .. M-1,  i, k = 0 .. r-1,  q = 0 .. s-1,  w(N) = exp(-2 pi i / N)
  *
- * and s grows by r from pass to pass. Starting at s = RFFT_LANES transforms all lanes at once,
- * and the loop over q is contiguous, without shuffles, from the first pass on.
+ * and s grows by the factor r from pass to pass. It starts at RFFT_LANES, so that all lanes are
+ * transformed at once and the loop over q is contiguous, without shuffles, from the first pass on.
  *
  * Double precision throughout: the error of a bin is about 1e-16 sqrt(log n) of the frame's
  * largest one, i.e. 1e-11 relative for a bin 100 dB below it.
@@ -21,10 +21,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Says of the next loop what restrict cannot: outputs with one base, s apart, do not overlap.
- * Without it compilers give up on the many run-time checks and leave passes 4 and 5 scalar. */
+/* Tells the compiler that the outputs of the next loop, which have one base and lie s apart, do not
+ * overlap; restrict cannot say this. Otherwise the many checks at run time make compilers give up
+ * and leave passes 4 and 5 scalar. */
 #if defined(__clang__)
-#pragma clang diagnostic ignored "-Wpass-failed" /* builds that do not vectorise: -O0, -O1 */
+#pragma clang diagnostic ignored "-Wpass-failed" /* -O0 and -O1 do not vectorize */
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #elif defined(__GNUC__)
 #define INDEPENDENT _Pragma("GCC ivdep")
@@ -35,8 +36,8 @@
 enum {
     L = RFFT_LANES,
     MAX_PASSES = 64, /* 2^64 points are out of reach */
-    /* Real and imaginary parts lie this many doubles past a multiple of their length apart:
-     * at powers of two they would otherwise compete for the same cache sets (40 % slower). */
+    /* The imaginary parts begin this many doubles behind the end of the real parts. At powers of
+     * two, both would otherwise compete for the same cache sets (40 % slower). */
     STAGGER = 40
 };
 
@@ -56,8 +57,8 @@ struct rfft_plan {
     size_t unfold_at; /* exp(-2 pi i k / n), k = 0 .. n/4 */
 };
 
-/* The angle is brought to the first octant in integers, so that the
- * result is right to the last place or so, and exact at multiples of an eighth's axes. */
+/* The angle is reduced to the first octant in integers, so that the result is right to about one
+ * unit in the last place, and exact where re or im is 0. */
 void rfft_unit_root(size_t a, size_t b, double *out)
 {
     const double turn = 6.283185307179586476925286766559;
@@ -158,8 +159,8 @@ size_t rfft_workspace_size(const rfft_plan *plan)
     return 2 * rfft_tile_size(plan) + 2 * plan->max_generic * L;
 }
 
-/* The passes. x and y hold M r s numbers each; w points at the pass's twiddles. In every pass
- * the loop over q is the one to vectorise, and its s is a multiple of RFFT_LANES. */
+/* The passes. x and y hold M r s numbers each; w points at the twiddles of the pass. In every pass,
+ * the loop over q is vectorized, and s is a multiple of RFFT_LANES. */
 
 static void pass2(size_t M, size_t s, const double *restrict w, const double *restrict xr,
                   const double *restrict xi, double *restrict yr, double *restrict yi)
@@ -276,7 +277,7 @@ static void pass5(size_t M, size_t s, const double *restrict w, const double *re
     }
 }
 
-/* Any odd radix r, by the definition, with the symmetry of w(r)^(k i) in k and r - k:
+/* A pass of any odd radix r, by the definition and the symmetry of w(r)^(k i) in k and r - k:
  *     a = x[0] + sum_k (x[k] + x[r-k]) cos(2 pi k i / r)       k = 1 .. (r-1)/2
  *     b =        sum_k (x[k] - x[r-k]) sin(2 pi k i / r)
  *     y[i] = a - i b,  y[r-i] = a + i b

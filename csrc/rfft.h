@@ -8,12 +8,12 @@
  * a Stockham FFT of n/2 points, and unfolded (see rfft.c). Frames never share a complex
  * transform: a quiet frame keeps its full precision beside a loud one.
  *
- * Lanes are innermost in memory and independent: what a frame gives depends neither on the
- * lane it is in nor on its neighbours, to the last bit.
+ * Lanes are innermost in memory and independent: the bits of a frame's spectrum depend neither on
+ * its lane nor on its neighbours.
  *
- * n is any even number >= 2. A transform costs about n * (sum of the prime factors of n/2,
- * each with its multiplicity) operations: powers of two are the cheapest, factors 3 and 5
- * cost little more, a large prime factor r of n/2 costs r operations a sample.
+ * n is any even number from 2 to 2^28. A transform takes about n * (sum of the prime factors of
+ * n/2, each with its multiplicity) operations: powers of two are the cheapest, factors 3 and 5 cost
+ * little more, and a large prime factor r of n/2 costs r operations for every sample.
  */
 #ifndef ASD_RFFT_H
 #define ASD_RFFT_H
@@ -24,14 +24,14 @@
 
 typedef struct rfft_plan rfft_plan;
 
-/* A plan for frames of n samples; NULL where memory is short or n is odd or < 2.
- * It is never written again: any number of threads may use it at once. */
+/* Makes a plan for frames of n samples. NULL if there is no memory, or n is odd or out of range. A
+ * plan is never written again: any number of threads may use it at once. */
 rfft_plan *rfft_plan_create(size_t n);
 
 void rfft_plan_free(rfft_plan *plan); /* NULL is allowed */
 
-/* Doubles in each of the buffers below. Laid out one after another from a 64-byte boundary
- * they are fastest. */
+/* Number of doubles in each of the buffers below. They are fastest one after another from a 64-byte
+ * boundary. */
 size_t rfft_tile_size(const rfft_plan *plan);      /* re, im: n/2 * RFFT_LANES and a gap */
 size_t rfft_power_size(const rfft_plan *plan);     /* power: (n/2 + 1) * RFFT_LANES */
 size_t rfft_workspace_size(const rfft_plan *plan); /* work */
@@ -41,7 +41,7 @@ size_t rfft_workspace_size(const rfft_plan *plan); /* work */
 void rfft_power(const rfft_plan *plan, double *restrict re, double *restrict im,
                 double *restrict power, double *restrict work);
 
-/* out = (re, im) of exp(-2 pi i a / b), right to the last place or so; b < 2^32. */
+/* out = (re, im) of exp(-2 pi i a / b), to about one unit in the last place; 0 < b < 2^32. */
 void rfft_unit_root(size_t a, size_t b, double *out);
 
 #endif
