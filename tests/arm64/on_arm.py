@@ -71,7 +71,7 @@ def test_enrolls_as_the_host(tmp_path: Path) -> None:
 
 
 def assert_close(here: Any, there: Any, name: str = "") -> None:
-    """Scores and levels are within 1e-4, probabilities within 1e-3 of their size; all else is equal."""
+    """Scores and levels within 1e-4, probabilities within 1e-3 of their size, all else equal."""
     if isinstance(there, dict):
         assert here.keys() == there.keys()
         for key in there:
