@@ -18,7 +18,7 @@ from asd_edge.audio.recording import FULL_SCALE, ClipWarning, Samples
 from asd_edge.frontend.windows import FrontEnd
 
 WORTHLESS = frozenset(
-    {"silence", "int16_scale", "overdriven", "too_short", "mostly_silent", "lower_rate"}
+    {"silent", "int16_scale", "overdriven", "too_short", "mostly_silent", "lower_rate"}
 )
 """Kinds of warning that leave nothing to judge."""
 
@@ -146,7 +146,7 @@ def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWar
     if levels.is_silent:
         level = "no sound at all" if levels.level_db == -math.inf else f"{levels.level_db:.0f} dBFS"
         offset = f", with an offset of {levels.offset:.2g}" if abs(levels.offset) > 1e-3 else ""
-        warn("silence", f"is silent ({level}{offset})")
+        warn("silent", f"is silent ({level}{offset})")
         return found
     if levels.level_db > _HIGHEST_DBFS:
         warn(

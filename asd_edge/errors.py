@@ -1,7 +1,21 @@
 """The family of errors: each is an AsdError and also the builtin that fits.
 
-A message says what is wrong, with which file, and what to do. It is made in
-the class, so that every place that raises an error words it alike.
+    AsdError
+    +-- ParameterError (ValueError)             "parameter"
+    +-- MissingFileError (FileNotFoundError)    "missing_file"
+    +-- AudioError (ValueError)                 "unreadable", "truncated", "silent", ...
+    |   +-- UnfitError                          "silent", "overdriven", "too_short", ...
+    +-- BundleError (ValueError)                "bundle"
+    +-- EnrollmentError (ValueError)            "enrolment"
+    +-- ProviderError (ValueError)              "provider"
+    +-- OptionalDependencyError (ImportError)   "missing_dependency"
+    +-- ConfigError (ValueError)                "config"
+    +-- HistoryError (OSError)                  "history"
+    +-- CommandError (LookupError)              "command"
+
+Behind each class are the values of `kind`, by which a program tells errors apart. A message says
+what is wrong, with which file, and what to do. It is made in the class, so that every place that
+raises an error words it alike.
 """
 
 from __future__ import annotations
@@ -11,11 +25,19 @@ from pathlib import Path
 
 
 class AsdError(Exception):
-    """Base class: whatever asd-edge itself reports about its input."""
+    """Base class: whatever asd-edge itself reports about its input.
+
+    Attributes:
+        kind: machine-readable reason; see the module.
+    """
+
+    kind: str = "error"
 
 
 class ParameterError(AsdError, ValueError):
     """A parameter outside its range."""
+
+    kind = "parameter"
 
     def __init__(self, name: str, value: object, expected: str) -> None:
         super().__init__(f"{name} is {value!r}; expected {expected}")
@@ -23,6 +45,8 @@ class ParameterError(AsdError, ValueError):
 
 class MissingFileError(AsdError, FileNotFoundError):
     """A file or folder that is not there."""
+
+    kind = "missing_file"
 
     def __init__(self, path: str | Path, what: str = "file") -> None:
         super().__init__(f"{path}: no such {what}")
@@ -46,12 +70,14 @@ class UnfitError(AudioError):
 
     def __init__(self, path: str | Path, reason: str, kind: str) -> None:
         self.reason = reason
-        advice = "; is the input muted, or is it another device?" if kind == "silence" else ""
+        advice = "; is the input muted, or is it another device?" if kind == "silent" else ""
         super().__init__(path, f"cannot be judged: it {reason}{advice}", kind)
 
 
 class BundleError(AsdError, ValueError):
     """A bundle that is damaged, incomplete or of another version."""
+
+    kind = "bundle"
 
     def __init__(self, path: str | Path, part: str, reason: str) -> None:
         self.part = part
@@ -60,6 +86,8 @@ class BundleError(AsdError, ValueError):
 
 class EnrollmentError(AsdError, ValueError):
     """Clips that no bundle can be made of, or a bundle that they cannot be added to."""
+
+    kind = "enrolment"
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -74,6 +102,8 @@ class ProviderError(AsdError, ValueError):
         reason: what is wrong with it, if not that it is missing.
         install: how to get a build that has it, and the libraries that it needs.
     """
+
+    kind = "provider"
 
     def __init__(
         self,
@@ -90,12 +120,16 @@ class ProviderError(AsdError, ValueError):
 class OptionalDependencyError(AsdError, ImportError):
     """A feature whose extra is not installed."""
 
+    kind = "missing_dependency"
+
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; pip install 'asd-edge[{extra}]' brings it")
 
 
 class ConfigError(AsdError, ValueError):
     """A configuration file with a key that is unknown, missing, or has a wrong value."""
+
+    kind = "config"
 
     def __init__(self, path: str | Path, key: str, reason: str) -> None:
         self.key = key
@@ -105,12 +139,16 @@ class ConfigError(AsdError, ValueError):
 class HistoryError(AsdError, OSError):
     """A history that cannot be read or written."""
 
+    kind = "history"
+
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
 
 
 class CommandError(AsdError, LookupError):
     """A command to the daemon that it refuses, such as one for an alarm that is not there."""
+
+    kind = "command"
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -69,7 +69,7 @@ def with_peaks(count: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("y", "kind", "words"),
     [
-        (noise_of_the_last_bit(), "silence", "is silent (-95 dBFS, with an offset of 0.01)"),
+        (noise_of_the_last_bit(), "silent", "is silent (-95 dBFS, with an offset of 0.01)"),
         (32768 * hum(), "int16_scale", "full scale 1"),
         (np.clip(100 * hum(), -1, 1), "overdriven", "samples are at full scale"),
         (hum(0.08), "too_short", "is 0.08 s long, and a window is 1 s"),

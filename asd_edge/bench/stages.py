@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from asd_edge.bench import hardware as device_info
+from asd_edge.bench import hardware
 from asd_edge.bench.hardware import State
 from asd_edge.bundle.format import Golden
 from asd_edge.detector import Detector
@@ -210,14 +210,14 @@ def setting(network: EmbeddingModel, before: State, after: State) -> dict[str, A
         "provider": network.provider,
         "threads": network.threads,
         "instruction_set": instruction_set(),
-        "cpu": device_info.cpu_model(),
-        "cores": device_info.cores(),
+        "cpu": hardware.cpu_model(),
+        "cores": hardware.cores(),
         "onnxruntime": runtime().__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "before": asdict(before),
         "after": asdict(after),
-        "throttling": device_info.throttling(before, after),
+        "throttling": hardware.throttling(before, after),
     }
 
 

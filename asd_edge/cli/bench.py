@@ -43,14 +43,13 @@ def bench(
     Times each stage apart and the whole, and a process of its own that scores the
     clip. Without a CLIP, the one that the export stored is taken, at 10 s.
     """
-    from asd_edge.bench import hardware as device_info
-    from asd_edge.bench import stages as stopwatch
+    from asd_edge.bench import hardware, stages
     from asd_edge.detector import Detector
 
     bundle, contents = open_bundle(bundle)
     detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
     say_provider(detector, provider)
-    golden = stopwatch.golden_clip(contents.golden, contents.front_end.mel.sr)
+    golden = stages.golden_clip(contents.golden, contents.front_end.mel.sr)
     section = contents.golden.section if clip is None else None
     cold_runs = 5
     with (
@@ -62,22 +61,24 @@ def bench(
             hidden=not sys.stderr.isatty(),
         ) as bar,
     ):
-        before = device_info.state()
-        timings = stopwatch.measure(detector, path, repeat, section, lambda: bar.update(1))
-        after = device_info.state()
+        before = hardware.state()
+        timings = stages.measure(detector, path, repeat, section, lambda: bar.update(1))
+        after = hardware.state()
         options = ["--provider", network(detector).provider, "--threads", str(threads)]
-        process = stopwatch.cold_start(bundle, path, options, cold_runs, lambda: bar.update(1))
-        seconds = stopwatch.seconds_of(path)
-    rest = stopwatch.summary(timings, process, seconds)
+        process = stages.cold_start(bundle, path, options, cold_runs, lambda: bar.update(1))
+        seconds = stages.seconds_of(path)
+    rest = stages.summary(timings, process, seconds)
     rest |= {"clip": str(clip) if clip else "golden", "repeat": repeat, "cold_starts": cold_runs}
-    rest |= stopwatch.setting(network(detector), before, after)
+    rest |= stages.setting(network(detector), before, after)
     if as_json:
         for timing in timings:
             click.echo(json.dumps(dataclasses.asdict(timing)))
         click.echo(json.dumps(rest))
     else:
-        for line in stopwatch.lines(timings, rest):
+        for line in stages.lines(timings, rest):
             click.echo(line)
     if rest["throttling"]:
         reasons = ", ".join(rest["throttling"])
-        click.echo(f"Warning: the processor was slowed ({reasons}); cool it and repeat", err=True)
+        supply = "under-voltage" in reasons
+        advice = "use a stronger power supply" if supply else "cool it"
+        click.echo(f"Warning: the processor was slowed ({reasons}); {advice} and repeat", err=True)

@@ -80,10 +80,10 @@ def enroll(
     minutes are a good start. Clips that seem not to belong are named on stderr.
     """
     with quick_start():
-        from asd_edge.bundle import format as bundle
-        from asd_edge.bundle import locate as default_bundle
+        from asd_edge.bundle.format import read
+        from asd_edge.bundle.locate import BUILT_IN
         from asd_edge.detector import Detector
-        from asd_edge.enroll import enrolment as enroll
+        from asd_edge.enroll import enrolment
         from asd_edge.enroll.recordings import Clip
 
     if add is not None and source is not None:
@@ -93,19 +93,19 @@ def enroll(
         raise click.UsageError("name the bundle to write with -o NAME.asd.")
     if output.suffix != ".asd":
         raise click.BadParameter("a bundle is named NAME.asd.", param_hint="--output")
-    contents = bundle.read(add or source or default_bundle.BUILT_IN)
-    detector = Detector.from_bundle(contents, path=add or source or default_bundle.BUILT_IN)
+    contents = read(add or source or BUILT_IN)
+    detector = Detector.from_bundle(contents, path=add or source or BUILT_IN)
     found, unread = find_clips(clips)
     sections = [section] * len(found) if section else _sections(found, contents if add else None)
     embedded, failures = _embed(detector, found, sections, channel)
     noticed = [item for item in embedded if not isinstance(item, Clip)]
     for line in _warnings(noticed):  # before anything can end the command
         click.echo(harmless(line), err=True)
-    folds = enroll.FOLDS * (2 if drop_suspects else 1)
+    folds = enrolment.FOLDS * (2 if drop_suspects else 1)
     with click.progressbar(
         length=folds, label="Calibrating", file=sys.stderr, hidden=_quiet(found)
     ) as bar:
-        done = enroll.enroll(
+        done = enrolment.enroll(
             contents,
             embedded,
             machine=machine or (contents.machine if add else output.stem),

@@ -62,14 +62,14 @@ def explain(
 ) -> None:
     """Say in a sentence, and draw, which bands and times gave CLIP its score."""
     from asd_edge.detector import Detector
-    from asd_edge.explain import plot as explain_plot
+    from asd_edge.explain import plot
     from asd_edge.explain.explanation import explain
 
     if output is not None:
-        if output.suffix.lower() not in explain_plot.FORMATS:
-            wanted = ", ".join(explain_plot.FORMATS)
+        if output.suffix.lower() not in plot.FORMATS:
+            wanted = ", ".join(plot.FORMATS)
             raise click.BadParameter(f"a picture ends in {wanted}", param_hint="--output")
-        explain_plot.check()
+        plot.check()
     bundle, contents = open_bundle(bundle)
     detector = Detector.from_bundle(contents, path=bundle, provider=provider, threads=threads)
     check_section(detector, section, bundle)
@@ -92,6 +92,6 @@ def explain(
     if why.normal.problem is not None:
         click.echo(f"Error: {harmless(why.normal.problem)}", err=True)
     if output is not None:
-        explain_plot.draw(why, output)
+        plot.draw(why, output)
     if why.normal.problem is not None:
         sys.exit(1)

@@ -84,13 +84,13 @@ def say_provider(detector: Detector, asked: str) -> None:
 
 def open_bundle(given: Path | None) -> tuple[Path, Bundle]:
     """Read the bundle that is meant, and say which one that is where none was named."""
-    from asd_edge.bundle import locate as default_bundle
+    from asd_edge.bundle import locate
     from asd_edge.bundle.format import read
 
-    found = default_bundle.find(given)
+    found = locate.find(given)
     contents = read(found.path)
     if found.origin:
-        click.echo(default_bundle.describe(found, contents), err=True)
+        click.echo(locate.describe(found, contents), err=True)
     return found.path, contents
 
 

@@ -153,9 +153,10 @@ def enroll(
         calibration=calibration,
         provenance=_added(source, new) if add and not again else _provenance(source, every, add),
     )
-    golden = source.golden if add else None
-    samples = golden.samples if golden else new[0].excerpt
-    section = golden.section if golden else new[0].section
+    samples, section = source.golden.samples, source.golden.section
+    first = next((clip for clip in new if clip.excerpt.size), None)
+    if not add and first is not None:
+        samples, section = first.excerpt, first.section
     bundle = dataclasses.replace(
         draft, golden=record(Detector.from_bundle(draft), samples, section)
     )

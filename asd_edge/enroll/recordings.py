@@ -18,6 +18,10 @@ from asd_edge.detector import Detector
 from asd_edge.enroll.fingerprint import fingerprint
 
 
+# Pieces of a recording that keep an excerpt: one becomes the golden clip, and a day has thousands.
+_EXCERPTS = 20
+
+
 @dataclass(frozen=True)
 class Clip:
     """One normal clip, embedded.
@@ -32,7 +36,7 @@ class Clip:
         rate: of the file in Hz; 0 if the clip comes from a bundle.
         level_db: root mean square in dB of full scale, without the offset.
         excerpt: up to a second of it for the golden clip [shape=(n,)], int16; empty if the
-            clip comes from a bundle.
+            clip comes from a bundle, or from far inside a recording.
         warnings: what was noticed about the clip by itself.
         fingerprint: of the clip's beginning (see `fingerprint`); empty if the clip comes from a
             bundle.
@@ -87,8 +91,11 @@ def embed_recording(
     """
     name = path.name if name is None else name
     with detector.analyse(path, section=section, channel=channel) as recording:
-        for piece in recording.pieces():
-            yield _clip(piece, name, section, piece is recording)
+        for number, piece in enumerate(recording.pieces()):
+            clip = _clip(piece, name, section, piece is recording)
+            if isinstance(clip, Clip) and number >= _EXCERPTS:
+                clip = dataclasses.replace(clip, excerpt=np.empty(0, np.int16))
+            yield clip
         for warning in recording.noticed:
             if recording.is_sequence:
                 yield ClipWarning(name, warning.kind, warning.reason)

@@ -1,0 +1,47 @@
+"""The family of errors: its members, their builtins, and kinds that a program can tell apart."""
+
+from __future__ import annotations
+
+import inspect
+
+from asd_edge import errors
+from asd_edge.errors import AsdError
+
+FAMILY = {
+    "ParameterError": (ValueError, "parameter"),
+    "MissingFileError": (FileNotFoundError, "missing_file"),
+    "AudioError": (ValueError, None),
+    "UnfitError": (ValueError, None),
+    "BundleError": (ValueError, "bundle"),
+    "EnrollmentError": (ValueError, "enrolment"),
+    "ProviderError": (ValueError, "provider"),
+    "OptionalDependencyError": (ImportError, "missing_dependency"),
+    "ConfigError": (ValueError, "config"),
+    "HistoryError": (OSError, "history"),
+    "CommandError": (LookupError, "command"),
+}
+
+
+def test_the_family() -> None:
+    found = {
+        name: member
+        for name, member in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(member, AsdError) and member is not AsdError
+    }
+    assert found.keys() == FAMILY.keys()
+    for name, (builtin, kind) in FAMILY.items():
+        assert issubclass(found[name], builtin)
+        assert f"+-- {name}" in (errors.__doc__ or "")
+        if kind is not None:
+            assert found[name].kind == kind
+            assert f'"{kind}"' in (errors.__doc__ or "")
+
+
+def test_kinds_of_clips() -> None:
+    assert errors.AudioError("a.wav", "is cut off", "truncated").kind == "truncated"
+    unfit = errors.UnfitError("a.wav", "is silent (-95 dBFS)", "silent")
+    assert str(unfit) == (
+        "a.wav: cannot be judged: it is silent (-95 dBFS); is the input muted, or is it another "
+        "device?"
+    )
+    assert (unfit.kind, unfit.reason) == ("silent", "is silent (-95 dBFS)")
