@@ -28,7 +28,7 @@ from asd_edge.bundle import format as bundle_format
 from asd_edge.bundle.locate import BUILT_IN
 from asd_edge.detector import Detector
 from asd_edge.enroll.enrolment import enroll
-from asd_edge.enroll.recordings import Clip, Suspect, hear
+from asd_edge.enroll.recordings import Clip, embed_recording
 from asd_edge.scoring.scorer import Scorer
 
 DRAWS = 5
@@ -43,10 +43,10 @@ class DataSet:
         self.train: list[Clip] = []
         self.test: list[tuple[Clip, str, str]] = []  # with domain and label
 
-    def draw(self, count: int | None, seed: int) -> list[Clip | Suspect]:
+    def draw(self, count: int | None, seed: int) -> list[Clip]:
         """Draw so many training clips of each section, or all."""
         rng = np.random.default_rng(seed)
-        drawn: list[Clip | Suspect] = []
+        drawn: list[Clip] = []
         for section in sorted({clip.section for clip in self.train}):
             own = [clip for clip in self.train if clip.section == section]
             if count is not None and count < len(own):
@@ -68,7 +68,7 @@ def read(folder: Path, detector: Detector) -> DataSet:
             said = parse_clip_name(path.name) if is_audio_name(path.name) else None
             if said is None:
                 continue
-            for clip in hear(detector, path, said.section):
+            for clip in embed_recording(detector, path, said.section):
                 if isinstance(clip, Clip) and split == "train":
                     data.train.append(clip)
                 elif isinstance(clip, Clip):
@@ -86,7 +86,7 @@ def read_toycar(folder: Path, detector: Detector) -> DataSet:
         mel = np.fromfile(path, "<f4").reshape(FRAMES, -1).T
         embeddings = detector.model.embed(np.ascontiguousarray(mel)[np.newaxis])
         excerpt = np.ones(detector.front_end.mel.sr, np.int16)
-        clip = Clip(path.name, section, dict(embeddings), 6.4, 16000, 0.0, -30.0, excerpt)
+        clip = Clip(path.name, 0.0, True, section, dict(embeddings), 6.4, 16000, -30.0, excerpt)
         if label == "normal" and int(number) < TRAINING_CLIPS:
             data.train.append(clip)
         else:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from asd_edge.enroll.recordings import Clip
 
 # So many clips have a line for each kind of warning; the names of the others follow in one.
+# Less than this share of the threshold would be left without a clip that is named for it.
+_MOVED = 0.95
 _NAMED = 3
 
 
@@ -201,6 +203,12 @@ def _summary(output: Path, done: Enrollment) -> Iterable[str]:
         f"with {least.n} clips behind a threshold the true rate lies between "
         f"{least.lowest_rate:.2g} and {least.highest_rate:.2g} (90 %), if what comes is like them"
     )
+    yield "strangest clips, in multiples of the threshold; listen to them: " + ", ".join(
+        f"{one.clip} {one.score:.2f}" for one in done.strangest
+    )
+    for one in done.strangest:
+        if one.threshold_without < _MOVED:
+            yield f"without {one.clip} the threshold would be {one.threshold_without:.2f}"
     windows_a_day = 86400 / done.bundle.front_end.clip_seconds
     yield (
         f"a machine that is listened to without pause has {windows_a_day:.0f} windows a day; about "

@@ -31,6 +31,7 @@ from asd_edge.checks import WORTHLESS, EnrolledRange
 from asd_edge.detector import Detector
 from asd_edge.enroll.doubles import find_doubles
 from asd_edge.enroll.extend import extend
+from asd_edge.enroll.influence import Strange, strangest
 from asd_edge.enroll.recordings import Clip
 from asd_edge.enroll.screening import odd_levels, outliers
 from asd_edge.errors import EnrollmentError
@@ -64,6 +65,7 @@ class Enrollment:
         seconds: their length.
         warnings: about clips that are in the bundle or left out of it.
         left_out: names of the clips that are not in the bundle.
+        strangest: the new and old clips that are least like the others, the strangest first.
     """
 
     bundle: Bundle
@@ -71,6 +73,7 @@ class Enrollment:
     seconds: float
     warnings: list[ClipWarning]
     left_out: list[str]
+    strangest: list[Strange]
 
 
 def enroll(
@@ -140,7 +143,7 @@ def enroll(
         left_out += sorted(named)
         new = [clip for clip in new if clip.name not in named]
         _check_number([*old, *new], f" besides the {len(named)} suspects")
-        scorer, calibration, _ = fit([*old, *new])
+        scorer, calibration, unseen = fit([*old, *new])
     every = [*old, *new]
     front_end = source.front_end
     if channel is not None:
@@ -166,6 +169,7 @@ def enroll(
         seconds=sum(clip.seconds for clip in every),
         warnings=[*noticed, *doubles, *doubtful],
         left_out=left_out,
+        strangest=strangest(scorer, calibration, unseen),
     )
 
 
