@@ -2,99 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_monitor import FakeMonitor, episode, machine, window
+from real_parts import MOSQUITTO, Broker, Listener, wait_for
 
 from asd_edge.errors import MissingFileError
 from asd_edge.monitor import mqtt
 from asd_edge.monitor.commands import Acknowledge
 from asd_edge.monitor.outlet_config import MqttConfig
 
-client_module = pytest.importorskip("paho.mqtt.client", reason="needs the extra monitor")
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+pytest.importorskip("paho.mqtt.client", reason="needs the extra monitor")
 pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="needs mosquitto (tests/install_apt.sh)")
-PATIENCE_S = 20.0
-
-
-def wait_for(found: Callable[[], Any]) -> Any:
-    """Wait until something is true, and give it."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if value := found():
-            return value
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
-
-
-class Broker:
-    """mosquitto with settings of its own, ended by its process number."""
-
-    def __init__(self, folder: Path, *settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        self._file = folder / "mosquitto.conf"
-        lines = [f"listener {self.port} 127.0.0.1", *settings]
-        if not any(line.startswith("allow_anonymous") for line in settings):
-            lines.append("allow_anonymous true")
-        self._file.write_text("\n".join(lines) + "\n")
-        self.start()
-
-    def start(self) -> None:
-        assert MOSQUITTO is not None
-        self._process = subprocess.Popen(
-            [MOSQUITTO, "-c", str(self._file)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(self._answers)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-class Listener:
-    """Somebody who reads everything."""
-
-    def __init__(self, port: int, **login: str) -> None:
-        self.messages: list[Any] = []
-        self._ready = threading.Event()
-        self.client = client_module.Client(client_module.CallbackAPIVersion.VERSION2)
-        if login:
-            self.client.username_pw_set(**login)
-        self.client.on_message = lambda _c, _u, message: self.messages.append(message)
-        self.client.on_connect = lambda c, *_: c.subscribe("#", 1)
-        self.client.on_subscribe = lambda *_: self._ready.set()
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        assert self._ready.wait(PATIENCE_S)
-
-    def payloads(self, topic: str) -> list[str]:
-        return [m.payload.decode() for m in self.messages if m.topic == topic]
-
-    def values(self, topic: str) -> list[dict[str, Any]]:
-        return [json.loads(text) for text in self.payloads(topic)]
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-        self.client.on_message = self.client.on_connect = self.client.on_subscribe = None
 
 
 @pytest.fixture
