@@ -46,6 +46,9 @@ class FakeHistory:
     def episodes(self, *, limit: int) -> list[Episode]:
         return sorted(self.all_episodes, key=lambda e: -e.raised_at)[:limit]
 
+    def episode(self, number: int) -> Episode | None:
+        return next((e for e in self.all_episodes if e.id == number), None)
+
     def clip(self, number: int) -> Any:
         return self.all_clips.get(number)
 

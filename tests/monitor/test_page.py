@@ -138,7 +138,7 @@ def test_charts_and_the_live_spectrogram(visit: Callable[..., Any]) -> None:
     assert figure.locator("svg .above").count() == 1
     assert page.locator("#machine-gearbox svg .above").count() == 0
     label = figure.locator("svg").first.get_attribute("aria-label")
-    assert label.startswith("Ratio to the threshold over 24 hours: highest 1.7")
+    assert label.startswith("Ratio to the threshold over 24 h: highest 1.7")
     canvas = figure.locator("canvas.live")
     painted(page, canvas)
     colours = canvas.evaluate(
@@ -198,6 +198,19 @@ def test_a_recording_plays(visit: Callable[..., Any]) -> None:
         " a.onerror = () => fail(a.error.message); a.preload = 'metadata'; a.load(); })"
     )
     assert length == pytest.approx(10.0, abs=0.01)
+
+
+def test_a_recording_that_comes_later_is_shown(
+    visit: Callable[..., Any], monitor: FakeMonitor
+) -> None:
+    alarm = monitor.history.all_episodes[0]
+    fan = replace(monitor.snapshot.machines[0], episodes=(replace(alarm, clips=()),))
+    monitor.snapshot = replace(monitor.snapshot, machines=(fan,))
+    monitor.history.all_episodes = [replace(alarm, clips=())]
+    page = visit()
+    page.get_by_text("No recording of this alarm is kept.").first.wait_for()
+    monitor.history.all_episodes = [alarm]
+    page.locator("#open-alarms audio").first.wait_for()
 
 
 def test_the_explanation_s_picture(visit: Callable[..., Any]) -> None:

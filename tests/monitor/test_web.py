@@ -150,7 +150,17 @@ def test_windows_of_a_day(client: Client, monitor: FakeMonitor) -> None:
     found = client.json("/api/machines/fan/windows?hours=24")
     assert found["ratio"] == [0.7, None]
     assert found["validity"] == ["valid", "gap"]
-    assert found["until"] - found["since"] == pytest.approx(86_400)
+    # Heard for less than a day: what there is fills the chart.
+    assert found["until"] - found["since"] == pytest.approx(600)
+    monitor.history.all_windows[0] = window(end=now - 86_380)
+    found = client.json("/api/machines/fan/windows?hours=24")
+    assert found["until"] - found["since"] == pytest.approx(86_390, abs=5)
+
+
+def test_one_alarm(client: Client, monitor: FakeMonitor) -> None:
+    monitor.history.all_episodes = [episode(7, clips=(1, 2))]
+    assert client.json("/api/episodes/7")["clips"] == [1, 2]
+    assert client.ask("/api/episodes/8")[0].status == 404
 
 
 def test_columns_of_the_live_spectrogram(client: Client, monitor: FakeMonitor) -> None:

@@ -76,6 +76,7 @@ class _Pages:
             Route("/api/machines/{machine}/bands", self.bands),
             Route("/api/machines/{machine}/shelve", self.shelve, methods=["POST"]),
             Route("/api/episodes", self.episodes),
+            Route("/api/episodes/{number:int}", self.episode),
             Route("/api/episodes/{number:int}/explanation", self.explanation),
             Route("/api/episodes/{number:int}/{command}", self.command, methods=["POST"]),
             Route("/clips/{number:int}.flac", self.clip),
@@ -129,7 +130,7 @@ class _Pages:
         found = await run_in_threadpool(
             self._monitor.history.windows, machine, now - hours * 3600, max_points=_POINTS
         )
-        return JSONResponse(views.windows(found, now - hours * 3600, now))
+        return JSONResponse(views.windows(found, hours, now))
 
     async def columns(self, request: Request) -> Response:
         machine = self._machine(request)
@@ -148,6 +149,13 @@ class _Pages:
         limit = int(_number(request.query_params, "limit", 50, 1, 500))
         found = await run_in_threadpool(self._monitor.history.episodes, limit=limit)
         return JSONResponse([views.episode(e, time.time()) for e in found])
+
+    async def episode(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        found = await run_in_threadpool(self._monitor.history.episode, number)
+        if found is None:
+            raise HTTPException(404, "no such alarm")
+        return JSONResponse(views.episode(found, time.time()))
 
     async def explanation(self, request: Request) -> Response:
         found = await run_in_threadpool(self._explanations.get, request.path_params["number"])

@@ -20,6 +20,7 @@ from asd_edge.monitor.wording import episode_title, headline, tone
 _SILENT_HOPS = 3
 # A window comes one hop after the one before it, give or take what scoring needs.
 _SLACK_S = 5.0
+_SHORTEST_CHART_S = 600.0
 
 
 def state(snapshot: Snapshot, now: float) -> dict[str, Any]:
@@ -74,11 +75,18 @@ def window(found: Window | None) -> dict[str, Any] | None:
     }
 
 
-def windows(found: Sequence[Window], since: float, until: float) -> dict[str, Any]:
-    """Give windows as columns: a tenth of the size of a list of objects."""
+def windows(found: Sequence[Window], hours: float, now: float) -> dict[str, Any]:
+    """Give windows as columns: a tenth of the size of a list of objects.
+
+    Args:
+        found: of one machine, oldest first.
+        hours: that are shown at most; a machine that was heard for less fills the chart as well.
+        now: UTC.
+    """
+    first = found[0].start if found else now
     return {
-        "since": since,
-        "until": until,
+        "since": max(now - hours * 3600.0, min(first, now - _SHORTEST_CHART_S)),
+        "until": now,
         "end": [round(w.end, 1) for w in found],
         "ratio": [None if w.ratio is None else float(f"{w.ratio:.4g}") for w in found],
         "level_dbfs": [w.level_dbfs for w in found],

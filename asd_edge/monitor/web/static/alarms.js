@@ -4,6 +4,7 @@ import { clock, dayAndClock, duration, el, get, post, ratioText, together } from
 import { explanationPicture } from "./spectrogram.js";
 
 const AGAIN_MS = 2000;
+const MOST_TRIES = 60;
 
 // `page` has names (id -> name), said(text) and changed(), which asks for everything anew.
 export function alarmPanel(episode, page) {
@@ -19,7 +20,9 @@ export function alarmPanel(episode, page) {
   );
   if (sound) {
     const why = el("div", { class: "why" });
-    panel.append(el("div", { class: "columns" }, clips(episode), why));
+    const recordings = el("div");
+    panel.append(el("div", { class: "columns" }, recordings, why));
+    showClips(episode, recordings);
     explain(episode.id, why);
   }
   return panel;
@@ -48,19 +51,23 @@ function facts(episode) {
   return parts.join(" · ");
 }
 
-function clips(episode) {
-  const found = el("div");
-  episode.clips.forEach((clip, i) => {
-    const text = i === 0 ? "When it was raised" : "The worst of it";
-    found.append(
-      el("div", { class: "clip" }, el("span", { class: "muted" }, text),
-        el("audio", { controls: true, preload: "none", src: `/clips/${clip}.flac`, "aria-label": `${text}, recording ${clip}` })),
-    );
-  });
-  if (episode.clips.length === 0) {
-    found.append(el("p", { class: "muted" }, "No recording is kept of this alarm."));
+// A recording is written a while after the alarm; until then the device is asked again.
+async function showClips(episode, place, tries = 0) {
+  const found = episode.clips.length ? episode : await get(`/api/episodes/${episode.id}`).catch(() => episode);
+  if (found.clips.length) {
+    place.replaceChildren(...found.clips.map(clip));
+    return;
   }
-  return found;
+  place.replaceChildren(el("p", { class: "muted" }, "No recording of this alarm is kept."));
+  if (found.cleared_at === null && tries < MOST_TRIES) {
+    setTimeout(() => place.isConnected && showClips(episode, place, tries + 1), AGAIN_MS);
+  }
+}
+
+function clip(number, i) {
+  const text = i === 0 ? "When it was raised" : "The worst of it";
+  return el("div", { class: "clip" }, el("span", { class: "muted" }, text),
+    el("audio", { controls: true, preload: "none", src: `/clips/${number}.flac`, "aria-label": `${text}, recording ${number}` }));
 }
 
 function buttons(episode, page, open, sound) {

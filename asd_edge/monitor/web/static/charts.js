@@ -1,22 +1,24 @@
 // Ratio and level over 24 hours, as SVG: sharp at every size, and one place to read a value.
 
-import { VALIDITIES, clock, dayAndClock, el, levelText, minutesOfDay, ratioText, svg } from "./common.js";
+import { VALIDITIES, clock, dayAndClock, duration, el, levelText, minutesOfDay, ratioText, svg } from "./common.js";
 
 const LEFT = 40;
 const RIGHT = 6;
 const GAP_FACTOR = 3;
 const OLD_S = 120;
+const DAY_S = 86_400;
 
 export class DayCharts {
   constructor(name) {
     this.ratio = new Chart(`Ratio to the threshold of ${name}`, 190);
     this.level = new Chart(`Level of ${name}`, 110);
+    this.range = el("span", { class: "muted" });
     this.ratioValue = el("span", { class: "value" });
     this.levelValue = el("span", { class: "value muted" });
     this.element = el(
       "div",
       {},
-      el("figure", {}, el("figcaption", {}, el("h3", {}, "Ratio to the threshold"), el("span", { class: "muted" }, "24 hours"), this.ratioValue), this.ratio.element),
+      el("figure", {}, el("figcaption", {}, el("h3", {}, "Ratio to the threshold"), this.range, this.ratioValue), this.ratio.element),
       el("figure", {}, el("figcaption", {}, el("h3", {}, "Level"), this.levelValue), this.level.element),
     );
     this.data = null;
@@ -42,7 +44,9 @@ export class DayCharts {
       data.ratio.push(window.ratio);
       data.level_dbfs.push(window.level_dbfs);
       data.validity.push(window.validity);
-      data.since += window.end - data.until;
+      if (window.end - data.since > DAY_S) {
+        data.since = window.end - DAY_S;
+      }
       data.until = window.end;
       this.draw();
     }
@@ -54,6 +58,7 @@ export class DayCharts {
       return;
     }
     const { data } = this;
+    this.range.textContent = `last ${duration(data.until - data.since)}`;
     this.ratio.draw(data, data.ratio, ratioScale(data.ratio), true);
     this.level.draw(data, data.level_dbfs, levelScale(data.level_dbfs), false);
     this.describe();
@@ -69,13 +74,13 @@ export class DayCharts {
     const above = known.filter(([ratio]) => ratio >= 1).length;
     this.ratio.element.setAttribute(
       "aria-label",
-      `Ratio to the threshold over 24 hours: highest ${ratioText(highest)} at ${clock(at)}; at or above the line of 1 in ${above} of ${known.length} points`,
+      `Ratio to the threshold over ${duration(this.data.until - this.data.since)}: highest ${ratioText(highest)} at ${clock(at)}; at or above the line of 1 in ${above} of ${known.length} points`,
     );
     const levels = this.data.level_dbfs.filter((level) => level !== null);
     if (levels.length) {
       this.level.element.setAttribute(
         "aria-label",
-        `Level over 24 hours: from ${levelText(levels.reduce((a, b) => Math.min(a, b)))} to ${levelText(levels.reduce((a, b) => Math.max(a, b)))}`,
+        `Level over ${duration(this.data.until - this.data.since)}: from ${levelText(levels.reduce((a, b) => Math.min(a, b)))} to ${levelText(levels.reduce((a, b) => Math.max(a, b)))}`,
       );
     }
   }
@@ -157,8 +162,12 @@ class Chart {
   }
 
   hours(data, x, bottom, width) {
-    const every = width < 420 ? 360 : 180;
-    for (let at = Math.ceil(data.since / 900) * 900; at <= data.until; at += 900) {
+    // Minutes between marks: as many marks as there is room for, at full times of the day.
+    const most = Math.max(2, (width - LEFT) / 75);
+    const every = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].find((m) => (data.until - data.since) / 60 / m <= most) ?? 1440;
+    // Zones differ from UTC by quarters of an hour.
+    const step = every >= 15 ? 900 : 60;
+    for (let at = Math.ceil(data.since / step) * step; at <= data.until; at += step) {
       const far = x(at) > LEFT + 14 && x(at) < width - RIGHT - 12;
       if (minutesOfDay(at) % every === 0 && far) {
         this.put("line", { class: "grid", x1: x(at), x2: x(at), y1: bottom, y2: bottom + 4 });
