@@ -14,11 +14,9 @@ few at a time, and only their scores are kept.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -30,7 +28,7 @@ from asd_edge.checks import Levels
 from asd_edge.decision import Decider, Decision, Window, decide_clip, decide_sequence
 from asd_edge.errors import AudioError, ParameterError, UnfitError
 from asd_edge.frontend.windows import FrontEnd
-from asd_edge.scoring.scorer import ClipScore
+from asd_edge.scoring.scorer import ClipScore, join_scores
 
 # Windows that go through the network at once: bounds the memory of a long recording.
 BATCH = 8
@@ -114,12 +112,7 @@ class Analysis:
     def __enter__(self) -> Analysis:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @property
@@ -236,7 +229,7 @@ class Analysis:
             for section in candidates:
                 parts[section].append(scorer.score(embeddings, section))
         self._note_reading()
-        joined = [_joined(scores, known) for scores in parts.values()]
+        joined = [join_scores(scores, known) for scores in parts.values()]
         return min(joined, key=lambda scored: scored.score), levels
 
     def _note_reading(self) -> None:
@@ -254,25 +247,14 @@ class Analysis:
     @cached_property
     def warnings(self) -> tuple[ClipWarning, ...]:
         """What may make the decision worthless; those of `checks.WORTHLESS` do."""
-        front_end, enrolled = self.front_end, None
-        if self._detector is not None:
-            enrolled = self._detector.enrolled
-        alive = [levels for levels in self.levels if not levels.is_silent]
-        together = checks.together(alive or self.levels)
-        if self.is_sequence:  # zeros before the sound are some of its windows
-            together = dataclasses.replace(together, leading=0)
         noticed, clipped = self._noticed
-        found = [
-            *noticed,
-            *checks.check_levels(self.clip, together, front_end),
-            *checks.check_length(self.clip, self.seconds, front_end),
-            *checks.check_clipping(self.clip, clipped),
-            *checks.check_rate(self.clip, self.rate, front_end, enrolled),
-        ]
-        if alive:
-            found += checks.check_enrolled_level(self.clip, together.level_db, enrolled)
-            found += checks.check_windows(self.clip, self.levels, self.start_times)
-        return tuple(found)
+        enrolled = None if self._detector is None else self._detector.enrolled
+        found = checks.check_clip(
+            self.clip, self.levels, self.start_times, self.seconds, self.front_end, enrolled
+        )
+        found += checks.check_clipping(self.clip, clipped)
+        found += checks.check_rate(self.clip, self.rate, self.front_end, enrolled)
+        return (*noticed, *found)
 
     @property
     def start_times(self) -> list[float]:
@@ -364,15 +346,3 @@ class Analysis:
 _STAGES = frozenset(
     name for name, value in vars(Analysis).items() if isinstance(value, cached_property)
 ) - {"samples", "starts", "levels"}
-
-
-def _joined(parts: list[ClipScore], known: bool) -> ClipScore:
-    """Put the scores of consecutive windows together; the nearest is that of the worst ones."""
-    windows = tuple(score for part in parts for score in part.windows)
-    worst = max(parts, key=lambda part: max(part.windows))
-    views = {
-        view: sum(part.views[view] * len(part.windows) for part in parts) / len(windows)
-        for view in worst.views
-    }
-    mean = sum(windows) / len(windows)
-    return ClipScore(mean, worst.section, known, windows, views, worst.nearest)

@@ -7,6 +7,7 @@ with? What makes a decision worthless (`WORTHLESS`) is an error, the rest is a w
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -222,3 +223,32 @@ def check_enrolled_level(
         return []
     word = "louder than the loudest" if away > 0 else "quieter than the quietest"
     return [ClipWarning(clip, "level", f"is {abs(away):.0f} dB {word} clip enrolled")]
+
+
+def check_clip(
+    clip: str,
+    levels: Sequence[Levels],
+    starts_s: Sequence[float],
+    seconds: float,
+    front_end: FrontEnd,
+    enrolled: EnrolledRange | None,
+) -> list[ClipWarning]:
+    """Check what the samples of a clip tell.
+
+    Args:
+        clip: its name.
+        levels: of each window.
+        starts_s: where each window begins, in s.
+        seconds: length of the clip.
+        front_end: of the bundle.
+        enrolled: what the bundle was taught with, if it tells.
+    """
+    alive = [window for window in levels if not window.is_silent]
+    all_together = together(alive or levels)
+    if len(levels) > 1:  # zeros before the sound are some of its windows
+        all_together = dataclasses.replace(all_together, leading=0)
+    found = check_levels(clip, all_together, front_end) + check_length(clip, seconds, front_end)
+    if alive:
+        found += check_enrolled_level(clip, all_together.level_db, enrolled)
+        found += check_windows(clip, levels, starts_s)
+    return found

@@ -156,13 +156,7 @@ def enroll(
         calibration=calibration,
         provenance=_added(source, new) if add and not again else _provenance(source, every, add),
     )
-    samples, section = source.golden.samples, source.golden.section
-    first = next((clip for clip in new if clip.excerpt.size), None)
-    if not add and first is not None:
-        samples, section = first.excerpt, first.section
-    bundle = dataclasses.replace(
-        draft, golden=record(Detector.from_bundle(draft), samples, section)
-    )
+    bundle = _with_golden(draft, [] if add else new)
     return Enrollment(
         bundle,
         clips=len(every),
@@ -171,6 +165,15 @@ def enroll(
         left_out=left_out,
         strangest=strangest(scorer, calibration, unseen),
     )
+
+
+def _with_golden(draft: Bundle, clips: Sequence[Clip]) -> Bundle:
+    """Record the golden clip of a bundle: of one of the clips, else of the one that it has."""
+    samples, section = draft.golden.samples, draft.golden.section
+    first = next((clip for clip in clips if clip.excerpt.size), None)
+    if first is not None:
+        samples, section = first.excerpt, first.section
+    return dataclasses.replace(draft, golden=record(Detector.from_bundle(draft), samples, section))
 
 
 def enrolled_clips(bundle: Bundle) -> list[Clip]:

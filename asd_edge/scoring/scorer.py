@@ -293,3 +293,15 @@ class ClipScore:
     windows: tuple[float, ...]
     views: Mapping[str, float]
     nearest: str
+
+
+def join_scores(parts: list[ClipScore], known: bool) -> ClipScore:
+    """Put the scores of consecutive windows together; the nearest is that of the worst ones."""
+    windows = tuple(score for part in parts for score in part.windows)
+    worst = max(parts, key=lambda part: max(part.windows))
+    views = {
+        view: sum(part.views[view] * len(part.windows) for part in parts) / len(windows)
+        for view in worst.views
+    }
+    mean = sum(windows) / len(windows)
+    return ClipScore(mean, worst.section, known, windows, views, worst.nearest)
