@@ -165,14 +165,20 @@ def test_binding_in_threads() -> None:
 def test_no_memory_is_an_exception() -> None:
     program = """
 import resource
+import numpy as np
 from asd_edge import _core
 name = _core.instruction_sets()[0]
 config = dict(sr=16000, hop_length=512, n_mels=128, fmin=0, fmax=8000, power=2, db=False,
               amin=1e-10, center=True, reflect=False, instruction_set=name)
 plan = _core.Plan(n_fft=2**20, **config)
+triangle = np.zeros(3000 * 3001 // 2, dtype=np.uint16)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, -1))
-for make in (lambda: _core.Plan(n_fft=2**20, **config), lambda: _core.Stream(plan)):
+for make in (
+    lambda: _core.Plan(n_fft=2**20, **config),
+    lambda: _core.Stream(plan),
+    lambda: _core.Projection(triangle, name),
+):
     try:
         make()
     except MemoryError as error:
@@ -183,4 +189,5 @@ for make in (lambda: _core.Plan(n_fft=2**20, **config), lambda: _core.Stream(pla
     assert result.stdout.splitlines() == [
         "not enough memory for a mel spectrogram",
         "not enough memory for a stream",
+        "not enough memory for a whitening",
     ]
