@@ -33,7 +33,7 @@ _OVERDRIVEN_SHARE = 0.05
 _HIGHEST_DBFS = 20.0
 # Beyond the levels of the clips enrolled: another place of the microphone or another gain.
 _LEVEL_DB = 6.0
-# Share of a window: a shorter clip is repeated so often that its chances decide.
+# Share of the usual length: a shorter clip is repeated so often that its chances decide.
 _TOO_SHORT = 0.1
 # Share of a window without sound at the beginning: its statistics are those of the zeros.
 _MOSTLY_SILENT = 0.1
@@ -71,11 +71,13 @@ class EnrolledRange:
     Attributes:
         lowest_db, highest_db: levels of the clips in dB of full scale.
         rate: lowest rate of the files in Hz.
+        seconds: mean length of a clip.
     """
 
     lowest_db: float
     highest_db: float
     rate: int
+    seconds: float
 
     @classmethod
     def of_provenance(cls, provenance: Mapping[str, Any]) -> EnrolledRange | None:
@@ -84,7 +86,8 @@ class EnrolledRange:
         if not isinstance(facts, dict) or "level_range_db" not in facts:
             return None
         low, high = facts["level_range_db"]
-        return cls(float(low), float(high), int(facts["lowest_rate"]))
+        seconds = facts["seconds"] / max(facts["clips"], 1)
+        return cls(float(low), float(high), int(facts["lowest_rate"]), float(seconds))
 
 
 def measure(samples: Samples) -> Levels:
@@ -173,13 +176,17 @@ def clipped_share(samples: Samples) -> float:
     return float(np.mean(np.abs(samples.astype(np.float32)) >= limit))
 
 
-def check_length(clip: str, seconds: float, front_end: FrontEnd) -> list[ClipWarning]:
-    """Check a clip's length beside that of the model's window."""
-    window = front_end.clip_seconds
-    if seconds >= window / 2:
+def check_length(
+    clip: str, seconds: float, front_end: FrontEnd, enrolled: EnrolledRange | None = None
+) -> list[ClipWarning]:
+    """Check a clip's length beside that of the model's window, or of the clips enrolled."""
+    usual, what = front_end.clip_seconds, "a window is"
+    if enrolled is not None and enrolled.seconds < usual:
+        usual, what = enrolled.seconds, "the clips enrolled are"
+    if seconds >= usual / 2:
         return []
-    kind = "too_short" if seconds < _TOO_SHORT * window else "length"
-    return [ClipWarning(clip, kind, f"is {seconds:.2g} s long, and a window is {window:g} s")]
+    kind = "too_short" if seconds < _TOO_SHORT * usual else "length"
+    return [ClipWarning(clip, kind, f"is {seconds:.2g} s long, and {what} {usual:.3g} s")]
 
 
 def check_clipping(clip: str, share: float) -> list[ClipWarning]:
@@ -247,7 +254,9 @@ def check_clip(
     all_together = together(alive or levels)
     if len(levels) > 1:  # zeros before the sound are some of its windows
         all_together = dataclasses.replace(all_together, leading=0)
-    found = check_levels(clip, all_together, front_end) + check_length(clip, seconds, front_end)
+    found = check_levels(clip, all_together, front_end) + check_length(
+        clip, seconds, front_end, enrolled
+    )
     if alive:
         found += check_enrolled_level(clip, all_together.level_db, enrolled)
         found += check_windows(clip, levels, starts_s)

@@ -13,7 +13,7 @@ from asd_edge.detector import Detector
 from asd_edge.errors import UnfitError
 
 SR = 8000
-ENROLLED = EnrolledRange(-24.0, -22.0, 8000)
+ENROLLED = EnrolledRange(-24.0, -22.0, 8000, 1.0)
 
 
 @pytest.fixture
@@ -107,10 +107,19 @@ def test_another_rate(detector: Detector) -> None:
     with pytest.raises(UnfitError, match="there is nothing above 2000 Hz") as refused:
         detector.score(y, SR // 2)
     assert refused.value.kind == "lower_rate"
-    detector.enrolled = EnrolledRange(-24.0, -22.0, 4000)
+    detector.enrolled = EnrolledRange(-24.0, -22.0, 4000, 1.0)
     assert detector.score(y, SR // 2).warnings == ()
     detector.enrolled = None
     assert [w.kind for w in detector.score(y, SR // 2).warnings] == ["rate"]
+
+
+def test_short_clips_are_judged_beside_those_enrolled(detector: Detector) -> None:
+    """A machine that was taught by clips of 50 ms is heard in clips of 50 ms."""
+    detector.enrolled = EnrolledRange(-24.0, -22.0, 8000, 0.05)
+    assert detector.score(hum(0.05), SR).warnings == ()
+    detector.enrolled = None
+    with pytest.raises(UnfitError, match=r"0\.05 s long, and a window is 1 s"):
+        detector.score(hum(0.05), SR)
 
 
 def test_windows_without_sound_are_left_out(detector: Detector) -> None:
@@ -126,7 +135,8 @@ def test_windows_without_sound_are_left_out(detector: Detector) -> None:
 
 
 def test_the_range_is_read_from_the_provenance() -> None:
-    facts = {"level_range_db": [-30, -20.5], "lowest_rate": 16000}
-    assert EnrolledRange.of_provenance({"enrolled": facts}) == EnrolledRange(-30.0, -20.5, 16000)
+    facts = {"level_range_db": [-30, -20.5], "lowest_rate": 16000, "clips": 4, "seconds": 2.0}
+    expected = EnrolledRange(-30.0, -20.5, 16000, 0.5)
+    assert EnrolledRange.of_provenance({"enrolled": facts}) == expected
     assert EnrolledRange.of_provenance({"enrolled": {"clips": 3}}) is None
     assert EnrolledRange.of_provenance({}) is None

@@ -81,7 +81,7 @@ def embed_recording(
         channel: "mean" or the number of a channel; by default the bundle's.
 
     Yields:
-        the clips. Instead of a clip that cannot be judged (silent, overdriven, far too short), the
+        the clips. Instead of a clip that cannot be judged (silent, overdriven), the
         reason.
 
     Raises:
@@ -118,7 +118,8 @@ def _clip(analysis: Analysis, recording: str, section: str, whole: bool) -> Clip
         if warning.kind != "level"  # the new clips are the range that later ones are compared with
     ]
     for warning in warnings:
-        if warning.kind in checks.WORTHLESS:
+        # Clips that are all short are alike, and later ones are compared with them.
+        if warning.kind in checks.WORTHLESS - {"too_short"}:
             return ClipWarning(clip.name, warning.kind, f"{warning.reason}; left out")
     return dataclasses.replace(
         clip,
