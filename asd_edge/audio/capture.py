@@ -161,8 +161,9 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     def start(self) -> None:
-        """Begin to record."""
-        self._thread.start()
+        """Begin to record; once is enough."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def stop(self) -> None:
         """End the child and the thread."""

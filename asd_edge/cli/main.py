@@ -11,7 +11,9 @@ _ELSEWHERE = {
     "bench": "asd_edge.cli.bench",
     "enroll": "asd_edge.cli.enroll",
     "explain": "asd_edge.cli.explain",
+    "history": "asd_edge.cli.history",
     "info": "asd_edge.cli.bundle",
+    "monitor": "asd_edge.cli.monitor",
     "score": "asd_edge.cli.score",
     "verify": "asd_edge.cli.bundle",
 }

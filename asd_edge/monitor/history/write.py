@@ -103,6 +103,9 @@ class Writer:
             for batch in batches:
                 dirty |= self._insert_windows(batch.windows)
                 self._insert_rest(batch)
+            states_now = {name: value for b in batches for name, value in b.states.items()}
+            for name, value in states_now.items():
+                self._put_state(name, value)
             for sound, size in noted:
                 self._insert_clip(sound, size)
             left = self._aggregate(dirty, now)
@@ -119,8 +122,6 @@ class Writer:
             self._put_episode(episode, batch.stamp)
         for event in batch.events:
             self._insert_event(event, batch.stamp)
-        for name, value in batch.states.items():
-            self._put_state(name, value)
         self._db.executemany("REPLACE INTO cursors VALUES (?, ?)", batch.cursors.items())
 
     def _put_state(self, name: str, value: str) -> None:

@@ -1,0 +1,250 @@
+"""The daemon as a process, with real children, signals and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from helpers import write_tone
+from monitor_rigs import Feed, alsa_config, need, wait_for
+
+from asd_edge.errors import HistoryError
+from asd_edge.monitor.history.read import History
+
+Start = Callable[..., "Running"]
+
+
+class Running:
+    """A daemon in a process of its own."""
+
+    def __init__(self, folder: Path, config: str, **env: str) -> None:
+        self.folder, self.config = folder, folder / "m.toml"
+        self.config.write_text(config)
+        self.log = folder / "stderr"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "asd_edge", "monitor", str(self.config)],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, **env},
+                cwd=folder,
+            )
+        self.history = History(folder / "h")
+
+    def windows(self) -> list:
+        try:
+            return list(self.history.each_window())
+        except HistoryError:
+            return []
+
+    def events(self) -> list:
+        try:
+            return self.history.events()
+        except HistoryError:
+            return []
+
+    def says(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    made: list[Running] = []
+
+    def run(config: str, **env: str) -> Running:
+        made.append(Running(tmp_path, config, **env))
+        return made[-1]
+
+    yield run
+    for one in made:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait(10)
+
+
+def toml(bundle: Path, source: str, rest: str = "", machine: str = "") -> str:
+    return f"""
+node = "test"
+[machines.fan]
+bundle = "{bundle}"
+rate = 8000
+section = "00"
+{source}
+{machine}
+[history]
+folder = "h"
+free_space_mb = 0
+[web]
+enabled = false
+{rest}
+"""
+
+
+def player(path: Path) -> str:
+    """A command that gives a raw file in real time."""
+    program = (
+        "import sys,time,os\\nd=open(sys.argv[1],'rb').read()\\nb=time.monotonic()\\n"
+        "for i in range(0,len(d),1600):\\n"
+        " time.sleep(max(0,b+i/16000-time.monotonic()))\\n os.write(1,d[i:i+1600])\\n"
+        "time.sleep(600)"
+    )
+    return f'command = ["{sys.executable}", "-c", "{program}", "{path}"]'
+
+
+def raw(folder: Path, *parts: tuple[float, float]) -> Path:
+    """A raw file of parts (pitch, seconds)."""
+    blocks = []
+    for i, (pitch, seconds) in enumerate(parts):
+        write_tone(folder / f"part{i}.wav", pitch, seed=40 + i, seconds=seconds)
+        blocks.append(soundfile.read(folder / f"part{i}.wav", dtype="int16")[0])
+    path = folder / "sound.raw"
+    path.write_bytes(np.concatenate(blocks).astype("<i2").tobytes())
+    return path
+
+
+def test_an_alarm_is_raised_kept_and_told_and_survives_a_restart(
+    tmp_path: Path, tiny_bundle: Path, start: Start
+) -> None:
+    sound = raw(tmp_path, (200.0, 4.0), (320.0, 30.0))
+    daemon = start(toml(tiny_bundle, player(sound)))
+    wait_for(daemon.events, 60, "an alarm")
+    (event,) = daemon.events()
+    assert (event.action, event.episode.kind, event.notify) == ("raise", "sound", True)
+    assert event.episode.sentence
+    wait_for(lambda: daemon.says("fan: raise"))
+    daemon.process.kill()
+    daemon.process.wait(10)
+    again = start(toml(tiny_bundle, player(sound)))
+    wait_for(lambda: again.says("fan: alarm"), 60, "the alarm goes on")
+    assert again.stop() == 0
+    assert [e.action for e in again.events()].count("raise") == 1
+    assert again.history.episodes(open_only=True)[0].id == event.episode.id
+
+
+def test_scores_are_those_of_asd_edge_score(
+    tmp_path: Path, tiny_bundle: Path, start: Start
+) -> None:
+    """Every window, cut out of what was fed and saved as WAV, scores the same to the last bit."""
+    need("arecord")
+    rng = np.random.default_rng(1)
+    t = np.arange(44100 * 6) / 44100
+    pitch = 200 + 20 * np.sin(2 * np.pi * 0.3 * t)
+    y = 0.2 * np.sin(2 * np.pi * np.cumsum(pitch) / 44100) + 0.01 * rng.standard_normal(len(t))
+    samples = np.stack([y, 0.5 * y + 0.01 * rng.standard_normal(len(t))], axis=1)
+    fed = np.round(samples * 32767).astype(np.int16)
+    feed = Feed(tmp_path, 44100, 2)
+    source = f"command = {json.dumps(feed.command)}\nchannels = 2"
+    config = toml(tiny_bundle, source).replace("rate = 8000", "rate = 44100")
+    try:
+        with alsa_config(feed.asoundrc):
+            daemon = start(config)
+            feed.play(fed)
+            wait_for(lambda: daemon.says("fan: normal") or daemon.says("fan: alarm"), 60)
+            time.sleep(5.0)
+            assert daemon.stop() == 0
+    finally:
+        feed.close()
+    windows = [w for w in daemon.windows() if w.validity == "valid"]
+    assert len(windows) >= 4
+    paths = []
+    for i, w in enumerate(windows[:5]):
+        paths.append(tmp_path / f"w{i}.wav")
+        piece = fed[w.first_sample : w.first_sample + 44100]
+        soundfile.write(paths[-1], piece, 44100, subtype="PCM_16")
+    command = ["score", *map(str, paths), "--bundle", str(tiny_bundle), "--section", "00", "--json"]
+    result = subprocess.run(
+        [sys.executable, "-m", "asd_edge", *command], capture_output=True, text=True, check=False
+    )
+    scores = [json.loads(line)["score"] for line in result.stdout.splitlines()]
+    assert scores == [w.score for w in windows[: len(scores)]]
+    assert len(scores) == len(paths)
+
+
+def test_a_microphone_that_is_not_there(tmp_path: Path, tiny_bundle: Path, start: Start) -> None:
+    daemon = start(toml(tiny_bundle, 'command = ["/nonexistent"]'))
+    wait_for(lambda: daemon.says("microphone missing"), 60)
+    assert daemon.process.poll() is None
+    assert daemon.stop() == 0
+    assert daemon.windows() == []
+
+
+def test_systemd_is_told(tmp_path: Path, tiny_bundle: Path, start: Start) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(address))
+        receiver.settimeout(30)
+        sound = raw(tmp_path, (200.0, 20.0))
+        daemon = start(toml(tiny_bundle, player(sound)), NOTIFY_SOCKET=str(address))
+        heard: list[str] = []
+        while not any("WATCHDOG=1" in line and "fan: normal" in line for line in heard):
+            heard.append(receiver.recv(4096).decode())
+        assert heard[0] == "READY=1"
+        daemon.process.send_signal(signal.SIGHUP)
+        while "RELOADING=1" not in heard[-1]:
+            heard.append(receiver.recv(4096).decode())
+        assert daemon.stop() == 0
+        while heard[-1] != "STOPPING=1":
+            heard.append(receiver.recv(4096).decode())
+
+
+def test_the_configuration_is_read_again_as_a_whole_or_not_at_all(
+    tmp_path: Path, tiny_bundle: Path, start: Start
+) -> None:
+    sound = raw(tmp_path, (200.0, 60.0))
+    good = toml(tiny_bundle, player(sound))
+    daemon = start(good)
+    wait_for(lambda: daemon.says("fan: normal"), 60)
+    new = '[machines.new]\nbundle = "x.asd"\ndevice = "none"\n[machines.fan]'
+    second = good.replace("[machines.fan]", new)
+    for wrong, word in ((good.replace("bundle =", "bundel ="), "bundle'?"), (second, "x.asd")):
+        daemon.config.write_text(wrong)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda word=word: daemon.says("stays as it was") and daemon.says(word), 30, word)
+    daemon.config.write_text(good.replace("[machines.fan]", '[machines.fan]\nname = "Roof fan"'))
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: daemon.says("was read again"))
+    wait_for(lambda: daemon.says("Roof fan: normal"))
+    assert daemon.stop() == 0
+
+
+def test_a_bundle_that_is_replaced(tmp_path: Path, tiny_bundle: Path, start: Start) -> None:
+    bundle = tmp_path / "b.asd"
+    shutil.copytree(tiny_bundle, bundle)
+    daemon = start(toml(bundle, player(raw(tmp_path, (200.0, 90.0)))))
+    wait_for(lambda: daemon.says("fan: normal"), 60)
+    golden = (bundle / "golden.npz").read_bytes()
+    (bundle / "golden.npz").write_bytes(golden[:-7])
+    (bundle / "bundle.json").touch()
+    wait_for(lambda: daemon.says("raise (bundle)"), 30)
+    (bundle / "golden.npz").write_bytes(golden)
+    (bundle / "bundle.json").touch()
+    wait_for(lambda: daemon.says("was replaced; it is used"), 30)
+    wait_for(lambda: daemon.says("clear (bundle)"), 30)
+    assert daemon.stop() == 0
+
+
+def test_the_unit(tmp_path: Path) -> None:
+    from asd_edge.monitor.systemd import unit
+
+    need("systemd-analyze")
+    path = tmp_path / "asd-edge.service"
+    path.write_text(unit(tmp_path / 'a "quoted" $HOME 100%.toml'))
+    result = subprocess.run(
+        ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False
+    )
+    assert "asd-edge.service" not in result.stderr
