@@ -46,8 +46,7 @@ class Embedder(Protocol):
 class Analysis:
     """All stages from the samples of one clip to its decision, each computed once, on demand.
 
-    Made by `Detector.analyse`. Without a detector it goes as far as the embeddings. Close it, or
-    use it in a `with` block, where many long recordings are analysed.
+    Made by `Detector.analyse`; to be closed, as by `with`. Without a detector it only embeds.
 
     Attributes:
         recording: the open recording.
@@ -152,9 +151,9 @@ class Analysis:
     def mel(self, window: int) -> NDArray[np.float32]:
         """Mel spectrogram of one window [shape=(n_mels, n_frames)], without those of the others."""
         if "mels" in self.__dict__:
-            mel: NDArray[np.float32] = self.mels[window]
-            return mel
-        return self.front_end.features(self.window_samples(window))
+            return np.asarray(self.mels[window])
+        samples = self.window_samples(window)
+        return self.front_end.features(checks.centred(samples, checks.measure(samples)))
 
     def mel_at(self, start_s: float) -> NDArray[np.float32]:
         """Mel spectrogram of the window that begins at a time in s [shape=(n_mels, n_frames)]."""
@@ -162,7 +161,7 @@ class Analysis:
         held = "samples" in self.__dict__
         samples = self.samples[start : start + n] if held else self.recording.read(start, n)
         self.front_end.check_length(len(samples), self.clip)
-        return self.front_end.features(samples)
+        return self.front_end.features(checks.centred(samples, checks.measure(samples)))
 
     def each_window(self) -> list[ClipScore]:
         """Score each window as a clip of its own: with what each view gives to it."""
@@ -177,7 +176,8 @@ class Analysis:
     def mels(self) -> NDArray[np.float32]:
         """Mel spectrograms [shape=(n_windows, n_mels, n_frames)]; of long clips, many."""
         if len(self.starts) == 1:  # without the copy that stacking makes
-            return self.front_end.features(self.samples)[np.newaxis]
+            samples = checks.centred(self.samples, self.levels[0])
+            return self.front_end.features(samples)[np.newaxis]
         return np.stack([self.mel(i) for i in range(len(self.starts))])
 
     @cached_property
@@ -197,8 +197,10 @@ class Analysis:
         """Embed and measure BATCH windows at a time, without keeping their samples and mels."""
         for i in range(0, len(self.starts), BATCH):
             some = [self.window_samples(j) for j in range(i, min(i + BATCH, len(self.starts)))]
-            mels = np.stack([self.front_end.features(samples) for samples in some])
-            yield self._model.embed(mels), [checks.measure(samples) for samples in some]
+            levels = [checks.measure(samples) for samples in some]
+            centred = map(checks.centred, some, levels)
+            mels = np.stack([self.front_end.features(samples) for samples in centred])
+            yield self._model.embed(mels), levels
 
     @cached_property
     def levels(self) -> list[Levels]:

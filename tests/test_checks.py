@@ -113,6 +113,21 @@ def test_another_rate(detector: Detector) -> None:
     assert [w.kind for w in detector.score(y, SR // 2).warnings] == ["rate"]
 
 
+@pytest.mark.parametrize("offset", [0.02, 0.2, -0.4])
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 30.0])
+def test_an_offset_does_not_move_the_score(
+    detector: Detector, offset: float, seconds: float
+) -> None:
+    y = hum(seconds)
+    clean, moved = (detector.score(x, SR, section="00") for x in (y, y + offset))
+    assert moved.score == pytest.approx(clean.score, rel=0.02)
+
+
+def test_a_small_offset_is_left_as_it_is() -> None:
+    y = np.round(32768 * (hum() + 0.001)).astype(np.int16)
+    assert checks.centred(y, checks.measure(y)) is y
+
+
 def test_short_clips_are_judged_beside_those_enrolled(detector: Detector) -> None:
     """A machine that was taught by clips of 50 ms is heard in clips of 50 ms."""
     detector.enrolled = EnrolledRange(-24.0, -22.0, 8000, 0.05)
