@@ -210,6 +210,8 @@ class Daemon:
             batch.states["device"] = self._device_state()
         before = self.snapshot.machine(machine.id)
         state = machine.state
+        # Whoever gets an event finds it in the snapshot.
+        self.snapshot = self._snapshot(self._clock.now())
         if (
             changes.events
             or before is None
@@ -219,7 +221,6 @@ class Daemon:
                 before.microphone,
             )
         ):
-            self.snapshot = self._snapshot(self._clock.now())
             self.bus.publish(StateEvent(state))
             self._tell(state.name, changes.events, f"{state.status}; microphone {state.microphone}")
         if changes.window is not None:

@@ -13,7 +13,7 @@ from asd_edge.monitor.service import Monitor, Outlet
 _MODULES = {
     "mqtt": "asd_edge.monitor.mqtt",
     "notify": "asd_edge.monitor.notify",
-    "web": "asd_edge.monitor.web",
+    "web": "asd_edge.monitor.web.outlet",
 }
 
 
