@@ -82,6 +82,15 @@ def parse_clip_name(name: str) -> ClipName | None:
     return None
 
 
+def relative_name(path: Path) -> str:
+    """Give the path of a clip as a bundle may store it: not absolute, and not leading upwards.
+
+    >>> relative_name(Path("/data/../monday/rec.wav"))
+    'data/monday/rec.wav'
+    """
+    return "/".join(part for part in path.parts if part not in (path.anchor, "..", "."))
+
+
 def section_of_folder(name: str) -> str | None:
     """Give "00" for a folder `id_00` (MIMII) or `section_00`; None for any other name."""
     match = re.fullmatch(_SECTION_FOLDER, name, re.IGNORECASE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asd_edge.audio.clip_names import section_of
+from asd_edge.audio.clip_names import relative_name, section_of
 from asd_edge.cli.clips import Failures, find_clips
 from asd_edge.cli.display import harmless
 from asd_edge.cli.options import ChannelType
@@ -143,7 +143,7 @@ def _embed(
         hidden=_quiet(found),
     ) as progress:
         for path, section in progress:
-            name = path.name if names[path.name] == 1 else str(path)
+            name = path.name if names[path.name] == 1 else relative_name(path)
             try:
                 # As a list: a recording that turns out to be cut off leaves nothing behind.
                 embedded += list(

@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from asd_edge.audio.clip_names import ClipName, is_audio_name, parse_clip_name, section_of
+from asd_edge.audio.clip_names import (
+    ClipName,
+    is_audio_name,
+    parse_clip_name,
+    relative_name,
+    section_of,
+)
 
 # Names as published: DCASE Task 2 data sets, the baselines' READMEs and evaluation lists.
 PUBLISHED = {
@@ -91,3 +99,11 @@ def test_section_of() -> None:
 def test_audio_names() -> None:
     assert all(map(is_audio_name, ["a.wav", "a.WAV", "b.Flac", "c.mp3", "d.aiff", "e.ogg"]))
     assert not any(map(is_audio_name, [".a.wav", "._a.wav", "a.txt", "wav", "a.wav.part", ""]))
+
+
+def test_names_that_a_bundle_may_store() -> None:
+    for path in ("/a/x.wav", "../../a/x.wav", "./a/../x.wav", "a/x.wav"):
+        name = relative_name(Path(path))
+        assert not name.startswith("/")
+        assert ".." not in name.split("/")
+        assert name.endswith("x.wav")
