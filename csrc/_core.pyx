@@ -140,8 +140,8 @@ cdef _check(asd_status status, str what):
 
 
 cdef melspec_format _get_samples(object y, Py_buffer *samples) except? MELSPEC_PCM16:
-    """Fill `samples` from a plain buffer; a typed memoryview would take a tenth of the time of a short
-    clip. Arrays that are not aligned to their type, as from `numpy.frombuffer`, are copied."""
+    """Fill `samples` from a plain buffer; a typed memoryview would take a tenth of the time of a
+    short clip. Arrays that are not aligned to their type, as from `numpy.frombuffer`, are copied."""
     PyObject_GetBuffer(y, samples, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     if samples.ndim == 1 and samples.format[1] == 0:
         if samples.format[0] == b"f":
@@ -256,7 +256,7 @@ cdef class Stream:
             PyBuffer_Release(&samples)
 
     def finish(self):
-        """Compute the frames that the padding behind the clip completes [shape=(n_mels, n_frames)]."""
+        """Compute the frames that the padding behind the clip completes, likewise."""
         return self._run(NULL, MELSPEC_FLOAT, 0, True)
 
     cdef _run(self, const void *samples, melspec_format format, size_t n_samples, bint is_end):
@@ -308,8 +308,8 @@ def squared_distances(x not None, references not None, str instruction_set not N
 
 
 cdef class Projection:
-    """A whitening L, with which it multiplies embeddings. It is never written again, so that threads
-    share it."""
+    """A whitening L, with which it multiplies embeddings. It is never written again, so that
+    threads share it."""
 
     cdef whitening *_whitening
     cdef Py_ssize_t _d
