@@ -7,8 +7,7 @@ and keeps it; no other module reads, transforms, embeds and scores a clip.
     analysis.decision                   # computes the stages before it
     analysis.mel(analysis.worst)        # the spectrogram that the highest score was made of
 
-A long recording is never held as a whole: its windows are read, transformed, embedded and scored a
-few at a time, and only their scores are kept.
+A long recording is never held as a whole: a few windows at a time are, and their scores are kept.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from asd_edge.scoring.scorer import ClipScore, join_scores
 
 # Windows that go through the network at once: bounds the memory of a long recording.
 BATCH = 8
-# A clip of at most so many windows of sound is held in memory.
-_HELD = 6
+# A clip of at most so many seconds, or windows, of sound is held in memory.
+_HELD_S, _HELD_WINDOWS = 60, 6
 
 
 class Embedder(Protocol):
@@ -98,7 +97,8 @@ class Analysis:
             for _ in recording.blocks():
                 pass
         assert recording.n_samples is not None
-        if recording.n_samples <= _HELD * front_end.n_samples:
+        held = max(_HELD_S * front_end.mel.sr, _HELD_WINDOWS * front_end.n_samples)
+        if recording.n_samples <= held:
             self.n_samples = len(self.samples)
         else:
             self.n_samples = recording.n_samples

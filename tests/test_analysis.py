@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from asd_edge import analysis as module
 from asd_edge.analysis import Analysis
@@ -30,7 +31,7 @@ def hum(seconds: float, seed: int = 0, pitch: float = 200.0) -> np.ndarray:
     return np.round(32768 * y).astype(np.int16)
 
 
-@pytest.mark.parametrize("seconds", [0.4, 1.0, 1.7, 3.0, 9.3])
+@pytest.mark.parametrize("seconds", [0.4, 1.0, 1.7, 3.0, 9.3, 70.3])
 def test_every_stage_is_that_of_the_windows_one_by_one(detector: Detector, seconds: float) -> None:
     """Each window is cut, transformed, embedded and scored by hand here, and by the analysis."""
     y = hum(seconds)
@@ -111,6 +112,26 @@ def test_pieces_are_clips_end_to_end(detector: Detector) -> None:
         assert piece.decision == alone
     whole = detector.analyse(hum(1.9), SR)
     assert list(whole.pieces()) == [whole]
+
+
+def test_a_long_recording_is_never_held(detector: Detector, tmp_path: Path) -> None:
+    """Scores, windows and pieces are those of the samples in memory."""
+    y = hum(70.3)
+    soundfile.write(tmp_path / "long.wav", y, SR)
+    with detector.analyse(tmp_path / "long.wav", section="00") as streamed:
+        pieces = [(piece.start_s, piece.samples.copy()) for piece in streamed.pieces()]
+        assert streamed.decision.windows
+        assert "samples" not in vars(streamed)
+    held = Analysis(y, detector.front_end, detector.model, section="00", detector=detector)
+    assert [w.start_s for w in streamed.windows] == [w.start_s for w in held.windows]
+    np.testing.assert_allclose(
+        [w.score for w in streamed.windows], [w.score for w in held.windows], rtol=1e-5
+    )
+    assert streamed.decision.p_value == pytest.approx(held.decision.p_value, rel=1e-3)
+    assert len(pieces) == 70
+    for start_s, samples in pieces:
+        start = round(SR * start_s)
+        np.testing.assert_array_equal(samples, y[start : start + SR])
 
 
 def test_other_spectrograms_in_the_place_of_the_windows(detector: Detector) -> None:
