@@ -28,6 +28,7 @@ ALLOWED = {
 # What one module alone may import, for an extra of its own.
 ALONE = {
     "explain/plot.py": {"matplotlib"},
+    "monitor/history/export.py": {"pyarrow"},
     "monitor/metrics.py": {"prometheus_client"},
     "monitor/mqtt.py": {"paho"},
     "monitor/notify.py": {"apprise"},
