@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from asd_edge.errors import ParameterError
 
+_NEAREST = 0.25
 METRICS = ("euclidean", "cosine", "whitened")
 
 
@@ -166,7 +167,8 @@ class Standard:
 
         factor * (max over whole and parts of z + emphasis * z of the whole + offset)
 
-    (not below 0), where z = (x - centre) / spread.
+    (not below 0), where z = (x - centre) / spread; an x below a quarter of its centre counts as
+    that.
 
     Attributes:
         centres, spreads: of x over unseen normal clips: of the whole, then of each part.
@@ -195,7 +197,10 @@ class Standard:
     ) -> NDArray[np.float64]:
         """Contribution to the score's power, of distances [shape=(parts + 1, w)]: [shape=(w,)]."""
         centres, spreads = np.array(self.centres)[:, None], np.array(self.spreads)[:, None]
-        z = (distances**config.exponent - centres) / spreads
+        # Of a clip that is a reference the distance is rounding, which a root would blow up; unseen
+        # clips are never so near, at a 64th of the ordinary distance (a cube root of 1/4).
+        powers = np.maximum(distances**config.exponent, _NEAREST * centres)
+        z = (powers - centres) / spreads
         deviation = z.max(axis=0) + config.emphasis * z[0]
         return np.asarray(self.factor * np.maximum(deviation + self.offset, 0.0))
 

