@@ -1,1 +1,1 @@
-"""Export of a training run to a bundle: ONNX model, references, calibration."""
+"""Export of a run to a bundle; the public Python API is `asd_export.export.export`."""

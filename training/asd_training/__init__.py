@@ -1,1 +1,1 @@
-"""Training and evaluation of triplet CNNs for anomalous sound detection."""
+"""Training and evaluation; the public Python API is `asd_training.api`: train, evaluate."""

@@ -233,3 +233,31 @@ def test_clips_of_one_name_in_two_folders(
     invoke(main, tiny_bundle, tmp_path / "data", "-o", first)
     invoke(main, "--scores", first, "-o", again)
     assert (again / "result.csv").read_bytes() == (first / "result.csv").read_bytes()
+
+
+def test_models_are_compared(tmp_path: Path, tiny_run: Path, tiny_data: Path) -> None:
+    """One table and one page; the seeds of a recipe are taken together."""
+    for seed in (0, 1):
+        shutil.copytree(tiny_run, tmp_path / "runs" / f"seed{seed}")
+        path = tmp_path / "runs" / f"seed{seed}" / "run.json"
+        path.write_text(path.read_text().replace('"seed": 0', f'"seed": {seed}'))
+    models = [tmp_path / "runs" / f"seed{seed}" for seed in (0, 1)]
+    none = tmp_path / "none"
+    result = invoke(
+        main, *models, none, tiny_data, "-o", tmp_path / "e", "--device", "cpu", status=1
+    )
+    assert f"{none}: no such run or bundle" in result.stderr  # and the others are compared
+    assert "official score" in result.stdout
+    assert "± 0.0000" in result.stdout  # the deviation over two equal models
+    page = (tmp_path / "e" / "comparison.html").read_text()
+    assert 'href="seed0/report.html"' in page
+    assert "Recipes over their seeds" in page
+    assert (tmp_path / "e" / "seed1" / "report.html").exists()
+    result = invoke(main, *models, tiny_data, "-o", tmp_path / "f", "--device", "cpu", "--json")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    compared = [row for row in rows if "auc_error" in row]
+    assert [row["model"] for row in compared] == ["seed0", "seed1"]
+    scores = {
+        row["official_score"] for row in rows if row.get("machine") == "all" and "rules" in row
+    }
+    assert scores == {row["official_score"] for row in compared}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from asd_edge.cli.exit_status import AsdCommand
+from asd_edge.errors import AsdError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,13 +21,12 @@ if TYPE_CHECKING:
     from asd_training.evaluate.metrics import Results
     from asd_training.report.html import About
 
-REPORT = "report.html"
+REPORT, COMPARISON = "report.html", "comparison.html"
 _YEARS = ("2020", "2021", "2022", "2023", "2024", "2025")
 
 
 @click.command(cls=AsdCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("model", required=False, type=click.Path(path_type=Path))
-@click.argument("data", required=False, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="MODEL... DATA", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--scores",
     "score_folder",
@@ -57,8 +59,7 @@ _YEARS = ("2020", "2021", "2022", "2023", "2024", "2025")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines instead of a table.")
 @click.version_option(package_name="asd-edge")
 def main(
-    model: Path | None,
-    data: Path | None,
+    paths: tuple[Path, ...],
     score_folder: Path | None,
     output: Path,
     machine: str | None,
@@ -69,62 +70,183 @@ def main(
 ) -> None:
     """Measure how well MODEL tells the test clips of DATA apart.
 
-    MODEL is a run, a bundle, or a folder that holds one of a machine each. Prints AUC,
+    MODEL is a run, a bundle, or a folder that holds one of a machine each. Several of them are
+    evaluated each into a folder of its own below --output, and compared in one table and in
+    comparison.html. Prints AUC,
     pAUC (up to a false-positive rate of 0.1), precision, recall and F1 as DCASE Task 2 defines
     them, the official score, and the student report's best AUC of thresholded decisions.
-    Writes html.html, the official score and decision files, result.csv, and plots.
+    Writes report.html, the official score and decision files, result.csv, and plots.
     """
-    from asd_training.evaluate import dcase_files
-    from asd_training.evaluate.machines import (
-        DEFAULT_EVERY_SECONDS,
-        Evaluation,
-        evaluate_model,
-        machines_of_scores,
-    )
-    from asd_training.learn.devices import choose_device
-    from asd_training.report.html import About
-
+    settings = _Settings(machine, rules, every, device, as_json)
     if score_folder is not None:
-        if model is not None:
+        if paths:
             raise click.UsageError("--scores takes neither MODEL nor DATA.")
-        source, subject = score_folder, score_folder.name
-        scores = _of_machine(dcase_files.read_score_folder(score_folder), machine, score_folder)
-        every = every or DEFAULT_EVERY_SECONDS
-        told = dcase_files.year_of_score_folder(score_folder)
-        evaluation = Evaluation(machines_of_scores(scores, every), every, told)
-    elif model is None or data is None:
+        failed = settings.evaluate_scores(score_folder, output)
+    elif len(paths) < 2:
         raise click.UsageError("Give MODEL and DATA, or --scores FOLDER.")
+    elif len(paths) == 2:
+        failed = bool(settings.evaluate_model(*paths, output)[0].failures)
     else:
-        source, subject = data, model.name
+        failed = settings.compare(paths[:-1], paths[-1], output)
+    if failed:
+        sys.exit(1)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Options that are the same for all models."""
+
+    machine: str | None
+    rules: str | None
+    every: float | None
+    device: str
+    as_json: bool
+
+    def evaluate_scores(self, folder: Path, output: Path) -> bool:
+        """Evaluate score files; give whether something failed."""
+        from asd_training.evaluate import dcase_files
+        from asd_training.evaluate.machines import (
+            DEFAULT_EVERY_SECONDS,
+            Evaluation,
+            machines_of_scores,
+        )
+
+        scores = _of_machine(dcase_files.read_score_folder(folder), self.machine, folder)
+        every = self.every or DEFAULT_EVERY_SECONDS
+        told = dcase_files.year_of_score_folder(folder)
+        evaluation = Evaluation(machines_of_scores(scores, every), every, told)
+        self._report(evaluation, folder.name, folder, output, self._say_rules(told))
+        return False
+
+    def evaluate_model(
+        self, model: Path, data: Path, output: Path
+    ) -> tuple[Evaluation, Results | None]:
+        """Evaluate one model; without labels there are scores, but no metrics."""
+        from asd_training.evaluate import dcase_files
+        from asd_training.evaluate.machines import evaluate_model
+        from asd_training.learn.devices import choose_device
+
         evaluation = evaluate_model(
             model,
             data,
-            machine,
-            device=choose_device(device),
-            every_seconds=every,
+            self.machine,
+            device=choose_device(self.device),
+            every_seconds=self.every,
             say=lambda sentence: click.echo(sentence, err=True),
         )
+        in_words = self._say_rules(evaluation.year)
         scores = evaluation.scores
-    year = int(rules) if rules else evaluation.year[0]
-    in_words = _rules_in_words(rules, evaluation.year)
-    click.echo(in_words, err=True)
-    if score_folder is None:
+        year = self._year(evaluation)
         dcase_files.write_score_folder(scores, output, year)
-    if score_folder is None and (scores["label"] == "unknown").all():
-        # An evaluation set of a challenge: its scores are all that can be had.
-        _draw_scores(evaluation, output, year)
-        click.echo(
-            f"{output}: the scores of {len(scores)} clips and scores.png; none of the clips is "
-            "labelled, so there are no metrics",
-            err=True,
-        )
-    else:
+        if (scores["label"] == "unknown").all():
+            # An evaluation set of a challenge: its scores are all that can be had.
+            _draw_scores(evaluation, output, year)
+            click.echo(
+                f"{output}: the scores of {len(scores)} clips and scores.png; none of the clips is "
+                "labelled, so there are no metrics",
+                err=True,
+            )
+            return evaluation, None
+        return evaluation, self._report(evaluation, model.name, data, output, in_words)
+
+    def compare(self, paths: Sequence[Path], data: Path, output: Path) -> bool:
+        """Evaluate several models and compare them; give whether something failed."""
+        from asd_training.evaluate import comparison
+        from asd_training.report import html
+
+        models, failed, in_words = [], False, ""
+        for name, path in _unique_names(paths).items():
+            click.echo(f"{path}:", err=True)
+            try:
+                evaluation, results = self.evaluate_model(path, data, output / name)
+            except AsdError as error:
+                click.echo(f"Error: {error}", err=True)
+                failed = True
+                continue
+            failed = failed or bool(evaluation.failures)
+            in_words = _rules_in_words(self.rules, evaluation.year)
+            if results is not None:
+                training = evaluation.recipe, evaluation.seed
+                models.append(
+                    comparison.Model(name, *training, evaluation, results, f"{name}/{REPORT}")
+                )
+        if not models:
+            return True
+        compared = comparison.table(models)
+        _print_comparison(compared, comparison.by_recipe(compared), self.as_json)
+        html.write_comparison(output / COMPARISON, models, str(data), in_words)
+        click.echo(f"{output}: {COMPARISON}", err=True)
+        return failed
+
+    def _year(self, evaluation: Evaluation) -> int:
+        return int(self.rules) if self.rules else evaluation.year[0]
+
+    def _say_rules(self, told: tuple[int, str]) -> str:
+        in_words = _rules_in_words(self.rules, told)
+        click.echo(in_words, err=True)
+        return in_words
+
+    def _report(
+        self, evaluation: Evaluation, subject: str, source: Path, output: Path, in_words: str
+    ) -> Results:
+        from asd_training.report.html import About
+
         about = About(subject, str(source), in_words, evaluation)
-        results = _write(about, output, year, rules is not None)
-        (_print_json if as_json else _print_table)(results, scores)
+        results = _write(about, output, self._year(evaluation), self.rules is not None)
+        (_print_json if self.as_json else _print_table)(results, evaluation.scores)
         click.echo(f"{output}: {REPORT}, result.csv, roc.png, scores.png", err=True)
-    if evaluation.failures:
-        sys.exit(1)
+        return results
+
+
+def _unique_names(paths: Sequence[Path]) -> dict[str, Path]:
+    """Name models by the last part of their paths, or by more where that is the same."""
+    names: dict[str, Path] = {}
+    for path in paths:
+        name, parts = path.name, list(path.parts[:-1])
+        while name in names and parts:
+            name = f"{parts.pop()}-{name}".replace("/", "")
+        if name in names:
+            raise click.UsageError(f"{path} is given twice.")
+        names[name] = path
+    return names
+
+
+def _print_comparison(compared: pd.DataFrame, recipes: pd.DataFrame, as_json: bool) -> None:
+    if as_json:
+        _print_rows(compared)
+        _print_rows(recipes)
+        return
+    headings = {
+        "official_score": "official score",
+        "auc": "AUC",
+        "auc_error": "± 95 %",
+        "pauc": "pAUC",
+        "caught": "caught",
+        "false_alarms": "false alarms",
+    }
+    _print_plain(compared, {"model": "model", "recipe": "recipe", **headings})
+    if len(recipes):
+        _print_plain(recipes, {"recipe": "recipe", "n": "seeds", **headings})
+
+
+def _print_plain(rows: pd.DataFrame, headings: dict[str, str]) -> None:
+    """Print a table; a figure with a deviation is followed by it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    shown = {name: heading for name, heading in headings.items() if name in rows}
+    for heading in shown.values():
+        table.add_column(heading, justify="left" if heading in ("model", "recipe") else "right")
+    for row in rows.to_dict(orient="records"):
+        cells = []
+        for name in shown:
+            cell = _number(row[name]) if isinstance(row[name], float) else str(row[name])
+            if f"{name}_std" in row:
+                cell += f" ± {_number(row[f'{name}_std'])}"
+            cells.append(cell)
+        table.add_row(*cells)
+    Console(width=None if sys.stdout.isatty() else 140, markup=False).print(table)
 
 
 def _rules_in_words(rules: str | None, told: tuple[int, str]) -> str:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from asd_training.learn.distributed import Group
     from asd_training.learn.train import Step
     from asd_training.presets import Preset
-    from asd_training.run_folder import RunConfig
 
 
 @click.command(cls=AsdCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -172,57 +171,38 @@ class _Job:
 
     def run(self, machine: str | None, output: Path) -> None:
         """Train one machine."""
-        from asd_training.data.training_table import check_sections, load_training_table
-        from asd_training.learn.train import train
+        from asd_training import run_folder
+        from asd_training.api import train
         from asd_training.progress import bar
-        from asd_training.run_folder import RunConfig, versions
 
-        # Before the features, which can take an hour.
-        started = _check_output(output, self.resume)
-        if not self.group.leads:
-            self.group.wait()  # until the leader has computed the features
-        table = load_training_table(
-            self.data,
-            machine,
-            self.preset.front_end,
-            self.cache,
-            self.jobs,
-            skip_damaged=self.skip_damaged,
-            say=lambda sentence: (
-                click.echo(f"Warning: {sentence}", err=True) if self.group.leads else None
-            ),
-        )
-        if self.group.leads:
-            self.group.wait()
-        check_sections(table, self.preset)
-        config = RunConfig(
-            preset=self.preset,
-            machine=str(table.clips["machine"].iloc[0]),
-            data=str(self.data.resolve()),
-            seed=self.seed,
-            versions=versions(),
-        )
-        if started is not None:
-            _check_same(output, started, config)
         try:
             with bar() as progress:
-                history = train(
-                    config,
-                    table,
+                train(
+                    self.data,
                     output,
+                    machine=machine,
+                    preset=self.preset,
+                    seed=self.seed,
+                    resume=self.resume,
                     device=self.device,
                     precision=self.precision,
+                    skip_damaged=self.skip_damaged,
+                    jobs=self.jobs,
+                    cache=self.cache,
                     group=self.group,
-                    resume=started is not None,
-                    report=_reporter(progress, config) if self.group.leads else lambda step: None,
-                    on_epoch=lambda row: _say_epoch(row, config),
+                    say=lambda sentence: click.echo(f"Warning: {sentence}", err=True),
+                    on_step=_reporter(progress, self.preset.training.epochs),
+                    on_epoch=lambda row: _say_epoch(row, self.preset.training.epochs),
                 )
         except KeyboardInterrupt:
             click.echo(f"Interrupted; --resume goes on with {output}", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
         if not self.group.leads:
             return
-        done = f"{output}: {len(table.clips)} clips of {config.machine}"
+        config = run_folder.read_config(output)
+        clips = len(set(run_folder.read_embeddings(output).normals.clips.tolist()))
+        done = f"{output}: {clips} clips of {config.machine}"
+        history = run_folder.read_checkpoint(output).get("history", [])
         if history:
             last = history[-1]
             done += (
@@ -232,9 +212,8 @@ class _Job:
         click.echo(done, err=True)
 
 
-def _reporter(progress: Progress, config: RunConfig) -> Callable[[Step], None]:
+def _reporter(progress: Progress, epochs: int) -> Callable[[Step], None]:
     task: TaskID | None = None
-    epochs = config.preset.training.epochs
 
     def report(step: Step) -> None:
         nonlocal task
@@ -250,48 +229,12 @@ def _reporter(progress: Progress, config: RunConfig) -> Callable[[Step], None]:
     return report
 
 
-def _say_epoch(row: Mapping[str, float], config: RunConfig) -> None:
+def _say_epoch(row: Mapping[str, float], epochs: int) -> None:
     """Print one line an epoch where no progress bar is seen."""
     if sys.stderr.isatty():
         return
     losses = ", ".join(f"{name} {row[name]:.4f}" for name in row if name.endswith("loss"))
-    epochs = config.preset.training.epochs
     click.echo(f"epoch {row['epoch']:.0f}/{epochs}: {losses}, {row['seconds']:.1f} s", err=True)
-
-
-def _check_output(output: Path, resume: bool) -> RunConfig | None:
-    """Give the configuration of the run to go on with, or None for a new run."""
-    from asd_training import run_folder
-    from asd_training.errors import RunError
-
-    if not output.exists():
-        return None
-    # A process that was killed while it wrote its first file leaves a hidden one.
-    if output.is_dir() and all(path.name.startswith(".run.") for path in output.iterdir()):
-        return None
-    if not (output / run_folder.CONFIG).is_file():
-        raise RunError(output, "is there and is not a run; choose another output folder")
-    if not resume:
-        raise RunError(output, "is a run already; --resume goes on with it")
-    # Interrupted in its first epoch, a run has no checkpoint and begins anew.
-    return run_folder.read_config(output) if (output / run_folder.CHECKPOINT).exists() else None
-
-
-def _check_same(output: Path, started: RunConfig, config: RunConfig) -> None:
-    """Check that only the number of epochs differs: the rest makes another run."""
-    from asd_training.errors import RunError
-
-    def key(run: RunConfig) -> tuple[object, ...]:
-        recipe = run.preset
-        training = dataclasses.replace(recipe.training, epochs=0, patience=0, checkpoint_every=0)
-        return (
-            run.machine,
-            run.seed,
-            {**recipe.to_dict(), "training": dataclasses.asdict(training)},
-        )
-
-    if key(started) != key(config):
-        raise RunError(output, "was started with another preset, machine, seed or batch size")
 
 
 if __name__ == "__main__":

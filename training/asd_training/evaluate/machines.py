@@ -57,6 +57,8 @@ class Evaluation:
         year: year of DCASE Task 2 whose rules the data set calls for, and the reason.
         failures: what could not be evaluated, in sentences.
         warnings: what to know about the figures, in sentences.
+        recipe, seed: of the training of all machines; "" and None where they differ or are not
+            known.
     """
 
     machines: Sequence[MachineEvaluation]
@@ -64,6 +66,8 @@ class Evaluation:
     year: tuple[int, str]
     failures: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    recipe: str = ""
+    seed: int | None = None
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -124,6 +128,7 @@ def evaluate_model(
 
     evaluated: list[MachineEvaluation] = []
     origin: dict[str, Path] = {}
+    trainings: set[tuple[str, int | None]] = set()
     for path in paths:
         try:
             subject = load_subject(path, device)
@@ -142,6 +147,7 @@ def evaluate_model(
                 )
             )
             origin[name] = path
+            trainings.add((subject.recipe, subject.seed))
         except AsdError as error:
             if single:
                 raise
@@ -153,7 +159,9 @@ def evaluate_model(
     if without:
         warn(f"no run or bundle for machine {', '.join(without)} of {data}")
     every_seconds = every_seconds or DEFAULT_EVERY_SECONDS
-    return Evaluation(evaluated, every_seconds, year_of_clips(clips), failures, warnings)
+    recipe, seed = trainings.pop() if len(trainings) == 1 else ("", None)
+    year = year_of_clips(clips)
+    return Evaluation(evaluated, every_seconds, year, failures, warnings, recipe, seed)
 
 
 def evaluate_machine(

@@ -19,10 +19,19 @@ from asd_training.errors import RunError
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: a detector and the machine it knows."""
+    """A model to evaluate.
+
+    Attributes:
+        machine: that it was made for.
+        detector: scores clips.
+        recipe: preset that it was trained with; "" if it is not known.
+        seed: of its training; None if it is not known.
+    """
 
     machine: str
     detector: Detector
+    recipe: str = ""
+    seed: int | None = None
 
 
 def find_subjects(path: Path) -> list[Path]:
@@ -62,7 +71,13 @@ def load_subject(path: Path, device: str = "cpu") -> Subject:
         raise MissingFileError(path, "run or bundle")
     if (path / bundle.MANIFEST).is_file():
         contents = bundle.read(path)
-        return Subject(contents.machine, Detector.from_bundle(contents, path=path))
+        recipe, seed = (contents.provenance.get(name) for name in ("preset", "seed"))
+        return Subject(
+            contents.machine,
+            Detector.from_bundle(contents, path=path),
+            recipe if isinstance(recipe, str) else "",
+            seed if isinstance(seed, int) else None,
+        )
     if not (path / run_folder.CONFIG).is_file():
         raise RunError(
             path, f"is neither a run ({run_folder.CONFIG}) nor a bundle ({bundle.MANIFEST})"
@@ -71,7 +86,8 @@ def load_subject(path: Path, device: str = "cpu") -> Subject:
     embeddings = run_folder.read_embeddings(path)
     model = run_folder.load_model(path, config).to(device)
     scorer, calibration = reference_selection.scorer_and_calibration(config, embeddings)
-    return Subject(config.machine, Detector(config.preset.front_end, model, scorer, calibration))
+    detector = Detector(config.preset.front_end, model, scorer, calibration)
+    return Subject(config.machine, detector, config.preset.name, config.seed)
 
 
 def score_clips(

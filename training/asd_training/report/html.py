@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from scipy.stats import binomtest
 
 from asd_edge.atomic_files import atomic_path
+from asd_training.evaluate import comparison
+from asd_training.evaluate.comparison import Model
 from asd_training.evaluate.false_alarm_costs import total
 from asd_training.evaluate.machines import Evaluation, MachineEvaluation
 from asd_training.evaluate.metrics import (
@@ -24,6 +26,9 @@ from asd_training.evaluate.metrics import (
 )
 from asd_training.evaluate.published import Baselines
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 # A mean AUC below the first is called by the first word, and so on.
 _WORDS = (
     (0.6, "No better than guessing", "bad"),
@@ -33,6 +38,8 @@ _WORDS = (
     (2.0, "Very good", "good"),
 )
 _SIGNIFICANT = 0.01
+# Times the false-alarm rate that was asked for, from which on no ranking is called good.
+_FAR_TOO_MANY = 3.0
 
 
 @dataclass(frozen=True)
@@ -72,21 +79,7 @@ def render(results: Results, baselines: Baselines, about: About) -> str:
         baselines: published figures.
         about: where the evaluation comes from.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("asd_training.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": _number,
-        "percent": _percent,
-        "signed": _signed,
-        "count": _count,
-    }
+    environment = _environment()
     machines = about.evaluation.machines
     judged = set(results.rows["machine"][results.rows["auc"].notna()])
     sums = total([m.costs for m in machines if m.machine in judged and len(m.costs)])
@@ -114,6 +107,72 @@ def render(results: Results, baselines: Baselines, about: About) -> str:
     )
 
 
+def write_comparison(path: str | Path, models: Sequence[Model], data: str, rules: str) -> None:
+    """Write the comparison of several models as a page, whole or not at all."""
+    compared = comparison.table(models)
+    rows = _records(compared)
+    best, second = rows[0], rows[1] if len(rows) > 1 else None
+    text = (
+        _environment()
+        .get_template("comparison.html.j2")
+        .render(
+            models=rows,
+            recipes=_records(comparison.by_recipe(compared)),
+            machines=_records(comparison.by_machine(models)),
+            reports={model.name: model.report for model in models},
+            best=best,
+            second=second,
+            kind="good" if _is_within(best) else "bad",
+            sentence=_compare(best, second) if second else "",
+            data=data,
+            rules=rules,
+            version=version("asd-edge"),
+            date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        )
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _is_within(row: dict[str, Any]) -> bool:
+    """Whether a model raises about as many false alarms as were asked for, or that is unknown."""
+    return not row["false_alarms"] > _FAR_TOO_MANY * row["promised"]
+
+
+def _compare(best: dict[str, Any], second: dict[str, Any]) -> str:
+    """Say how sure the order of the two best models is, and what else decides."""
+    gap = abs(best["auc"] - second["auc"])
+    if gap < max(best["auc_error"], second["auc_error"]):
+        text = "Their mean AUCs differ by less than either interval: the order may be chance."
+    else:
+        text = "Their mean AUCs differ by more than either interval."
+    if not _is_within(best):
+        text += (
+            f" Mind that {best['model']} raises {_percent(best['false_alarms'], 1)} false alarms "
+            f"where {_percent(best['promised'], 1)} were asked for."
+        )
+    return text
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("asd_training.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "percent": _percent,
+        "signed": _signed,
+        "count": _count,
+    }
+    return environment
+
+
 def _verdict(results: Results, machines: Sequence[MachineEvaluation]) -> dict[str, Any]:
     """Say in words how good it is, what the decisions do, and where it is weakest."""
     mean = float(results.overall.loc[results.overall["mean"] == "arithmetic", "auc"].iloc[0])
@@ -127,10 +186,17 @@ def _verdict(results: Results, machines: Sequence[MachineEvaluation]) -> dict[st
     if promised is not None and "normal" in said:
         test = binomtest(*said["normal"], promised, alternative="greater")
         surprising = bool(test.pvalue < _SIGNIFICANT)
+    but = ""
+    if surprising and promised is not None:
+        alarms, normals = said["normal"]
+        if alarms > _FAR_TOO_MANY * promised * normals:
+            but = f"The ranking is {word.lower()}, the threshold is not to be trusted. "
+            word, kind = "Too many false alarms", "bad"
     return {
         "mean": mean,
         "margin": 1.96 * mean_auc_error(scores, results.year),
         "word": word,
+        "but": but,
         "kind": kind,
         "weakest": _records(ranked)[0],
         "strongest": _records(ranked)[-1],
