@@ -1,5 +1,6 @@
 # make demo         from a synthetic data set to decisions, in minutes
 # make test         all tests
+# make test-monitor-long   a replay killed 100 times
 # make test-arm64   the runtime's tests on ARM64, emulated; Debian 12
 # make check        ruff, mypy, clang-format, the C core under every compiler here without warnings
 # make sanitize     the C core and its binding under sanitizers and valgrind, in minutes
@@ -18,7 +19,7 @@ C_HEADERS := $(wildcard csrc/*.h csrc/kernels/*.h csrc/template/*.h)
 C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
-.PHONY: install demo test test-arm64 check sanitize fuzz docs-pictures clean
+.PHONY: install demo test test-monitor-long test-arm64 check sanitize fuzz docs-pictures clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -28,6 +29,9 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) 
 
 demo: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh demo
+
+test-monitor-long: $(INSTALLED)
+	ASD_EDGE_KILLS=100 $(BIN)/python -m pytest tests/monitor/test_replay.py $(PYTEST_ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
