@@ -31,6 +31,7 @@ ALONE = {
     "monitor/history/export.py": {"pyarrow"},
     "monitor/metrics.py": {"prometheus_client"},
     "monitor/mqtt.py": {"paho"},
+    "monitor/mqtt_client.py": {"paho"},
     "monitor/notify.py": {"apprise"},
     "monitor/web/app.py": {"starlette"},
     "monitor/web/guard.py": {"starlette"},

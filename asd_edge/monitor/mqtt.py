@@ -18,18 +18,16 @@ import collections
 import dataclasses
 import json
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_edge.errors import MissingFileError, OptionalDependencyError
 from asd_edge.monitor import homeassistant
 from asd_edge.monitor.commands import Acknowledge
 from asd_edge.monitor.events import Event, StateEvent, WindowEvent
 from asd_edge.monitor.feed import Feed
+from asd_edge.monitor.mqtt_client import KEEPALIVE_S, check, make_client
 from asd_edge.monitor.outlet_config import MqttConfig
 from asd_edge.monitor.service import Monitor
 from asd_edge.monitor.state import MachineState
@@ -43,12 +41,12 @@ if TYPE_CHECKING:
 MAX_EVENTS = 500
 # Handed to paho at once, which sends them again after a lost connection.
 _IN_FLIGHT = 20
-_KEEPALIVE_S = 30
 _HEALTH_S = 30.0
 _MAX_RETRY_S = 60
-_CHECK_S = 5.0
 # How long the worker waits for an event before it looks at the connection, and while events wait.
 _WAIT_S, _BUSY_S = 1.0, 0.05
+
+__all__ = ["MAX_EVENTS", "Mqtt", "Outbox", "check", "start"]
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +107,7 @@ class Mqtt:
 
     def start(self) -> None:
         """Connect in the background; a broker that is not there yet is waited for."""
-        self._client.connect_async(self._config.host, self._config.port, _KEEPALIVE_S)
+        self._client.connect_async(self._config.host, self._config.port, KEEPALIVE_S)
         self._client.loop_start()
         self._worker.start()
 
@@ -296,61 +294,6 @@ class Mqtt:
         self._complained = what
 
 
-def check(config: MqttConfig) -> list[str]:
-    """Say what is wrong: the broker cannot be reached, or it refuses the user.
-
-    Raises:
-        OptionalDependencyError: paho-mqtt is not installed.
-    """
-    try:
-        client = make_client(config, f"asd-edge-check-{secrets.token_hex(4)}")
-    except MissingFileError as error:
-        return [str(error)]
-    broker = f"the broker {config.host}:{config.port}"
-    answered = threading.Event()
-    refusals: list[str] = []
-
-    def on_connect(_c: Client, _u: object, _f: object, reason: ReasonCode, _p: object) -> None:
-        if reason.is_failure:
-            refusals.append(f"{broker} refuses the connection: {reason}")
-        answered.set()
-
-    client.on_connect = on_connect
-    try:
-        client.connect(config.host, config.port, _KEEPALIVE_S)
-        client.loop_start()
-        if not answered.wait(_CHECK_S):
-            refusals.append(f"{broker} does not answer")
-    except OSError as error:
-        return [f"{broker} cannot be reached: {error.strerror or error}"]
-    finally:
-        client.disconnect()
-        client.loop_stop()
-    return refusals
-
-
-def make_client(config: MqttConfig, client_id: str) -> Client:
-    """Make a client with the user and the TLS settings of the configuration.
-
-    Raises:
-        OptionalDependencyError: paho-mqtt is not installed.
-        MissingFileError: the password or certificate file is not there.
-    """
-    try:
-        from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion
-    except ImportError:
-        raise OptionalDependencyError("paho-mqtt", "monitor") from None
-    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id)
-    if config.user is not None:
-        client.username_pw_set(config.user, _first_line(config.password_file))
-    if config.tls:
-        if config.ca_file is not None and not config.ca_file.is_file():
-            raise MissingFileError(config.ca_file, "certificate file")
-        client.tls_set(ca_certs=str(config.ca_file) if config.ca_file else None)
-    return client
-
-
 def start(config: MqttConfig, monitor: Monitor) -> Mqtt:
     """Start to publish.
 
@@ -361,15 +304,6 @@ def start(config: MqttConfig, monitor: Monitor) -> Mqtt:
     mqtt = Mqtt(config, monitor)
     mqtt.start()
     return mqtt
-
-
-def _first_line(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
-    except FileNotFoundError:
-        raise MissingFileError(path, "password file") from None
 
 
 def _json(values: dict[str, Any]) -> str:
