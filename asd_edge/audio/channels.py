@@ -37,7 +37,9 @@ class ChannelLevels:
         # In float32, like the samples: a level in dB needs no more. Products of a matrix with
         # itself and a vector of ones go through BLAS, sums over a short axis do not.
         x = np.ascontiguousarray(x, np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):  # of samples far beyond full scale
+        # Samples far beyond full scale overflow; OpenBLAS on ARM64 also flags a division by zero
+        # that has no part in the result.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             self._sum += np.ones(len(x), np.float32) @ x
             self._products += x.T @ x
 
