@@ -6,6 +6,9 @@
 # make sanitize     the C core and its binding under sanitizers and valgrind, in minutes
 # make fuzz         FUZZ_MINUTES of mutated inputs for each kind; guided by coverage with atheris
 # make docs-pictures  screenshots of the monitor's page, by the tests that drive it; needs chromium
+# make wheels       sdist and wheels for x86-64 and aarch64 in dist/, checked by auditwheel; Debian 12
+# make test-versions  the x86-64 wheel with the oldest and newest dependencies, on each Python here
+# make test-pi      the lines for a Raspberry Pi of docs/howto/install.md, emulated, with the wheel
 # make clean        remove what these made
 
 PYTHON ?= python3
@@ -19,7 +22,8 @@ C_HEADERS := $(wildcard csrc/*.h csrc/kernels/*.h csrc/template/*.h)
 C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
-.PHONY: install demo test test-monitor-long test-arm64 check sanitize fuzz docs-pictures clean
+.PHONY: install demo test test-monitor-long test-arm64 wheels test-versions test-pi check
+.PHONY: sanitize fuzz docs-pictures clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -38,6 +42,15 @@ test: $(INSTALLED)
 
 test-arm64: $(INSTALLED)
 	PYTHON=$(BIN)/python tests/arm64/run.sh $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
+
+wheels:
+	PYTHON=$(PYTHON) tests/packaging/wheels.sh
+
+test-versions: $(INSTALLED)
+	PYTHON=$(BIN)/python tests/packaging/versions.sh $(VERSIONS)
+
+test-pi: $(INSTALLED)
+	PYTHON=$(BIN)/python tests/arm64/raspberry_pi.sh
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

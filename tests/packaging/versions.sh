@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# The runtime's tests on the built wheel, with the oldest and the newest versions that
+# pyproject.toml admits, outside the source tree: versions.sh [JOB]...
+#
+#     lowest         Python 3.11, each dependency of the runtime at its lower bound
+#     3.11 ... 3.14  that Python, each dependency at its newest release
+#     workstation    Python 3.11, all of `asd-edge[export]` at its lower bounds: the tests of training
+#                    and export too. PyTorch's old releases have no small CPU build: 3 GB to download
+#
+# Without a job: lowest, and each Python that is on PATH or that pyenv has. The wheel is that in
+# dist/, from tests/packaging/wheels.sh. Environment: PYTHON with the development extras (it makes the
+# bundle that the tests score with), PYTEST_ARGS.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+source=$PWD
+host_python=$(command -v "${PYTHON:-.venv/bin/python}")
+work=$PWD/build/versions
+references=(pytest hypothesis librosa scipy scikit-learn setuptools)
+. tests/packaging/runtime_tests.sh
+
+say() { printf '\n== %s\n' "$*"; }
+
+python_of() { # the interpreter of a version such as 3.12, or nothing
+    command -v "python$1" && return
+    local found=("${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python)
+    if [ -x "${found[-1]}" ]; then echo "${found[-1]}"; fi
+}
+
+uv() {
+    if [ ! -x "$work/tools/bin/uv" ]; then
+        "$host_python" -m venv "$work/tools"
+        "$work/tools/bin/pip" install --quiet --disable-pip-version-check uv
+    fi
+    "$work/tools/bin/uv" --quiet "$@"
+}
+
+wheel() {
+    local found=("$source"/dist/asd_edge-*_x86_64.whl)
+    [ -e "${found[0]}" ] || NO_ARM64=1 PYTHON=$host_python tests/packaging/wheels.sh >&2 || return
+    echo "$source"/dist/asd_edge-*_x86_64.whl
+}
+
+# install NAME PYTHON RESOLUTION EXTRA: a fresh environment build/versions/NAME with the wheel in it
+install() {
+    local name=$1 python=$2 resolution=$3 extra=$4
+    local requirements=$work/$name.txt
+    mkdir -p "$work"
+    uv pip compile --python "$python" --resolution "$resolution" ${extra:+--extra "$extra"} \
+        --output-file "$requirements" pyproject.toml
+    rm -rf "${work:?}/$name"
+    "$python" -m venv "$work/$name"
+    # The references of the tests may be as new as the versions under test admit.
+    "$work/$name/bin/pip" install --quiet --disable-pip-version-check --no-compile \
+        --requirement "$requirements" "${references[@]}"
+    "$work/$name/bin/pip" install --quiet --disable-pip-version-check --no-deps "$(wheel)"
+    grep -E '^(click|numpy|onnxruntime|soundfile|soxr|torch|onnx|pandas)==' "$requirements" | paste -sd' '
+}
+
+# check NAME TEST...: pytest in a copy of tests/ that has no package beside it
+check() {
+    local name=$1 folder
+    shift
+    folder=$(mktemp -d)
+    cp -r tests pyproject.toml "$folder"
+    cd "$folder"
+    # shellcheck disable=SC2086
+    PYTHONSAFEPATH=1 ASD_EDGE_RECORDINGS='' "$work/$name/bin/python" -m pytest -q -p no:cacheprovider \
+        "$@" ${PYTEST_ARGS:-}
+    [ "$("$work/$name/bin/python" -P -c 'import asd_edge; print(asd_edge.__file__)')" = \
+        "$(echo "$work/$name"/lib/python3.*/site-packages/asd_edge/__init__.py)" ]
+    "$work/$name/bin/asd-edge" --version
+    cd "$source"
+    rm -rf "$folder"
+}
+
+recorded_bundle() { # a bundle for the tests, which PyTorch made elsewhere
+    if [ ! -e "$work/recorded/hummer.asd" ]; then
+        ASD_EDGE_RECORDED=$work/recorded "$host_python" -m pytest -q -p no:cacheprovider \
+            tests/arm64/on_host.py >/dev/null
+    fi
+    echo "$work/recorded/hummer.asd"
+}
+
+jobs=("$@")
+[ $# -gt 0 ] || jobs=(lowest 3.11 3.12 3.13 3.14)
+ran=()
+for job in "${jobs[@]}"; do
+    case $job in lowest | workstation) version=3.11 ;; *) version=$job ;; esac
+    python=$(python_of "$version")
+    if [ -z "$python" ]; then
+        say "$job: Python $version is not on this machine; not tested"
+        continue
+    fi
+    say "$job: $("$python" --version)"
+    case $job in
+        workstation)
+            install "$job" "$python" lowest-direct export
+            check "$job" tests/training tests/export tests/test_end_to_end.py
+            ;;
+        lowest)
+            install "$job" "$python" lowest-direct ''
+            check "$job" "${runtime_tests[@]}" --tiny-bundle "$(recorded_bundle)"
+            ;;
+        *)
+            install "$job" "$python" highest ''
+            check "$job" "${runtime_tests[@]}" --tiny-bundle "$(recorded_bundle)"
+            ;;
+    esac
+    ran+=("$job")
+done
+say "passed: ${ran[*]}"
