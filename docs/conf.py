@@ -1,0 +1,25 @@
+"""Configuration of Sphinx: `make docs` builds the pages with warnings as errors."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+
+project = "asd-edge"
+author = "the asd-edge authors"
+copyright = "the asd-edge authors, MIT licence"
+release = version = _version("asd-edge")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+
+html_theme = "furo"
+html_title = "asd-edge"
+html_static_path = ["_static"]
+templates_path: list[str] = []
