@@ -76,7 +76,8 @@ class FrontEnd:
             raise AudioError(
                 name,
                 f"is {n / self.mel.sr:.3f} s long; "
-                f"at least {self.mel.n_fft / self.mel.sr:.3f} s are needed",
+                f"at least {self.mel.n_fft / self.mel.sr:.3f} s are needed "
+                f"({n} of {self.mel.n_fft} samples at {self.mel.sr} Hz)",
                 kind="too_short",
             )
 
