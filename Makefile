@@ -9,6 +9,7 @@
 # make wheels       sdist and wheels for x86-64 and aarch64 in dist/, checked by auditwheel; Debian 12
 # make test-versions  the x86-64 wheel with the oldest and newest dependencies, on each Python here
 # make test-pi      the lines for a Raspberry Pi of docs/howto/install.md, emulated, with the wheel
+# make docs         the pages of docs/ as HTML under build/docs, warnings are errors
 # make clean        remove what these made
 
 PYTHON ?= python3
@@ -23,7 +24,7 @@ C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-monitor-long test-arm64 wheels test-versions test-pi check
-.PHONY: sanitize fuzz docs-pictures clean
+.PHONY: sanitize fuzz docs docs-pictures clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -75,6 +76,10 @@ fuzz: $(INSTALLED)
 	        $(BIN)/python tests/fuzz/run.py $$target --minutes $(FUZZ_MINUTES) --guided || exit 1; \
 	    fi; \
 	done
+
+docs: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -b html -q docs build/docs
 
 docs-pictures: $(INSTALLED)
 	ASD_EDGE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures tests/monitor/test_page.py

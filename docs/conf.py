@@ -21,5 +21,4 @@ napoleon_google_docstring = True
 
 html_theme = "furo"
 html_title = "asd-edge"
-html_static_path = ["_static"]
 templates_path: list[str] = []
