@@ -8,12 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from asd_edge import Decision, Detector
+from asd_edge import Detector
 from asd_edge.bundle.format import read
-
-
-def score(detector: Detector, clip: Path) -> Decision:
-    return detector.score(clip)
 
 
 def test_in_another_process(
@@ -24,7 +20,7 @@ def test_in_another_process(
     detector = Detector.load(tiny_bundle.name, threads=2, false_alarm_rate=0.2)
     monkeypatch.chdir(tiny_data)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(score, (detector, clip)) == detector.score(clip)
+        assert pool.apply(detector.score, (clip,)) == detector.score(clip)
 
 
 def test_options_travel(tiny_bundle: Path) -> None:

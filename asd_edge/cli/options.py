@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from asd_edge.detector import Detector
     from asd_edge.model import EmbeddingModel
 
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # generic in newer releases only
 
-class ChannelType(click.ParamType[Any]):
+
+class ChannelType(_ParamType):
     """Value of `--channel`: "mean", or the number of a channel, from 0."""
 
     name = "mean|N"
@@ -31,7 +35,7 @@ class ChannelType(click.ParamType[Any]):
         return number
 
 
-class RawType(click.ParamType[Any]):
+class RawType(_ParamType):
     """Value of `--raw`: rate in Hz and number of channels, "48000,2"."""
 
     name = "RATE,CHANNELS"

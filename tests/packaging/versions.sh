@@ -2,7 +2,7 @@
 # The runtime's tests on the built wheel, with the oldest and the newest versions that
 # pyproject.toml admits, outside the source tree: versions.sh [JOB]...
 #
-#     lowest         Python 3.11, each dependency of the runtime at its lower bound
+#     lowest         Python 3.11, each dependency of the runtime and the monitor at its lower bound
 #     3.11 ... 3.14  that Python, each dependency at its newest release
 #     workstation    Python 3.11, all of `asd-edge[export]` at its lower bounds: the tests of training
 #                    and export too. PyTorch's old releases have no small CPU build: 3 GB to download
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.."
 source=$PWD
 host_python=$(command -v "${PYTHON:-.venv/bin/python}")
 work=$PWD/build/versions
-references=(pytest hypothesis librosa scipy scikit-learn setuptools)
+references=('pytest>=8' 'hypothesis>=6.100' 'librosa>=0.10.2' scipy scikit-learn setuptools)
 . tests/packaging/runtime_tests.sh
 
 say() { printf '\n== %s\n' "$*"; }
@@ -98,11 +98,11 @@ for job in "${jobs[@]}"; do
             check "$job" tests/training tests/export tests/test_end_to_end.py
             ;;
         lowest)
-            install "$job" "$python" lowest-direct ''
+            install "$job" "$python" lowest-direct monitor
             check "$job" "${runtime_tests[@]}" --tiny-bundle "$(recorded_bundle)"
             ;;
         *)
-            install "$job" "$python" highest ''
+            install "$job" "$python" highest monitor
             check "$job" "${runtime_tests[@]}" --tiny-bundle "$(recorded_bundle)"
             ;;
     esac
