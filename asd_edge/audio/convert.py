@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 
 from asd_edge.errors import AudioError
 
@@ -43,6 +40,11 @@ def converted(fd: int, kind: str, title: str, name: str) -> int:
     Raises:
         AudioError: ffmpeg is not installed, or cannot read the file.
     """
+    # Here, because most files need no other program, and these take a score's start 8 ms.
+    import shutil
+    import subprocess
+    import tempfile
+
     program = shutil.which("ffmpeg")
     if program is None:
         raise AudioError(

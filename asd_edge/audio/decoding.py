@@ -13,7 +13,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from typing import IO, Any, Protocol
@@ -134,6 +133,8 @@ def _unopened(name: str, error: OSError) -> AudioError:
 
 def _spooled(stream: IO[bytes], name: str) -> int:
     """Copy a stream to a temporary file without a name."""
+    import tempfile  # here, because plain files need none
+
     with tempfile.TemporaryFile(prefix="asd-edge-") as copy:
         try:
             while data := stream.read(_COPY):
@@ -352,6 +353,8 @@ def _captured_stderr(lines: list[str]) -> Iterator[None]:
 
     libsndfile offers no other way to keep it quiet, and its lines name no file.
     """
+    import tempfile  # here, because only MPEG files need it
+
     with _STDERR_LOCK, tempfile.TemporaryFile() as file:
         try:
             keep = os.dup(2)
