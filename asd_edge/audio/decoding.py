@@ -257,7 +257,7 @@ class SoundFile:
         self._error: type[Any] = soundfile.LibsndfileError
         self.warnings = list(header.warnings)
 
-        class InOrder(soundfile.SoundFile):  # type: ignore[misc]
+        class InOrder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is untyped
             """Says that it cannot seek: else soundfile seeks after each read.
 
             In lossy formats that changes the samples, in some others it fails.

@@ -31,7 +31,7 @@ _COUNTS = {
 def check() -> None:
     """Raise OptionalDependencyError where prometheus-client is missing."""
     try:
-        import prometheus_client  # noqa: F401
+        import prometheus_client  # noqa: F401 - is it installed?
     except ImportError:
         raise OptionalDependencyError("prometheus-client", "monitor") from None
 
