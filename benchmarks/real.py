@@ -27,8 +27,8 @@ from asd_edge.audio.clip_names import is_audio_name, parse_clip_name
 from asd_edge.bundle import format as bundle_format
 from asd_edge.bundle.locate import BUILT_IN
 from asd_edge.detector import Detector
-from asd_edge.enroll.enrolment import enroll
-from asd_edge.enroll.recordings import Clip
+from asd_edge.enrolment.enrolment import enroll
+from asd_edge.enrolment.recordings import Clip
 from asd_edge.scoring.scorer import Scorer
 
 DRAWS = 5

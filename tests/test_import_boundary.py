@@ -27,7 +27,7 @@ ALLOWED = {
 }
 # What one module alone may import, for an extra of its own.
 ALONE = {
-    "explain/plot.py": {"matplotlib"},
+    "explanation/plot.py": {"matplotlib"},
     "monitor/history/export.py": {"pyarrow"},
     "monitor/metrics.py": {"prometheus_client"},
     "monitor/mqtt.py": {"paho"},
@@ -51,7 +51,7 @@ LAYERS = (
     {"analysis"},
     {"detector"},
     {"verify"},
-    {"enroll", "explain", "bench"},
+    {"enrolment", "explanation", "bench"},
     {"monitor"},
     {"cli"},
     {"__main__"},

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from asd_edge.audio.recording import Channel, ClipWarning
     from asd_edge.bundle.format import Bundle
     from asd_edge.detector import Detector
-    from asd_edge.enroll.enrolment import Enrollment
-    from asd_edge.enroll.recordings import Clip
+    from asd_edge.enrolment.enrolment import Enrollment
+    from asd_edge.enrolment.recordings import Clip
 
 # So many clips have a line for each kind of warning; the names of the others follow in one.
 # Less than this share of the threshold would be left without a clip that is named for it.
@@ -85,8 +85,8 @@ def enroll(
         from asd_edge.bundle.format import read
         from asd_edge.bundle.locate import BUILT_IN
         from asd_edge.detector import Detector
-        from asd_edge.enroll import enrolment
-        from asd_edge.enroll.recordings import Clip
+        from asd_edge.enrolment import enrolment
+        from asd_edge.enrolment.recordings import Clip
 
     if add is not None and source is not None:
         raise click.UsageError("--add and --from exclude each other: --add keeps its own model.")
@@ -131,7 +131,7 @@ def _embed(
     detector: Detector, found: list[Path], sections: list[str], channel: Channel | None
 ) -> tuple[list[Clip | ClipWarning], Failures]:
     """Embed every file; one that cannot be read is named, and the rest goes on."""
-    from asd_edge.enroll.recordings import embed_recording
+    from asd_edge.enrolment.recordings import embed_recording
 
     names = Counter(path.name for path in found)
     embedded: list[Clip | ClipWarning] = []

@@ -62,8 +62,8 @@ def explain(
 ) -> None:
     """Say in a sentence, and draw, which bands and times gave CLIP its score."""
     from asd_edge.detector import Detector
-    from asd_edge.explain import plot
-    from asd_edge.explain.explanation import explain
+    from asd_edge.explanation import plot
+    from asd_edge.explanation.explanation import explain
 
     if output is not None:
         if output.suffix.lower() not in plot.FORMATS:

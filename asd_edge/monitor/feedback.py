@@ -11,9 +11,9 @@ import soundfile
 from asd_edge.audio.recording import ClipWarning
 from asd_edge.bundle import format as bundle
 from asd_edge.detector import Detector
-from asd_edge.enroll.enrolment import enroll
-from asd_edge.enroll.recordings import Clip as Enrolled
-from asd_edge.enroll.recordings import embed_recording
+from asd_edge.enrolment.enrolment import enroll
+from asd_edge.enrolment.recordings import Clip as Enrolled
+from asd_edge.enrolment.recordings import embed_recording
 from asd_edge.errors import CommandError
 from asd_edge.monitor.config import MachineConfig
 from asd_edge.monitor.history.schema import Clip

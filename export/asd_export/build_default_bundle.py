@@ -15,7 +15,7 @@ from asd_edge.analysis import Analysis
 from asd_edge.bundle import locate as default_bundle
 from asd_edge.bundle.format import Bundle, Golden
 from asd_edge.detector import Detector
-from asd_edge.enroll.enrolment import FOLDS
+from asd_edge.enrolment.enrolment import FOLDS
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import EmbeddingModel
 from asd_edge.scoring.fit import Normals, ViewRule, cross_fit

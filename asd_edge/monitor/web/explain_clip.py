@@ -20,7 +20,7 @@ import soundfile
 from asd_edge.atomic_files import atomic_path
 from asd_edge.bundle import format as bundle
 from asd_edge.detector import Detector
-from asd_edge.explain.explanation import Explanation, explain
+from asd_edge.explanation.explanation import Explanation, explain
 from asd_edge.frontend.mel import mel_frequencies, to_db
 
 # As the live spectrogram: 256 shades over this range below the loudest value.

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from asd_edge.checks import Levels, check_clipping, check_length, check_levels, check_rate
-from asd_edge.enroll.recordings import Clip as EnrolledClip
-from asd_edge.enroll.screening import odd_levels
+from asd_edge.enrolment.recordings import Clip as EnrolledClip
+from asd_edge.enrolment.screening import odd_levels
 from asd_edge.frontend.windows import FrontEnd
 from asd_training.data import feature_table
 from asd_training.data.clips import Clip, equal_clips, find_clips

@@ -16,8 +16,8 @@ from asd_edge.bundle import format as bundle
 from asd_edge.bundle.format import Golden
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
-from asd_edge.explain.attribution import shares
-from asd_edge.explain.explanation import explain
+from asd_edge.explanation.attribution import shares
+from asd_edge.explanation.explanation import explain
 from asd_edge.frontend.mel import MelConfig, mel_frequencies
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration

@@ -14,7 +14,7 @@ from asd_edge.audio.recording import Channel
 from asd_edge.bundle.format import Golden
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, MissingFileError
-from asd_edge.explain.attribution import STATISTICS
+from asd_edge.explanation.attribution import STATISTICS
 from asd_edge.frontend.mel import MelConfig
 
 Array = NDArray[np.float64]

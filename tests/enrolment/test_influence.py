@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asd_edge.enroll.influence import strangest
+from asd_edge.enrolment.influence import strangest
 from asd_edge.scoring.calibration import Calibration
 from asd_edge.scoring.fit import Normals, ViewRule, build, cross_measure
 from asd_edge.scoring.standards import finish

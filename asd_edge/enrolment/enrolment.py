@@ -29,11 +29,11 @@ from asd_edge.audio.recording import Channel, ClipWarning
 from asd_edge.bundle.format import Bundle
 from asd_edge.checks import WORTHLESS, EnrolledRange
 from asd_edge.detector import Detector
-from asd_edge.enroll.doubles import find_doubles
-from asd_edge.enroll.extend import extend
-from asd_edge.enroll.influence import Strange, strangest
-from asd_edge.enroll.recordings import Clip
-from asd_edge.enroll.screening import odd_levels, outliers
+from asd_edge.enrolment.doubles import find_doubles
+from asd_edge.enrolment.extend import extend
+from asd_edge.enrolment.influence import Strange, strangest
+from asd_edge.enrolment.recordings import Clip
+from asd_edge.enrolment.screening import odd_levels, outliers
 from asd_edge.errors import EnrollmentError
 from asd_edge.scoring.calibration import (
     DEFAULT_FALSE_ALARM_RATE,

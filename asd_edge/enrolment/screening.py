@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.audio.recording import ClipWarning
-from asd_edge.enroll.recordings import Clip
+from asd_edge.enrolment.recordings import Clip
 from asd_edge.scoring import student_t
 from asd_edge.scoring.calibration import MIN_SECTION_CLIPS
 from asd_edge.scoring.scorer import Scorer

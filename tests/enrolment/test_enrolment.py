@@ -18,9 +18,9 @@ from helpers import NOT_ON_THE_DEVICE, absent, invoke, write_tone
 from asd_edge.bundle import format as bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
-from asd_edge.enroll import enrolment as enroll
-from asd_edge.enroll import screening
-from asd_edge.enroll.recordings import Clip
+from asd_edge.enrolment import enrolment as enroll
+from asd_edge.enrolment import screening
+from asd_edge.enrolment.recordings import Clip
 from asd_edge.scoring.fit import folds
 from asd_edge.scoring.views import ScoringConfig
 from asd_edge.verify import verify

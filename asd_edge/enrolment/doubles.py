@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.audio.recording import ClipWarning
-from asd_edge.enroll.extend import is_reference
-from asd_edge.enroll.recordings import Clip
+from asd_edge.enrolment.extend import is_reference
+from asd_edge.enrolment.recordings import Clip
 from asd_edge.scoring.scorer import Scorer
 
 _SAME_SOUND = 0.8  # correlation of two fingerprints

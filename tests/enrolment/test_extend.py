@@ -13,7 +13,7 @@ from helpers import invoke, write_tone
 from asd_edge.bundle import format as bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
-from asd_edge.enroll.extend import extend, extended, is_reference
+from asd_edge.enrolment.extend import extend, extended, is_reference
 from asd_edge.scoring.fit import Normals, ViewRule, build, cross_fit
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.views import ScoringConfig

@@ -15,7 +15,7 @@ from asd_edge.analysis import Analysis
 from asd_edge.audio.clip_names import piece_name
 from asd_edge.audio.recording import Channel, ClipWarning, Samples
 from asd_edge.detector import Detector
-from asd_edge.enroll.fingerprint import fingerprint
+from asd_edge.enrolment.fingerprint import fingerprint
 
 # Pieces of a recording that keep an excerpt: one becomes the golden clip, and a day has thousands.
 _EXCERPTS = 20

@@ -19,9 +19,9 @@ from asd_edge.audio.recording import Channel
 from asd_edge.bundle.format import Golden
 from asd_edge.decision import Decision
 from asd_edge.detector import Detector
-from asd_edge.explain.attribution import LEARNED, STATISTICS, Comparison, attribute
-from asd_edge.explain.nearest import Normal, nearest_normal, normal_sound
-from asd_edge.explain.occlusion import Stretch, occlude, stretch_of_time
+from asd_edge.explanation.attribution import LEARNED, STATISTICS, Comparison, attribute
+from asd_edge.explanation.nearest import Normal, nearest_normal, normal_sound
+from asd_edge.explanation.occlusion import Stretch, occlude, stretch_of_time
 from asd_edge.frontend.mel import MelConfig, mel_frequencies
 
 Array = NDArray[np.float64]
