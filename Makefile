@@ -5,6 +5,7 @@
 # make check        ruff, mypy, clang-format, the C core under every compiler here without warnings
 # make sanitize     the C core and its binding under sanitizers and valgrind, in minutes
 # make fuzz         FUZZ_MINUTES of mutated inputs for each kind; guided by coverage with atheris
+# make docs-reference  the pages of docs/reference that follow from the code
 # make docs-pictures  screenshots of the monitor's page, by the tests that drive it; needs chromium
 # make wheels       sdist and wheels for x86-64 and aarch64 in dist/, checked by auditwheel; Debian 12
 # make test-versions  the x86-64 wheel with the oldest and newest dependencies, on each Python here
@@ -24,7 +25,7 @@ C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-monitor-long test-arm64 wheels test-versions test-pi check
-.PHONY: sanitize fuzz docs docs-pictures clean
+.PHONY: sanitize fuzz docs docs-reference docs-pictures clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -76,6 +77,9 @@ fuzz: $(INSTALLED)
 	        $(BIN)/python tests/fuzz/run.py $$target --minutes $(FUZZ_MINUTES) --guided || exit 1; \
 	    fi; \
 	done
+
+docs-reference: $(INSTALLED)
+	$(BIN)/python docs/generate.py
 
 docs: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -57,7 +57,7 @@ class AudioError(AsdError, ValueError):
 
     Attributes:
         kind: machine-readable reason: "unreadable", "empty", "truncated", "silent", "too_short",
-            "not_finite", "rate", "no_such_channel", "channels_cancel".
+            "not_finite", "rate", "no_such_channel", "channels_cancel", "needs_ffmpeg".
     """
 
     def __init__(self, path: str | Path, reason: str, kind: str = "unreadable") -> None:
@@ -66,7 +66,12 @@ class AudioError(AsdError, ValueError):
 
 
 class UnfitError(AudioError):
-    """A clip that can be read but not judged: silent, overdriven, far too short."""
+    """A clip that can be read but not judged.
+
+    Attributes:
+        kind: machine-readable reason: "silent", "mostly_silent", "overdriven", "int16_scale",
+            "too_short", "lower_rate".
+    """
 
     def __init__(self, path: str | Path, reason: str, kind: str) -> None:
         self.reason = reason

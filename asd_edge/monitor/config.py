@@ -28,9 +28,11 @@ class AlarmConfig:
     """When an alarm is raised and cleared; see `asd_edge.monitor.alarms`.
 
     Attributes:
-        k, n: raise when k of the last n valid windows have a ratio of 1 or more.
+        k: raise when so many of the last n valid windows have a ratio of 1 or more.
+        n: number of windows that are looked at.
         urgent: raise when two windows running have this ratio or more.
-        clear_ratio, clear_after: clear after so many valid windows running below this ratio.
+        clear_ratio: ratio below which a window counts towards the end of an alarm.
+        clear_after: clear after so many valid windows running below `clear_ratio`.
         latch: stay raised until acknowledged.
     """
 
@@ -58,16 +60,17 @@ class MachineConfig:
         device: name of an ALSA device, as `asd-edge monitor --devices` lists them.
         command: instead of a device: a program that writes raw samples to its stdout, signed
             16 bit little-endian, `channels` interleaved, `rate` samples a second.
-        rate, channels: that the device or the command gives.
+        rate: samples a second that the device or the command gives.
+        channels: number of channels that it gives.
         channel: "mean" or the number of a channel, from 0; by default the bundle's.
         name: what people call the machine; by default its key in the file.
-        section: of the bundle; by default the nearest one.
+        section: section of the bundle; by default the nearest one.
         hop_s: seconds from one window to the next; by default the model's length.
         running_dbfs: below this level the machine is off and is not judged.
         false_alarm_rate: share of normal windows that may be called anomalous; by default the
             bundle's.
         mode: "watch", or "run-in", which records everything and notifies nobody.
-        alarms: this machine's own; by default the file's [alarms].
+        alarms: settings of this machine alone; by default the file's [alarms].
     """
 
     bundle: Path

@@ -13,10 +13,13 @@ class MqttConfig:
     """The broker.
 
     Attributes:
-        host, port: where it listens.
-        tls, ca_file: TLS, and the authority that signed its certificate; by default the system's.
-        user, password_file: the password is the first line of the file.
-        discovery_prefix: Home Assistant's; "" for no discovery.
+        host: name or address of the broker.
+        port: its port; 8883 is usual with TLS.
+        tls: whether the connection is encrypted, and the broker's certificate checked.
+        ca_file: the authority that signed the certificate; by default the system's.
+        user: name that the broker knows this device by.
+        password_file: file whose first line is the password.
+        discovery_prefix: topic of Home Assistant's discovery; "" for no discovery.
         allow_commands: whether alarms may be acknowledged by MQTT.
     """
 
@@ -57,10 +60,12 @@ class WebConfig:
     """The page.
 
     Attributes:
-        enabled: false for none.
-        listen, port: other machines reach it only if `listen` is not loopback, which needs a
-            password.
-        password_file: the password is the first line of the file.
+        enabled: whether there is a page; false for none.
+        listen: address that it listens on; other computers reach it only on another one than
+            loopback, which needs a password.
+        port: its port.
+        password_file: file with the password's hash, as `asd-edge monitor --hash-password` prints
+            it.
         allowed_hosts: names under which the page may be asked for, besides `listen` and localhost.
     """
 

@@ -1,0 +1,343 @@
+"""Write the reference pages that follow from the code: `make docs-reference`.
+
+    python docs/generate.py            # write docs/reference/*.md
+    python docs/generate.py --check    # say which are out of date, exit status 1
+
+The command lines come from click, the keys of presets and of the monitor's configuration from
+their dataclasses, the kinds of errors from `asd_edge.errors`, and the fields of JSON outputs from
+the schemas in docs/reference/schemas. The pages are kept in the repository, so that they can be
+read there; `tests/docs/test_generated.py` fails when one is out of date.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by docs/generate.py. Change the code and run `make docs-reference`. -->\n\n"
+
+
+def commands() -> str:
+    """Describe every command with its arguments and options."""
+    from asd_edge.cli.main import main as edge
+
+    roots: dict[str, click.Command] = {"asd-edge": edge}
+    for name in ("data", "train", "evaluate"):
+        roots[f"asd-{name}"] = import_module(f"asd_training.cli.{name}").main
+    roots["asd-export"] = import_module("asd_export.cli").main
+    parts = [
+        "# Commands\n",
+        "Results go to stdout, everything else to stderr. Exit status: 0 all done, 1 something "
+        "could not be done (the rest was), 2 wrong usage, 3 an anomalous clip with "
+        "`--fail-on-anomaly`, "
+        "130 interrupted. `-h` or `--help` prints the same text as this page.\n",
+    ]
+    for name, command in roots.items():
+        parts += [_command(path, c) for path, c in _walk(name, command)]
+    return "\n".join(parts)
+
+
+def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            assert found is not None
+            yield from _walk(f"{name} {child}", found)
+
+
+def _command(path: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=path)
+    usage = " ".join([path, *command.collect_usage_pieces(context)])
+    lines = [f"## {path}\n", "```text", usage, "```\n", inspect.cleandoc(command.help or "") + "\n"]
+    rows = []
+    for parameter in command.get_params(context):  # the text describes the arguments
+        if parameter.param_type_name != "option":
+            continue
+        record = parameter.get_help_record(context)
+        if record and "--help" not in record[0] and "--version" not in record[0]:
+            rows.append((f"`{record[0]}`", record[1]))
+    if rows:
+        lines.append(_table(("option", "meaning"), rows))
+    return "\n".join(lines).replace("\b\n", "")
+
+
+def presets() -> str:
+    """Describe every key of a preset, with its default and its value in each preset."""
+    from asd_edge.frontend.mel import MelConfig
+    from asd_edge.frontend.windows import FrontEnd
+    from asd_edge.scoring.views import ScoringConfig
+    from asd_training import presets as module
+
+    names = module.names()
+    tables: dict[str, tuple[type, ...]] = {
+        "front_end": (FrontEnd,),
+        "front_end.mel": (MelConfig,),
+        "model": (module.ModelConfig,),
+        "statistics": (module.StatisticsConfig,),
+        "loss": (module.LossConfig,),
+        "augment": (module.AugmentConfig,),
+        "training": (module.TrainingConfig,),
+        "scoring.VIEW": (ScoringConfig, module.ViewConfig),
+    }
+    loaded = {name: module.load(name).to_dict() for name in names}
+    parts = [
+        "# Presets and their keys\n",
+        f"A preset is a TOML file; {', '.join(f'`{n}`' for n in names)} come with asd-edge "
+        "(`training/asd_training/presets/`). A file of your own names a `base` and what differs:\n",
+        '```toml\nbase = "edge"\n\n[training]\nlr = 5e-4\n```\n',
+        "`asd-train --preset mine.toml` reads it; `--set training.lr=5e-4` changes one value. "
+        "In `[scoring.VIEW]`, VIEW is `embedding` (learned) or `statistics`.\n",
+    ]
+    for table, configs in tables.items():
+        rows = []
+        for config in configs:
+            for key, kind, default, text in _fields(config):
+                if key in ("mel", "scoring"):
+                    continue
+                used = [
+                    f"{name}: {_value(value)}"
+                    for name, preset in loaded.items()
+                    for value in _lookup(preset, table, key)
+                ]
+                rows.append((f"`{key}`", kind, default, text, "<br>".join(used) or "-"))
+        head = ("key", "type", "default", "meaning", "in the presets")
+        parts += [f"## [{table}]\n", _table(head, rows)]
+    return "\n".join(parts)
+
+
+def _lookup(preset: dict[str, Any], table: str, key: str) -> Iterator[Any]:
+    """Values of a key in a preset: one, or one a view."""
+    first, _, rest = table.partition(".")
+    here = preset.get(first, {})
+    if rest == "VIEW":
+        yield from (values[key] for values in here.values() if key in values)
+    elif rest:
+        yield from (here[rest][key] for _ in range(key in here.get(rest, {})))
+    else:
+        yield from (here[key] for _ in range(key in here))
+
+
+def monitor_config() -> str:
+    """Describe every key of the monitor's configuration file."""
+    from asd_edge.monitor import config, outlet_config
+
+    tables: dict[str, type] = {
+        "": config.Config,
+        "machines.NAME": config.MachineConfig,
+        "alarms": config.AlarmConfig,
+        "history": config.HistoryConfig,
+        "web": outlet_config.WebConfig,
+        "mqtt": outlet_config.MqttConfig,
+        "notify": outlet_config.NotifyConfig,
+    }
+    parts = [
+        "# The monitor's configuration\n",
+        "One TOML file, which `asd-edge monitor --print-config` writes with comments, "
+        "`asd-edge monitor FILE --check` tests, and SIGHUP makes the daemon read again. "
+        "An unknown key is an error that names the nearest one. The program never rewrites "
+        "the file. Paths are relative to it.\n",
+    ]
+    for table, made in tables.items():
+        rows = [
+            (f"`{key}`", kind, default, text)
+            for key, kind, default, text in _fields(made)
+            if table or key == "node"
+        ]
+        parts.append(f"## {f'[{table}]' if table else 'At the top of the file'}\n")
+        if table == "machines.NAME":
+            parts.append("One table for each machine; NAME is its id in topics and addresses.\n")
+        parts.append(_table(("key", "type", "default", "meaning"), rows))
+    example = Path(import_module("asd_edge.monitor").__file__ or "").parent / "example.toml"
+    parts += ["## The commented example\n", f"```toml\n{example.read_text()}```\n"]
+    return "\n".join(parts)
+
+
+def errors() -> str:
+    """Draw the tree of errors with what each stands for."""
+    from asd_edge import errors as module
+
+    classes = [
+        c
+        for c in vars(module).values()
+        if inspect.isclass(c) and issubclass(c, module.AsdError) and c.__module__ == module.__name__
+    ]
+    rows = []
+    for c in classes:
+        builtins = [b.__name__ for b in c.__mro__ if b.__module__ == "builtins"]
+        doc = inspect.cleandoc(c.__doc__ or "")
+        kinds = re.findall(r'"(\w+)"', doc) or ([c.kind] if "kind" in vars(c) else [])
+        first = doc.splitlines()[0]
+        rows.append((f"`{c.__name__}`", builtins[0], " ".join(f"`{k}`" for k in kinds), first))
+    tree = (module.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0]
+    return "\n".join(
+        [
+            "# Errors\n",
+            "Whatever a user can cause is an `asd_edge.AsdError`, and the builtin that fits as "
+            "well. `kind` is for programs; the message says what is wrong, with which file, and "
+            "what to do. "
+            "On the command line an error is one line on stderr and exit status 1.\n",
+            f"```text\n{inspect.cleandoc(tree)}\n```\n",
+            _table(("class", "is also", "kind", "when"), rows),
+            "## Warnings\n",
+            "A warning does not end anything: it is in JSON as `warnings`, marked in the table, "
+            "and said once on stderr.\n",
+            _table(("kind", "what may make the decision worthless"), list(WARNINGS.items())),
+        ]
+    )
+
+
+def json_outputs() -> str:
+    """Describe the fields of every JSON output from its schema."""
+    parts = [
+        "# JSON outputs\n",
+        "With `--json` a command prints JSON Lines: one object a line, as soon as there is one. "
+        "Each has a [JSON Schema](https://json-schema.org/), which tests hold the commands to. "
+        "Fields may be added; those named here keep their meaning.\n",
+    ]
+    for path in sorted((REFERENCE / "schemas").glob("*.json")):
+        schema = json.loads(path.read_text())
+        parts += [
+            f"## {schema['title']}\n",
+            f"{schema['description']} Schema: [`{path.name}`](schemas/{path.name}).\n",
+            _table(("field", "type", "meaning"), list(_properties(schema, ""))),
+        ]
+    return "\n".join(parts)
+
+
+def _properties(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
+    for variant in (schema, *schema.get("oneOf", ())):
+        required = variant.get("required", ())
+        for name, value in variant.get("properties", {}).items():
+            kinds = value.get("type", "string")
+            kind = kinds if isinstance(kinds, str) else " or ".join(kinds)
+            if "enum" in value:
+                kind = ", ".join(f"`{x}`" for x in value["enum"])
+            optional = "" if name in required else " (not always)"
+            yield f"`{prefix}{name}`", kind + optional, value.get("description", "")
+            if value.get("type") == "array" and "properties" in value.get("items", {}):
+                yield from _properties(value["items"], f"{prefix}{name}[].")
+            elif "properties" in value:
+                yield from _properties(value, f"{prefix}{name}.")
+
+
+def _fields(config: type) -> Iterator[tuple[str, str, str, str]]:
+    """Give (name, type, default, meaning) of a dataclass whose docstring names its attributes."""
+    texts = _attributes(inspect.cleandoc(config.__doc__ or ""))
+    for field in dataclasses.fields(config):
+        if field.default is not dataclasses.MISSING:
+            default = _value(field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            default = "-" if field.name == "node" else _value(field.default_factory())
+        else:
+            default = "required"
+        text = texts.get(field.name, "")
+        yield field.name, _kind(str(field.type)), default, text[:1].upper() + text[1:]
+
+
+def _attributes(doc: str) -> dict[str, str]:
+    """Read the section "Attributes" of a docstring: name -> text; "a, b: text" gives both."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    section = doc.partition("Attributes:\n")[2].split("\n\n")[0]
+    for line in section.splitlines():
+        head = re.match(r"    (\w+(?:, \w+)*): (.*)", line)
+        if head and not line.startswith("     "):
+            names = head[1].split(", ")
+            found |= dict.fromkeys(names, head[2].strip())
+        else:
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return found
+
+
+def _kind(annotation: str) -> str:
+    """Word a type as TOML knows it."""
+    text = annotation.replace(" | None", "")
+    if "tuple" in text:
+        return "list"
+    words = {"str": "text", "Path": "path", "int": "integer", "float": "number", "bool": "boolean"}
+    if text.startswith("Channel") or "Literal" in text:
+        return '"mean" or integer' if "mean" in text or text == "Channel" else "text"
+    return words.get(text, "text" if text == "Mode" else "table")
+
+
+def _value(value: Any) -> str:
+    if value is None or value in ((), [], {}):
+        return "-"
+    if dataclasses.is_dataclass(value):
+        return "-"
+    if isinstance(value, tuple):
+        value = list(value)
+    return f"`{json.dumps(value, default=str)}`"
+
+
+def _table(head: tuple[str, ...], rows: typing.Sequence[tuple[str, ...]]) -> str:
+    def row(cells: tuple[str, ...]) -> str:
+        return "| " + " | ".join(c.replace("\n", " ").replace("|", "\\|") for c in cells) + " |"
+
+    return "\n".join([row(head), "|" + "---|" * len(head), *map(row, rows)]) + "\n"
+
+
+WARNINGS = {
+    "`offset`": "The recording has a constant offset larger than its sound; it is removed.",
+    "`leading_silence`": "The clip begins with zeros.",
+    "`clipping`": "Samples at full scale: the gain is too high.",
+    "`level`": "Much louder or quieter than every clip that was enrolled.",
+    "`length`": "Shorter than the clips that were enrolled; it is repeated to fill a window.",
+    "`rate`": "Recorded at a rate too low for the model's frequencies.",
+    "`silent_windows`": "Windows without any sound, which are left out of the decision.",
+    "`dead_channel`": "A channel without any sound, which is left out of the mean.",
+    "`unfinished`": "The header lacks the length (a recorder lost power?); read to the end.",
+    "`wrapped`": "The recording is longer than its header can state; read to the end.",
+    "`more_sound`": "Bytes behind what the header states; they are not read.",
+    "`decoder`": "The MPEG decoder complains: the file may be damaged.",
+    "`outlier`": "At enrolment: much further from the other clips than they are from each other.",
+    "`double`": "At enrolment: the same sound as another clip, also in another format.",
+}
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": commands,
+    "presets.md": presets,
+    "monitor-config.md": monitor_config,
+    "errors.md": errors,
+    "json-outputs.md": json_outputs,
+}
+
+
+def outdated() -> list[Path]:
+    """Name the pages that are not what the code gives."""
+    return [
+        REFERENCE / name
+        for name, make in PAGES.items()
+        if not (REFERENCE / name).is_file() or (REFERENCE / name).read_text() != _page(make)
+    ]
+
+
+def _page(make: Callable[[], str]) -> str:
+    return NOTE + make().rstrip() + "\n"
+
+
+def main() -> int:
+    """Write or check the pages."""
+    old = outdated()
+    for path in old:
+        if "--check" not in sys.argv:
+            path.write_text(_page(PAGES[path.name]))
+        print(path)
+    return int("--check" in sys.argv and bool(old))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""The reference pages that docs/generate.py writes are those of the code."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_are_up_to_date(generate: ModuleType) -> None:
+    pytest.importorskip("asd_training.presets", reason="needs the extra train")
+    pytest.importorskip("onnx", reason="needs the extra export")
+    assert [path.name for path in generate.outdated()] == [], "run `make docs-reference`"
+
+
+def test_every_option_key_and_field_has_a_meaning(generate: ModuleType) -> None:
+    for name in generate.PAGES:
+        for line in (generate.REFERENCE / name).read_text().splitlines():
+            cells = [cell.strip() for cell in line.split(" | ")]
+            if line.startswith("| `"):
+                assert all(cell not in ("", "|") for cell in cells), f"{name}: {line}"
