@@ -134,6 +134,7 @@ class Analysis:
         """All samples [shape=(n,)]: float32, or int16 as recorded."""
         samples = self.recording.samples()
         self._note_reading()
+        self.recording.close()  # many analyses may be kept; each would hold a descriptor
         return samples
 
     @cached_property

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from asd_edge.analysis import Analysis, Embedder
 from asd_edge.audio.clip_names import section_of
 from asd_edge.audio.recording import Channel, open_recording
-from asd_edge.bundle.format import Bundle, read
+from asd_edge.bundle.format import Bundle, read_bundle
 from asd_edge.checks import EnrolledRange
 from asd_edge.decision import Decision
 from asd_edge.errors import ParameterError
@@ -93,7 +93,7 @@ class Detector:
             "false_alarm_rate": false_alarm_rate,
             "threshold": threshold,
         }
-        detector = cls.from_bundle(read(path), path=path, **options)
+        detector = cls.from_bundle(read_bundle(path), path=path, **options)
         detector._loaded_from = str(Path(path).absolute()), options
         return detector
 

@@ -33,11 +33,11 @@ import torch
 from numpy.typing import NDArray
 
 from asd_edge.bench.hardware import cpu_model
-from asd_edge.bundle import format as bundles
+from asd_edge.bundle.format import read_bundle
 from asd_edge.detector import Detector
 from asd_edge.frontend.mel import MelConfig, instruction_set
 from asd_edge.model import EmbeddingModel, runtime
-from asd_edge.scoring.fit import Normals, cross_fit
+from asd_edge.scoring.fit import NormalEmbeddings, cross_fit
 from asd_edge.verify import relative_error
 from asd_export.to_onnx import to_onnx
 from asd_training import presets
@@ -89,7 +89,7 @@ def random_detector(model: bytes, preset: Preset, network: Network) -> Detector:
     """Put a network behind references of 200 random clips, by the preset's rules."""
     rng = np.random.default_rng(0)
     mels = rng.normal(-50, 10, (200, *preset.front_end.shape)).astype(np.float32)
-    normals = Normals(
+    normals = NormalEmbeddings(
         views=network.embed(mels),
         clips=np.array([f"{i:04d}.wav" for i in range(200)]),
         sections=np.repeat([SECTION, "01"], 100),
@@ -192,7 +192,7 @@ def compare(bundle: Path | None, preset: str, path: Path, rounds: int) -> None:
         embedders["librosa + torch"] = with_torch(path, model, front_end.mel)
     else:
         network_name = bundle.name
-        contents = bundles.read(bundle)
+        contents = read_bundle(bundle)
         front_end, detector = contents.front_end, Detector.from_bundle(contents, path=bundle)
         embedders["librosa + onnxruntime"] = with_onnxruntime(path, contents.model, front_end.mel)
     own = detector.analyse(path).embeddings

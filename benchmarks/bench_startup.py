@@ -21,7 +21,7 @@ import click
 
 from asd_edge.bench import stages as bench
 from asd_edge.bench.hardware import cores, cpu_model
-from asd_edge.bundle.format import read
+from asd_edge.bundle.format import read_bundle
 
 IMPORTS = "import numpy, onnxruntime"
 
@@ -32,7 +32,7 @@ IMPORTS = "import numpy, onnxruntime"
 @click.option("--rounds", default=15, show_default=True)
 def main(bundle: Path, clip: Path | None, rounds: int) -> None:
     """Measure `asd-edge score` as a process beside the imports alone."""
-    contents = read(bundle)
+    contents = read_bundle(bundle)
     golden = bench.golden_clip(contents.golden, contents.front_end.mel.sr)
     with golden if clip is None else nullcontext(clip) as path:
         python = [sys.executable]

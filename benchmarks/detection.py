@@ -99,7 +99,7 @@ class Board:
         table: FeatureTable,
         recipes: Iterable[Preset],
         seeds: int,
-        hear: dict[str, FeatureTable],
+        replacements: dict[str, FeatureTable],
     ) -> None:
         """Run the training-free detectors and presets on a table of training and test clips.
 
@@ -107,14 +107,14 @@ class Board:
             table: of one machine, in decibels.
             recipes: the presets.
             seeds: to train each with.
-            hear: preset -> table that it is given instead.
+            replacements: preset -> table that it is given instead of `table`.
         """
         test = table.clips[table.clips["split"] == "test"].reset_index(drop=True)
         for name, scores in training_free(table):
             self.add(name, 0, evaluate(scores, test))
         for preset in recipes:
             for seed in range(seeds if preset.model is not None else 1):
-                by_view, took = trained(preset, hear.get(preset.name, table), seed)
+                by_view, took = trained(preset, replacements.get(preset.name, table), seed)
                 name = f"preset {preset.name}"
                 self.add(name, seed, evaluate(by_view.pop("all"), test), took)
                 if len(by_view) > 1:

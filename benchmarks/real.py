@@ -24,7 +24,7 @@ from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
 from asd_edge.audio.clip_names import is_audio_name, parse_clip_name
-from asd_edge.bundle import format as bundle_format
+from asd_edge.bundle.format import Bundle, read_bundle
 from asd_edge.bundle.locate import BUILT_IN
 from asd_edge.detector import Detector
 from asd_edge.enrolment.enrolment import enroll
@@ -113,7 +113,7 @@ def find(folders: tuple[Path, ...]) -> Iterator[Path]:
             yield from sorted(p for p in folder.iterdir() if (p / "train").is_dir())
 
 
-def scores(contents: bundle_format.Bundle, data: DataSet, rate: float) -> Scored:
+def scores(contents: Bundle, data: DataSet, rate: float) -> Scored:
     """Score the test clips: scores, and whether each is at or above its threshold."""
     scorer = Scorer(contents.views)
     found, above = [], []
@@ -162,7 +162,7 @@ def main(
     as_json: bool,
 ) -> None:
     """Print what enrolments with few and with all clips catch on real recordings."""
-    source = bundle_format.read(BUILT_IN)
+    source = read_bundle(BUILT_IN)
     detector = Detector.from_bundle(source)
     table = Table("data", "clips", "domain", "AUC", "pAUC", f"FA, {rate:g} asked", "caught")
     sets = [lambda f=folder: read(f, detector) for folder in find(data)]

@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 from toycar import fitted, read
 
-from asd_edge.scoring.fit import build, measure
+from asd_edge.scoring.fit import fit_scorer, score_unseen
 from asd_edge.scoring.scorer import Scorer
-from asd_edge.scoring.standards import finish
+from asd_edge.scoring.standards import calibrate
 from asd_training import presets, run_folder
 from asd_training.data import feature_table
 from asd_training.data.feature_table import FeatureTable
@@ -131,14 +131,14 @@ def main(
         normals = embed_clips(network, table, held)
         own = normals.normals
         rules = view_rules(recipe, seed)
-        known = build(rules, own.take(~normals.held_out))
-        unseen = measure(known, own.take(normals.held_out))
+        known = fit_scorer(rules, own.take(~normals.held_out))
+        unseen = score_unseen(known, own.take(normals.held_out))
         for weight in weights or (None,):
             chosen, name = dict(rules), recipe.name
             if weight is not None and len(rules) > 1:
                 chosen["embedding"] = dataclasses.replace(rules["embedding"], weight=weight)
                 name += f", weight {weight:g}"
-            scorer, _ = finish(chosen, known, unseen)
+            scorer, _ = calibrate(chosen, known, unseen)
             values = [scores(scorer, network, part) for part in (clips, changed)]
             result = np.array(list(evaluate(np.concatenate(values), frame).values())).mean(0)
             out.add_row(name, f"{result[0]:.4f}", f"{result[1]:.4f}")

@@ -156,3 +156,15 @@ def test_a_clip_that_is_too_short_is_refused_at_once(detector: Detector) -> None
     with pytest.raises(AudioError, match=r"tiny: is 0\.031 s long; at least 0\.032 s") as refused:
         detector.analyse(hum(1.0)[:250], SR, name="tiny")
     assert refused.value.kind == "too_short"
+
+
+def test_analyses_that_are_kept_hold_no_descriptor(tmp_path: Path, detector: Detector) -> None:
+    """An export in lower precision analyses every clip of the data set."""
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, hum(1.5), SR, subtype="PCM_16")
+    before = sum(1 for _ in Path("/dev/fd").iterdir())
+    kept = [detector.analyse(path) for _ in range(5)]
+    assert sum(1 for _ in Path("/dev/fd").iterdir()) == before
+    for analysis in kept:
+        assert analysis.decision == kept[0].decision
+        analysis.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asd_edge import Detector
-from asd_edge.bundle.format import read
+from asd_edge.bundle.format import read_bundle
 
 
 def test_in_another_process(
@@ -32,4 +32,4 @@ def test_options_travel(tiny_bundle: Path) -> None:
 
 def test_one_made_in_memory_says_why_not(tiny_bundle: Path) -> None:
     with pytest.raises(TypeError, match=r"Detector.load"):
-        pickle.dumps(Detector.from_bundle(read(tiny_bundle)))
+        pickle.dumps(Detector.from_bundle(read_bundle(tiny_bundle)))

@@ -12,7 +12,7 @@ import pytest
 from helpers import invoke
 
 from asd_edge import Detector, model, verify
-from asd_edge.bundle.format import Bundle, read
+from asd_edge.bundle.format import Bundle, read_bundle
 from asd_edge.cli.main import main
 from asd_edge.errors import BundleError, ParameterError, ProviderError
 from asd_edge.model import EmbeddingModel
@@ -47,7 +47,7 @@ class Session:
 
 @pytest.fixture
 def contents(tiny_bundle: Path) -> Bundle:
-    return read(tiny_bundle)
+    return read_bundle(tiny_bundle)
 
 
 def test_the_cpu_by_either_name(contents: Bundle) -> None:
@@ -92,7 +92,7 @@ def test_cuda_rounds_to_tf32_only_where_asked(
 
 
 def test_tf32_passes_verify_with_its_own_tolerance(tiny_bundle: Path) -> None:
-    contents = read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     detector = Detector.from_bundle(contents)
     network = detector.model
     assert isinstance(network, EmbeddingModel)

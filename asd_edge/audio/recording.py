@@ -67,7 +67,7 @@ class Recording:
     """
 
     def __init__(self, decoder: Decoder, sr: int, channel: Channel, name: str) -> None:
-        self._decoder = decoder
+        self._decoder, self._closed = decoder, False
         self.name, self.sr, self.channel = name, sr, channel
         self.rate, self.channels = decoder.rate, decoder.channels
         if not _LOWEST * sr <= self.rate <= _HIGHEST * sr:
@@ -137,8 +137,10 @@ class Recording:
         return self._buffer[:n]
 
     def close(self) -> None:
-        """Close the source."""
-        self._decoder.close()
+        """Close the source; what was read stays. Closing twice does no harm."""
+        if not self._closed:
+            self._closed = True
+            self._decoder.close()
 
     def __enter__(self) -> Recording:
         return self

@@ -111,7 +111,7 @@ def measure(
         one Timing for each of STAGES, and WHOLE last.
 
     Raises:
-        MissingFileError, AudioError: see `audio.read`.
+        MissingFileError, AudioError: see `audio.recording.open_recording`.
     """
     seconds: dict[str, list[float]] = {stage: [] for stage in (*STAGES, WHOLE)}
     for turn in range(_WARM_UP + repeat):

@@ -11,7 +11,7 @@ from asd_edge.bundle.contents import (
     Bundle,
     Golden,
 )
-from asd_edge.bundle.reading import read
+from asd_edge.bundle.reading import read_bundle
 
 __all__ = [
     "FILES",
@@ -23,5 +23,5 @@ __all__ = [
     "SCHEMA_VERSION",
     "Bundle",
     "Golden",
-    "read",
+    "read_bundle",
 ]

@@ -50,7 +50,7 @@ _MAX_VIEWS = 8
 _MAX_SCORE = 1e30  # sums and squares of scores stay finite
 
 
-def read(path: str | Path) -> Bundle:
+def read_bundle(path: str | Path) -> Bundle:
     """Read a bundle and check all of it.
 
     A bundle that is replaced while it is read is read again.

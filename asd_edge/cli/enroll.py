@@ -82,7 +82,7 @@ def enroll(
     minutes are a good start. Clips that seem not to belong are named on stderr.
     """
     with quick_start():
-        from asd_edge.bundle.format import read
+        from asd_edge.bundle.format import read_bundle
         from asd_edge.bundle.locate import BUILT_IN
         from asd_edge.detector import Detector
         from asd_edge.enrolment import enrolment
@@ -95,7 +95,7 @@ def enroll(
         raise click.UsageError("name the bundle to write with -o NAME.asd.")
     if output.suffix != ".asd":
         raise click.BadParameter("a bundle is named NAME.asd.", param_hint="--output")
-    contents = read(add or source or BUILT_IN)
+    contents = read_bundle(add or source or BUILT_IN)
     detector = Detector.from_bundle(contents, path=add or source or BUILT_IN)
     found, unread = find_clips(clips)
     sections = [section] * len(found) if section else _sections(found, contents if add else None)
@@ -215,10 +215,10 @@ def _summary(output: Path, done: Enrollment) -> Iterable[str]:
         f"{windows_a_day * calibration.false_alarm_rate:.0f} normal ones of them would be called "
         "anomalous one by one"
     )
-    doubtful = {warning.clip for warning in done.warnings} - set(done.left_out)
-    if doubtful:
-        word = "clip is" if len(doubtful) == 1 else "clips are"
+    flagged = {warning.clip for warning in done.warnings} - set(done.left_out)
+    if flagged:
+        word = "clip is" if len(flagged) == 1 else "clips are"
         yield (
-            f"Note: {len(doubtful)} {word} warned of above and in the bundle; listen, and leave "
+            f"Note: {len(flagged)} {word} warned of above and in the bundle; listen, and leave "
             "out what does not belong (--drop-suspects leaves out all)"
         )

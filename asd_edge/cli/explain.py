@@ -21,7 +21,7 @@ from asd_edge.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from asd_edge.audio.files import Channel
+    from asd_edge.audio.recording import Channel
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from asd_edge.audio.files import Channel
+    from asd_edge.audio.recording import Channel
     from asd_edge.bundle.format import Bundle
     from asd_edge.detector import Detector
     from asd_edge.model import EmbeddingModel
@@ -89,10 +89,10 @@ def say_provider(detector: Detector, asked: str) -> None:
 def open_bundle(given: Path | None) -> tuple[Path, Bundle]:
     """Read the bundle that is meant, and say which one that is where none was named."""
     from asd_edge.bundle import locate
-    from asd_edge.bundle.format import read
+    from asd_edge.bundle.format import read_bundle
 
     found = locate.find(given)
-    contents = read(found.path)
+    contents = read_bundle(found.path)
     if found.origin:
         click.echo(locate.describe(found, contents), err=True)
     return found.path, contents

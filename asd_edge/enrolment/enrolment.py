@@ -7,7 +7,7 @@ What is added to a bundle of another origin stands beside what it holds (`extend
 
     recordings  a sound file -> clips of the model's length, embedded
     screening   warn about clips that may not be normal
-    doubles     leave out clips that are in the set twice
+    duplicates  leave out clips that are in the set twice
     enrolment   clips -> bundle, and the warnings about them
 """
 
@@ -29,7 +29,7 @@ from asd_edge.audio.recording import Channel, ClipWarning
 from asd_edge.bundle.format import Bundle
 from asd_edge.checks import WORTHLESS, EnrolledRange
 from asd_edge.detector import Detector
-from asd_edge.enrolment.doubles import find_doubles
+from asd_edge.enrolment.duplicates import find_duplicates
 from asd_edge.enrolment.extend import extend
 from asd_edge.enrolment.influence import Strange, strangest
 from asd_edge.enrolment.recordings import Clip
@@ -40,13 +40,13 @@ from asd_edge.scoring.calibration import (
     Calibration,
     check_rate,
 )
-from asd_edge.scoring.fit import Normals, ViewRule, build, cross_measure
+from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, fit_scorer, score_unseen_by_folds
 from asd_edge.scoring.scorer import Scorer
-from asd_edge.scoring.standards import UnseenDistances, finish
+from asd_edge.scoring.standards import UnseenDistances, calibrate
 from asd_edge.verify import record
 
 # Of fewer no threshold is worth its name: for 1 in 100 it lies 4.1 deviations above the mean
-# of five scores' roots, 5.1 of four, 8.0 of three (`calibration.predicted`).
+# of five scores' roots, 5.1 of four, 8.0 of three.
 MIN_CLIPS = 5
 # Folds of the cross-fitting: each clip by itself up to ten, because of ten clips a fifth less
 # already moves the scores; more would only cost time.
@@ -117,7 +117,7 @@ def enroll(
     again = add and ENROLLED in source.provenance  # with all that it was made of
     old = enrolled_clips(source) if again else []
     noticed = [item for item in embedded if isinstance(item, ClipWarning)]
-    doubles, new = find_doubles(
+    duplicates, new = find_duplicates(
         old,
         [item for item in embedded if isinstance(item, Clip)],
         Scorer(source.views) if add and not again else None,
@@ -134,11 +134,11 @@ def enroll(
         advance=advance,
     )
     scorer, calibration, unseen = fit([*old, *new])
-    doubtful = [warning for clip in new for warning in clip.warnings]
-    doubtful += odd_levels(old, new)
-    doubtful += outliers(scorer, unseen, {clip.name for clip in new})
-    left_out = [w.clip for w in (*noticed, *doubles) if w.kind in {*WORTHLESS, "double"}]
-    named = {warning.clip for warning in doubtful}
+    flagged = [warning for clip in new for warning in clip.warnings]
+    flagged += odd_levels(old, new)
+    flagged += outliers(scorer, unseen, {clip.name for clip in new})
+    left_out = [w.clip for w in (*noticed, *duplicates) if w.kind in {*WORTHLESS, "duplicate"}]
+    named = {warning.clip for warning in flagged}
     if drop_suspects and named:
         left_out += sorted(named)
         new = [clip for clip in new if clip.name not in named]
@@ -161,7 +161,7 @@ def enroll(
         bundle,
         clips=len(every),
         seconds=sum(clip.seconds for clip in every),
-        warnings=[*noticed, *doubles, *doubtful],
+        warnings=[*noticed, *duplicates, *flagged],
         left_out=left_out,
         strangest=strangest(scorer, calibration, unseen),
     )
@@ -203,10 +203,10 @@ def enrolled_clips(bundle: Bundle) -> list[Clip]:
     return clips
 
 
-def _normals(clips: Sequence[Clip]) -> Normals:
+def _normals(clips: Sequence[Clip]) -> NormalEmbeddings:
     windows = [len(next(iter(clip.embeddings.values()))) for clip in clips]
     views = clips[0].embeddings
-    return Normals(
+    return NormalEmbeddings(
         views={view: np.concatenate([clip.embeddings[view] for clip in clips]) for view in views},
         clips=np.repeat([clip.name for clip in clips], windows),
         sections=np.repeat([clip.section for clip in clips], windows),
@@ -227,9 +227,9 @@ def _fit(
     advance: Callable[[], None],
 ) -> tuple[Scorer, Calibration, UnseenDistances]:
     rules, normals = _rules(source), _normals(clips)
-    make = partial(build, rules)
-    unseen = cross_measure(make, normals, count=FOLDS, advance=advance)
-    return *finish(rules, make(normals), unseen, false_alarm_rate), unseen
+    make = partial(fit_scorer, rules)
+    unseen = score_unseen_by_folds(make, normals, count=FOLDS, advance=advance)
+    return *calibrate(rules, make(normals), unseen, false_alarm_rate), unseen
 
 
 def _extend(

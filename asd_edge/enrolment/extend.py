@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.fit import Normals, ViewRule, cross_measure, local_density, part_arrays
+from asd_edge.scoring.fit import (
+    NormalEmbeddings,
+    ViewRule,
+    local_density,
+    part_arrays,
+    score_unseen_by_folds,
+)
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.standards import UnseenDistances, rescaled, scores_by_section, standards
 from asd_edge.scoring.views import References, Standard, View
@@ -30,7 +36,7 @@ def extend(
     rules: Mapping[str, ViewRule],
     scorer: Scorer,
     calibration: Calibration,
-    normals: Normals,
+    normals: NormalEmbeddings,
     *,
     count: int,
     advance: Callable[[], None] = lambda: None,
@@ -52,7 +58,7 @@ def extend(
         ParameterError: no section of the new clips has two.
     """
     make = partial(extended, scorer)
-    unseen = cross_measure(make, normals, count=count, advance=advance)
+    unseen = score_unseen_by_folds(make, normals, count=count, advance=advance)
     both = make(normals)
     new = sorted(set(both.sections) - set(scorer.sections))
     rate = calibration.false_alarm_rate
@@ -66,7 +72,7 @@ def extend(
     return *rescaled(both, Calibration(scores, rate)), unseen
 
 
-def extended(scorer: Scorer, normals: Normals) -> Scorer:
+def extended(scorer: Scorer, normals: NormalEmbeddings) -> Scorer:
     """Give a scorer with every window of some clips as one more reference.
 
     Sections that are new have standards of no meaning.
@@ -76,9 +82,9 @@ def extended(scorer: Scorer, normals: Normals) -> Scorer:
     )
 
 
-def _with(view: View, x: NDArray[np.float32], normals: Normals) -> View:
+def _with(view: View, x: NDArray[np.float32], normals: NormalEmbeddings) -> View:
     old = view.references
-    together = Normals(
+    together = NormalEmbeddings(
         {},
         clips=np.concatenate([old.clips, normals.clips]),
         sections=np.concatenate([old.sections, normals.sections]),

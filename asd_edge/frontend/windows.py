@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio.files import Channel, Samples
+from asd_edge.audio.recording import Channel, Samples
 from asd_edge.errors import AudioError, ParameterError
 from asd_edge.frontend.mel import MelConfig, MelSpectrogram
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import soundfile
 
 from asd_edge.audio.recording import ClipWarning
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.detector import Detector
 from asd_edge.enrolment.enrolment import enroll
 from asd_edge.enrolment.recordings import Clip as Enrolled
@@ -36,7 +36,7 @@ def add_as_normal(config: MachineConfig, clips: Sequence[Clip]) -> str:
         CommandError: no recording of the alarm is kept.
         AsdError: the clips cannot be added, or the bundle cannot be written.
     """
-    contents = bundle.read(config.bundle)
+    contents = read_bundle(config.bundle)
     detector = Detector.from_bundle(contents, path=config.bundle)
     embedded: list[Enrolled | ClipWarning] = []
     channel = contents.front_end.channel if config.channel is None else config.channel

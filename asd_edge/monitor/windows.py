@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.audio.capture import Ring
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.checks import SILENCE_DBFS, EnrolledRange
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, BundleError, ParameterError
@@ -124,7 +124,7 @@ class Judge:
     """
 
     def __init__(self, config: MachineConfig) -> None:
-        contents = bundle.read(config.bundle)
+        contents = read_bundle(config.bundle)
         self.config = config
         self.machine = contents.machine
         self.detector = Detector.from_bundle(

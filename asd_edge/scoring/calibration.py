@@ -167,7 +167,7 @@ class Calibration:
                 "at least 2 different ones; hold out more normal clips",
             )
 
-    def behind(self, section: str) -> tuple[float, ...]:
+    def scores_for(self, section: str) -> tuple[float, ...]:
         """Scores that a section is judged by: its own, or all if it has under 10 of its own."""
         own = self.scores.get(section, ())
         if len(own) >= MIN_SECTION_CLIPS and own[0] < own[-1]:
@@ -181,7 +181,7 @@ class Calibration:
     def tail(self, section: str) -> Tail:
         """Give the distribution of a section's scores."""
         if section not in self._tails:
-            scores = self.behind(section)
+            scores = self.scores_for(section)
             tail = Tail.fit(scores)
             if len(self.scores) > 1 and scores is self.pooled:
                 # Scores of other sections are in units of their thresholds; theirs here, too.

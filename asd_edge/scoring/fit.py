@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from asd_edge.errors import ParameterError
 from asd_edge.scoring.calibration import DEFAULT_FALSE_ALARM_RATE, Calibration
 from asd_edge.scoring.scorer import Scorer, distances
-from asd_edge.scoring.standards import UnseenDistances, finish
+from asd_edge.scoring.standards import UnseenDistances, calibrate
 from asd_edge.scoring.views import References, ScoringConfig, View
 from asd_edge.scoring.whitening import projection, whitening
 
@@ -27,7 +27,7 @@ _MOST_REACH = 1.5
 
 
 @dataclass(frozen=True)
-class Normals:
+class NormalEmbeddings:
     """Embeddings of normal clips, a row a window.
 
     Attributes:
@@ -44,9 +44,9 @@ class Normals:
     recordings: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
     start_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
-    def take(self, rows: NDArray[np.bool_]) -> Normals:
+    def take(self, rows: NDArray[np.bool_]) -> NormalEmbeddings:
         """Give the rows of a mask [shape=(n,)]."""
-        return Normals(
+        return NormalEmbeddings(
             {name: x[rows] for name, x in self.views.items()},
             self.clips[rows],
             self.sections[rows],
@@ -63,10 +63,12 @@ class Normals:
 
 # Embeddings of a view as its metric sees them [shape=(n, d)] and the clips -> for each
 # reference, the rows whose mean it is.
-Select = Callable[[NDArray[np.float32], Normals], list[NDArray[np.intp]]]
+Select = Callable[[NDArray[np.float32], NormalEmbeddings], list[NDArray[np.intp]]]
 
 
-def every_window(projected: NDArray[np.float32], normals: Normals) -> list[NDArray[np.intp]]:
+def every_window(
+    projected: NDArray[np.float32], normals: NormalEmbeddings
+) -> list[NDArray[np.intp]]:
     """Take every window as a reference."""
     return [np.array([row]) for row in range(len(projected))]
 
@@ -87,7 +89,7 @@ class ViewRule:
     weight: float = 1.0
 
 
-def build(rules: Mapping[str, ViewRule], normals: Normals) -> Scorer:
+def fit_scorer(rules: Mapping[str, ViewRule], normals: NormalEmbeddings) -> Scorer:
     """Make a scorer of normal clips; it has no standards yet."""
     return Scorer(
         {
@@ -99,7 +101,7 @@ def build(rules: Mapping[str, ViewRule], normals: Normals) -> Scorer:
     )
 
 
-def _references(rule: ViewRule, x: NDArray[np.float32], normals: Normals) -> References:
+def _references(rule: ViewRule, x: NDArray[np.float32], normals: NormalEmbeddings) -> References:
     metric = rule.config.metric
     columns = rule.config.columns(x.shape[1])
     triangles, projected = [], []
@@ -156,7 +158,7 @@ def local_density(
     clips: NDArray[np.str_],
     sections: NDArray[np.str_],
     projected: NDArray[np.float32],
-    normals: Normals,
+    normals: NormalEmbeddings,
     config: ScoringConfig,
 ) -> NDArray[np.float32]:
     """Mean distance of each reference to its nearest windows of other clips of its section.
@@ -191,7 +193,7 @@ def local_density(
     return density.astype(np.float32)
 
 
-def measure(scorer: Scorer, normals: Normals) -> UnseenDistances:
+def score_unseen(scorer: Scorer, normals: NormalEmbeddings) -> UnseenDistances:
     """Measure clips against a scorer whose references they are not among."""
     names, sections = [], []
     rows: dict[str, list[NDArray[np.float64]]] = {view: [] for view in scorer.views}
@@ -210,7 +212,7 @@ def measure(scorer: Scorer, normals: Normals) -> UnseenDistances:
     )
 
 
-def folds(normals: Normals, count: int, seed: int = 0) -> NDArray[np.intp]:
+def folds(normals: NormalEmbeddings, count: int, seed: int = 0) -> NDArray[np.intp]:
     """Number of the fold, from 0, that leaves each row out [shape=(n,)]; -1: none does.
 
     Clips stay whole, and each section and domain is spread evenly. The only clip of
@@ -243,7 +245,7 @@ def folds(normals: Normals, count: int, seed: int = 0) -> NDArray[np.intp]:
 
 def cross_fit(
     rules: Mapping[str, ViewRule],
-    normals: Normals,
+    normals: NormalEmbeddings,
     *,
     count: int = 5,
     false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
@@ -251,15 +253,17 @@ def cross_fit(
 ) -> tuple[Scorer, Calibration]:
     """Make a scorer of all clips, calibrated by scoring each against the others' references.
 
-    For views whose model has not learned from the clips. See `cross_measure`, `finish`.
+    For views whose model has not learned from the clips. See `score_unseen_by_folds`, `calibrate`.
     """
-    unseen = cross_measure(partial(build, rules), normals, count=count, advance=advance)
-    return finish(rules, build(rules, normals), unseen, false_alarm_rate)
+    unseen = score_unseen_by_folds(
+        partial(fit_scorer, rules), normals, count=count, advance=advance
+    )
+    return calibrate(rules, fit_scorer(rules, normals), unseen, false_alarm_rate)
 
 
-def cross_measure(
-    make: Callable[[Normals], Scorer],
-    normals: Normals,
+def score_unseen_by_folds(
+    make: Callable[[NormalEmbeddings], Scorer],
+    normals: NormalEmbeddings,
     *,
     count: int = 5,
     advance: Callable[[], None] = lambda: None,
@@ -270,7 +274,7 @@ def cross_measure(
     little high, not low.
 
     Args:
-        make: `build` with its rules, or another way from normal clips to a scorer.
+        make: `fit_scorer` with its rules, or another way from normal clips to a scorer.
         normals: all clips.
         count: folds, at least 2.
         advance: called after each fold.
@@ -282,7 +286,7 @@ def cross_measure(
     parts = []
     for i in range(count):
         if (fold == i).any():
-            parts.append(measure(make(normals.take(fold != i)), normals.take(fold == i)))
+            parts.append(score_unseen(make(normals.take(fold != i)), normals.take(fold == i)))
         advance()
     if not parts:
         raise ParameterError("normal clips", len(np.unique(normals.clips)), "at least 2")

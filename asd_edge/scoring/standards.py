@@ -56,7 +56,7 @@ class UnseenDistances:
     clips: NDArray[np.str_]
 
 
-def finish(
+def calibrate(
     rules: Mapping[str, Rule],
     scorer: Scorer,
     unseen: UnseenDistances,
@@ -134,7 +134,7 @@ def standards(
     unseen: UnseenDistances,
     false_alarm_rate: float,
 ) -> dict[str, dict[str, Standard]]:
-    """Standards of every view for some sections: view -> section -> standard; see `finish`.
+    """Standards of every view for some sections: view -> section -> standard; see `calibrate`.
 
     Raises:
         ParameterError: fewer than two clips.

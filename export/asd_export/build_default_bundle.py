@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.analysis import Analysis
-from asd_edge.bundle import locate as default_bundle
+from asd_edge.bundle import locate
 from asd_edge.bundle.format import Bundle, Golden
 from asd_edge.detector import Detector
 from asd_edge.enrolment.enrolment import FOLDS
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import EmbeddingModel
-from asd_edge.scoring.fit import Normals, ViewRule, cross_fit
+from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, cross_fit
 from asd_edge.verify import record
 from asd_export.to_onnx import to_onnx
 from asd_training import presets
@@ -69,7 +69,7 @@ def bundle() -> Bundle:
                 names.append(f"{machine}_{i:04d}")
                 sections.append(machine)
                 progress.advance(task)
-    normals = Normals(
+    normals = NormalEmbeddings(
         {view: np.concatenate([row[view] for row in rows]) for view in views},
         np.array(names),
         np.array(sections),
@@ -106,9 +106,9 @@ def bundle() -> Bundle:
 
 def main() -> None:
     """Write the default bundle and the examples into the source tree."""
-    bundle().write(default_bundle.BUILT_IN)
+    bundle().write(locate.BUILT_IN)
     for name, label in (("normal.flac", "normal"), ("faulty.flac", "anomaly")):
-        write_clip(default_bundle.EXAMPLES / name, example(label))
+        write_clip(locate.EXAMPLES / name, example(label))
 
 
 if __name__ == "__main__":

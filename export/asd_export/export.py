@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge import verify
-from asd_edge.audio import files as audio
 from asd_edge.bundle.format import Bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import MissingFileError
@@ -86,7 +85,7 @@ def export(
         front_end=front_end,
         views=scorer.views,
         calibration=calibration,
-        golden=verify.record(device, _golden_clip(clips, config), clips[0].section),
+        golden=verify.record(device, _golden_clip(device, clips), clips[0].section),
         model=onnx,
         provenance=_provenance(config, embeddings),
     )
@@ -121,28 +120,29 @@ def _lowered(
     def load(model: bytes) -> EmbeddingModel:
         return EmbeddingModel(model, front_end, contents.views, lower.provider)
 
+    # The bundles' own references hold the clips that accuracy is measured on.
+    unseen = reference_selection.unseen_scorer
+    before = load(contents.model)
+    tried = Detector(front_end, before, unseen(config, embeddings), contents.calibration)
     with bar() as progress:
         if lower.kind == "int8":
             seen = _advancing(_spaced(learned_from, quantize.CALIBRATION_CLIPS), progress)
-            windows = (quantize.first_window(front_end, clip) for clip in seen)
+            windows = (tried.analyse(clip.path).mel(0) for clip in seen)
             model = quantize.to_int8(contents.model, windows)
         else:
             model = quantize.to_fp16(contents.model)
-        before, after = load(contents.model), load(model)
+        after = load(model)
         again = _embed_again(
             Detector(front_end, after, Scorer(contents.views), contents.calibration),
             embeddings,
             _advancing(clips, progress),
         )
     scorer, calibration = reference_selection.scorer_and_calibration(config, again, rate)
-    # The bundles' own references hold the clips that accuracy is measured on.
-    unseen = reference_selection.unseen_scorer
-    tried = Detector(front_end, before, unseen(config, embeddings), contents.calibration)
     tried_low = Detector(front_end, after, unseen(config, again), contents.calibration)
     lowered = Detector(front_end, after, scorer, calibration)
     chosen = _spaced(clips, PARITY_CLIPS)
     test = [clip for clip in find_clips(root, config.machine) if clip.split == "test"]
-    mels = [quantize.first_window(front_end, clip) for clip in chosen]
+    mels = [tried.analyse(clip.path).mel(0) for clip in chosen]
     figures = quantize.check(
         lower,
         quantize.accuracy(tried, tried_low, test, held_out),
@@ -203,13 +203,14 @@ def _clips(config: RunConfig, embeddings: Embeddings, data: Path | None) -> list
     return clips
 
 
-def _golden_clip(clips: list[Clip], config: RunConfig) -> NDArray[np.int16]:
+def _golden_clip(device: Detector, clips: list[Clip]) -> NDArray[np.int16]:
     """Mix the last clip into the first: no reference, so its score is more than rounding."""
-    front_end = config.preset.front_end
-    mixed = np.zeros(front_end.n_samples, np.float32)
+    n = device.front_end.n_samples
+    mixed = np.zeros(n, np.float32)
     for clip in (clips[0], clips[-1]):
-        y = audio.read(clip.path, front_end.mel.sr, front_end.channel)
-        mixed += 0.5 * np.resize(y, front_end.n_samples)
+        y = device.analyse(clip.path).samples
+        scale = 2**-15 if y.dtype == np.int16 else 1.0
+        mixed += np.float32(0.5 * scale) * np.resize(y, n)
     # 16 bits are what the device replays, so they are also what the export looks at.
     samples: NDArray[np.int16] = np.clip(np.round(mixed * 32768), -32768, 32767).astype(np.int16)
     return samples

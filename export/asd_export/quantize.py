@@ -23,9 +23,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from asd_edge.audio import files as audio
 from asd_edge.detector import Detector
-from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import INPUT, VIEWS, EmbeddingModel, runtime
 from asd_edge.verify import relative_error
 from asd_export.errors import PrecisionError
@@ -269,12 +267,6 @@ def _auc(detector: Detector, clips: Sequence[Clip]) -> float:
         raise errors[0]
     values = [auc((g["label"] == "anomaly").to_numpy(), g["score"]) for _, g in groups(table)]
     return float(np.mean(values))
-
-
-def first_window(front_end: FrontEnd, clip: Clip) -> Mels:
-    """Spectrogram of a clip's first window [shape=(n_mels, n_frames)]."""
-    y = audio.read(clip.path, front_end.mel.sr, front_end.channel)
-    return front_end.features(y)
 
 
 def _shifted(mel: Mels) -> Mels:

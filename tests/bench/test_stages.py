@@ -17,7 +17,7 @@ from asd_edge.analysis import Analysis
 from asd_edge.bench import hardware as device_info
 from asd_edge.bench import stages as bench
 from asd_edge.bench.hardware import State
-from asd_edge.bundle.format import read
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 
@@ -60,7 +60,7 @@ def test_bench_names_a_clip_that_is_not_there(tiny_bundle: Path) -> None:
 
 
 def test_the_golden_clip_is_the_bundle_s(tiny_bundle: Path) -> None:
-    golden = read(tiny_bundle).golden
+    golden = read_bundle(tiny_bundle).golden
     with bench.golden_clip(golden, 8000) as path:
         y, sr = soundfile.read(path, dtype="int16")
     assert (sr, len(y)) == (8000, 80000)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import FILES, MANIFEST, PARTS, REFERENCES, SCHEMA_VERSION, read_bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, BundleError, MissingFileError
 
@@ -19,9 +19,9 @@ def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 
 def test_round_trip(tiny_bundle: Path, tmp_path: Path) -> None:
-    first = bundle.read(tiny_bundle)
+    first = read_bundle(tiny_bundle)
     first.write(tmp_path / "again.asd")
-    again = bundle.read(tmp_path / "again.asd")
+    again = read_bundle(tmp_path / "again.asd")
     for name in ("machine", "front_end", "calibration", "model", "provenance"):
         assert getattr(again, name) == getattr(first, name)
     assert list(again.views) == list(first.views) == ["embedding", "statistics"]
@@ -37,66 +37,66 @@ def test_round_trip(tiny_bundle: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.asd"]
 
 
-@pytest.mark.parametrize("name", [bundle.MANIFEST, *bundle.FILES])
+@pytest.mark.parametrize("name", [MANIFEST, *FILES])
 def test_any_changed_byte_is_noticed_and_the_file_named(
     tiny_bundle: Path, tmp_path: Path, name: str
 ) -> None:
     path = copy(tiny_bundle, tmp_path)
     content = (path / name).read_bytes()
     rng = np.random.default_rng(0)
-    places = range(len(content)) if name == bundle.MANIFEST else rng.integers(len(content), size=20)
+    places = range(len(content)) if name == MANIFEST else rng.integers(len(content), size=20)
     for place in places:
         changed = bytearray(content)
         changed[place] ^= 1 << int(rng.integers(8))
         (path / name).write_bytes(changed)
         with pytest.raises(BundleError) as caught:
-            bundle.read(path)
+            read_bundle(path)
         assert "\n" not in str(caught.value)
-        if name != bundle.MANIFEST:
+        if name != MANIFEST:
             assert caught.value.part == name
     (path / name).write_bytes(content)
-    bundle.read(path)
+    read_bundle(path)
 
 
-@pytest.mark.parametrize("part", bundle.PARTS)
+@pytest.mark.parametrize("part", PARTS)
 def test_a_changed_part_of_the_manifest_is_named(
     tiny_bundle: Path, tmp_path: Path, part: str
 ) -> None:
     path = copy(tiny_bundle, tmp_path)
-    text = (path / bundle.MANIFEST).read_text()
+    text = (path / MANIFEST).read_text()
     old = {"front_end": '"sr": 8000', "scoring": '"k": 2', "calibration": '_rate": 0.01'}[part]
     assert text.count(old) == 1
-    (path / bundle.MANIFEST).write_text(text.replace(old, old[:-1] + "3"))
+    (path / MANIFEST).write_text(text.replace(old, old[:-1] + "3"))
     with pytest.raises(BundleError, match=rf"{part} in bundle\.json is damaged"):
-        bundle.read(path)
+        read_bundle(path)
 
 
 def test_missing_pieces(tiny_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no such bundle"):
-        bundle.read(tmp_path / "none.asd")
+        read_bundle(tmp_path / "none.asd")
     with pytest.raises(BundleError, match=r"bundle\.json is missing"):
-        bundle.read(tmp_path)
+        read_bundle(tmp_path)
     path = copy(tiny_bundle, tmp_path)
-    (path / bundle.REFERENCES).unlink()
+    (path / REFERENCES).unlink()
     with pytest.raises(BundleError, match=r"references\.npz is missing"):
-        bundle.read(path)
+        read_bundle(path)
 
 
 def test_a_newer_schema_asks_for_an_upgrade(tiny_bundle: Path, tmp_path: Path) -> None:
     path = copy(tiny_bundle, tmp_path)
-    manifest = json.loads((path / bundle.MANIFEST).read_text())
-    manifest["schema_version"] = bundle.SCHEMA_VERSION + 1
-    (path / bundle.MANIFEST).write_text(json.dumps(manifest))
+    manifest = json.loads((path / MANIFEST).read_text())
+    manifest["schema_version"] = SCHEMA_VERSION + 1
+    (path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="upgrade asd-edge"):
-        bundle.read(path)
+        read_bundle(path)
 
 
 def test_writing_replaces_a_bundle_and_nothing_else(tiny_bundle: Path, tmp_path: Path) -> None:
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     path = copy(tiny_bundle, tmp_path)
     (path / "left over").touch()
     contents.write(path)
-    assert sorted(p.name for p in path.iterdir()) == sorted([bundle.MANIFEST, *bundle.FILES])
+    assert sorted(p.name for p in path.iterdir()) == sorted([MANIFEST, *FILES])
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.txt").touch()
@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_the_old_bundle(
     def no_space(self: Path, content: bytes) -> int:
         raise OSError(28, "No space left on device", str(self))
 
-    contents = bundle.read(path)
+    contents = read_bundle(path)
     monkeypatch.setattr(Path, "write_bytes", no_space)
     with pytest.raises(OSError, match="No space"):
         contents.write(path)
@@ -124,7 +124,7 @@ def test_a_failed_write_leaves_the_old_bundle(
 
 def test_nothing_in_a_bundle_is_pickled(tiny_bundle: Path, tmp_path: Path) -> None:
     """An archive with an object array, with digests that are right, is still refused."""
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     evil = np.array([{"a": 1}], dtype=object)
     object.__setattr__(contents.views["embedding"].references, "clips", evil)
     contents.write(tmp_path / "evil.asd")

@@ -11,33 +11,33 @@ import pytest
 import soundfile
 from helpers import invoke
 
-from asd_edge.bundle import format as bundle
-from asd_edge.bundle import locate as default_bundle
+from asd_edge.bundle import locate
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 from asd_edge.verify import verify
 from asd_export import build_default_bundle as builtin
 from asd_training.synth import MACHINES
 
-EXAMPLES = default_bundle.EXAMPLES
+EXAMPLES = locate.EXAMPLES
 
 
 @pytest.fixture
 def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv(default_bundle.VARIABLE, raising=False)
+    monkeypatch.delenv(locate.VARIABLE, raising=False)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.mark.usefixtures("_nothing_set")
 def test_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_bundle.find() == default_bundle.Found(default_bundle.BUILT_IN, "built in")
+    assert locate.find() == locate.Found(locate.BUILT_IN, "built in")
     own = tmp_path / "data" / "asd-edge" / "default.asd"
     own.mkdir(parents=True)
-    assert default_bundle.find().path == own
-    monkeypatch.setenv(default_bundle.VARIABLE, "named.asd")
-    assert default_bundle.find() == default_bundle.Found(Path("named.asd"), default_bundle.VARIABLE)
-    assert default_bundle.find(Path("given.asd")) == default_bundle.Found(Path("given.asd"), "")
+    assert locate.find().path == own
+    monkeypatch.setenv(locate.VARIABLE, "named.asd")
+    assert locate.find() == locate.Found(Path("named.asd"), locate.VARIABLE)
+    assert locate.find(Path("given.asd")) == locate.Found(Path("given.asd"), "")
 
 
 def test_the_data_folder_of_each_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -50,9 +50,9 @@ def test_the_data_folder_of_each_platform(monkeypatch: pytest.MonkeyPatch, tmp_p
         "win32": "AppData/Local",
     }.items():
         monkeypatch.setattr("sys.platform", platform)
-        assert default_bundle.data_folder() == tmp_path / folder / "asd-edge"
+        assert locate.data_folder() == tmp_path / folder / "asd-edge"
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert default_bundle.data_folder() == tmp_path / "local" / "asd-edge"
+    assert locate.data_folder() == tmp_path / "local" / "asd-edge"
 
 
 @pytest.mark.usefixtures("_nothing_set")
@@ -89,17 +89,17 @@ def test_commands_without_a_bundle(command: str) -> None:
 def test_the_environment_s_bundle_is_named(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(default_bundle.VARIABLE, str(tiny_bundle))
+    monkeypatch.setenv(locate.VARIABLE, str(tiny_bundle))
     line = invoke(main, "info").stderr
-    for word in (str(tiny_bundle), default_bundle.VARIABLE, "hummer", "00, 01"):
+    for word in (str(tiny_bundle), locate.VARIABLE, "hummer", "00, 01"):
         assert word in line
-    monkeypatch.setenv(default_bundle.VARIABLE, "none.asd")
+    monkeypatch.setenv(locate.VARIABLE, "none.asd")
     assert "none.asd: no such bundle" in invoke(main, "info", status=1).stderr
 
 
 def test_the_model_is_the_preset_s() -> None:
     """Made anew: the same graph, so that nobody can edit one without the other."""
-    contents = bundle.read(default_bundle.BUILT_IN)
+    contents = read_bundle(locate.BUILT_IN)
     fresh, front_end = builtin.model()
     assert contents.front_end == front_end
     new, old = onnx.load_from_string(fresh), onnx.load_from_string(contents.model)
@@ -120,8 +120,8 @@ def test_the_model_is_the_preset_s() -> None:
 
 
 def test_the_bundle_knows_the_synthetic_machines() -> None:
-    contents = bundle.read(default_bundle.BUILT_IN)
-    files = list(default_bundle.BUILT_IN.iterdir())
+    contents = read_bundle(locate.BUILT_IN)
+    files = list(locate.BUILT_IN.iterdir())
     assert sum(p.stat().st_size for p in files) < 1_500_000
     detector = Detector.from_bundle(contents)
     assert detector.scorer.sections == tuple(sorted(MACHINES))

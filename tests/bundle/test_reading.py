@@ -22,7 +22,7 @@ from bundle import forge
 from helpers import invoke
 
 from asd_edge import model as model_module
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, BundleError
@@ -104,10 +104,10 @@ def deep(levels: int) -> Any:
 def test_manifests(tiny_bundle: Path, tmp_path: Path, change: Any, reason: str | None) -> None:
     path = changed(tiny_bundle, tmp_path, manifest=change)
     if reason is None:
-        bundle.read(path)
+        read_bundle(path)
         return
     with pytest.raises(BundleError, match=reason) as caught:
-        bundle.read(path)
+        read_bundle(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
 
@@ -118,7 +118,7 @@ def test_json_deeper_than_python_reads(tiny_bundle: Path, tmp_path: Path) -> Non
     for inserted in ('"x": ' + "[" * 100_000 + "]" * 100_000 + ",", '"x": 1' + "0" * 10_000 + ","):
         (path / "bundle.json").write_text("{" + inserted + text.lstrip()[1:])
         with pytest.raises(BundleError):
-            bundle.read(path)
+            read_bundle(path)
 
 
 def a(name: str, make: Callable[[Any], Any]) -> Callable[[dict[str, Any]], None]:
@@ -155,7 +155,7 @@ def a(name: str, make: Callable[[Any], Any]) -> Callable[[dict[str, Any]], None]
 def test_references(tiny_bundle: Path, tmp_path: Path, change: Any, reason: str) -> None:
     path = changed(tiny_bundle, tmp_path, references=change)
     with pytest.raises(BundleError, match=reason):
-        bundle.read(path)
+        read_bundle(path)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_references(tiny_bundle: Path, tmp_path: Path, change: Any, reason: str)
 def test_golden_clips(tiny_bundle: Path, tmp_path: Path, change: Any) -> None:
     path = changed(tiny_bundle, tmp_path, golden=change)
     with pytest.raises(BundleError) as caught:
-        bundle.read(path)
+        read_bundle(path)
     assert caught.value.part == "golden.npz"
 
 
@@ -195,20 +195,20 @@ def test_archives_that_claim_gigabytes(tiny_bundle: Path, tmp_path: Path) -> Non
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr("embedding/embeddings.npy", file.getvalue() + bytes(4))
         with pytest.raises(BundleError, match=r"shape|n > 0"):
-            bundle.read(forged_archive(tiny_bundle, tmp_path, buffer.getvalue()))
+            read_bundle(forged_archive(tiny_bundle, tmp_path, buffer.getvalue()))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:  # 3 MB for 3 GB
         archive.writestr("x.npy", bytes(1 << 28))
     with pytest.raises(BundleError, match="more than 128 MB"):
-        bundle.read(forged_archive(tiny_bundle, tmp_path, buffer.getvalue()))
+        read_bundle(forged_archive(tiny_bundle, tmp_path, buffer.getvalue()))
     lying = bytearray(buffer.getvalue())  # states less than it holds
     at = lying.rindex(b"PK\x01\x02")
     lying[at + 24 : at + 28] = struct.pack("<I", 100)
     with pytest.raises(BundleError):
-        bundle.read(forged_archive(tiny_bundle, tmp_path, bytes(lying)))
+        read_bundle(forged_archive(tiny_bundle, tmp_path, bytes(lying)))
     for content in (b"", b"PK\x05\x06" + bytes(18), b"no zip"):
         with pytest.raises(BundleError):
-            bundle.read(forged_archive(tiny_bundle, tmp_path, content))
+            read_bundle(forged_archive(tiny_bundle, tmp_path, content))
 
 
 def test_only_files_of_the_bundle_are_read(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -217,23 +217,23 @@ def test_only_files_of_the_bundle_are_read(tiny_bundle: Path, tmp_path: Path) ->
     elsewhere = model.rename(tmp_path / "model.onnx")
     model.symlink_to(elsewhere)
     with pytest.raises(BundleError, match=r"model\.onnx cannot be opened"):
-        bundle.read(path)
+        read_bundle(path)
     model.unlink()
     os.mkfifo(model)
     with pytest.raises(BundleError, match="is not a file"):
-        bundle.read(path)
+        read_bundle(path)
     model.unlink()
     model.mkdir()
     with pytest.raises(BundleError, match="is not a file"):
-        bundle.read(path)
+        read_bundle(path)
     model.rmdir()
     model.touch()
     os.truncate(model, 1 << 30)
     with pytest.raises(BundleError, match="is larger than 128 MB"):
-        bundle.read(path)
+        read_bundle(path)
     link = tmp_path / "link.asd"
     link.symlink_to(tiny_bundle)
-    bundle.read(link)
+    read_bundle(link)
 
 
 def varint(value: int) -> bytes:
@@ -277,13 +277,13 @@ def test_models_that_are_refused_before_they_are_loaded(
     tiny_bundle: Path, tmp_path: Path, model: bytes, reason: str
 ) -> None:
     with pytest.raises(BundleError, match=reason) as caught:
-        bundle.read(changed(tiny_bundle, tmp_path, model=model))
+        read_bundle(changed(tiny_bundle, tmp_path, model=model))
     assert caught.value.part == "model.onnx"
 
 
 def test_models_that_do_something_else(tiny_bundle: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     original = onnx.load_from_string(contents.model)
 
     def refused(change: Callable[[Any], object], reason: str) -> None:
@@ -292,7 +292,7 @@ def test_models_that_do_something_else(tiny_bundle: Path, tmp_path: Path) -> Non
         change(model)
         path = changed(tiny_bundle, tmp_path, model=model.SerializeToString())
         with pytest.raises(BundleError, match=reason):
-            verify(Detector.load(path), bundle.read(path).golden)
+            verify(Detector.load(path), read_bundle(path).golden)
 
     def metadata(model: Any) -> None:
         model.metadata_props[0].value = "{"
@@ -329,7 +329,7 @@ def test_a_model_that_takes_too_long_is_stopped(
     """The watchdog ends a run; a model with a loop, which reading refuses, shows that it does."""
     onnx = pytest.importorskip("onnx")
     helper, F32 = onnx.helper, onnx.TensorProto.FLOAT
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     model = onnx.load_from_string(contents.model)
     body = helper.make_graph(
         [helper.make_node("Identity", ["c"], ["c_out"]), helper.make_node("Abs", ["x"], ["x_out"])],
@@ -363,7 +363,7 @@ def test_a_model_that_takes_too_long_is_stopped(
 def test_bundles_of_every_schema_load_and_give_what_their_export_saw(schema: str) -> None:
     """Made by the code of their time (README.md beside them); all of verify must pass."""
     path = HERE / "schemas" / f"{schema}.asd"
-    contents = bundle.read(path)
+    contents = read_bundle(path)
     checks = verify(Detector.from_bundle(contents), contents.golden)
     assert len(checks) >= 3
     for check in checks:
@@ -373,7 +373,7 @@ def test_bundles_of_every_schema_load_and_give_what_their_export_saw(schema: str
 
 
 def test_a_bundle_that_is_replaced_while_it_is_read(tiny_bundle: Path, tmp_path: Path) -> None:
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     path = tmp_path / "busy.asd"
     contents.write(path)
     stop = threading.Event()
@@ -386,7 +386,7 @@ def test_a_bundle_that_is_replaced_while_it_is_read(tiny_bundle: Path, tmp_path:
     writer.start()
     try:
         for _ in range(150):
-            bundle.read(path)
+            read_bundle(path)
     finally:
         stop.set()
         writer.join()
@@ -394,14 +394,14 @@ def test_a_bundle_that_is_replaced_while_it_is_read(tiny_bundle: Path, tmp_path:
 
 def test_two_writers_of_one_bundle_do_not_lose_a_change(tiny_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.asd"
-    bundle.read(tiny_bundle).write(path)
-    first, second = bundle.read(path), bundle.read(path)
+    read_bundle(tiny_bundle).write(path)
+    first, second = read_bundle(path), read_bundle(path)
     assert first.checksum == second.checksum != ""
     changed_one = dataclasses.replace(first, machine="changed")
     changed_one.write(path, replaces=first.checksum)
     with pytest.raises(BundleError, match="changed by another process"):
         second.write(path, replaces=second.checksum)
-    assert bundle.read(path).machine == "changed"
+    assert read_bundle(path).machine == "changed"
 
 
 def test_every_command_refuses_in_one_line(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -423,8 +423,8 @@ def test_memory_of_a_bomb(tiny_bundle: Path, tmp_path: Path) -> None:
             member.write(bytes(1 << 20))
     path = forged_archive(tiny_bundle, tmp_path, buffer.getvalue())
     program = f"""
-        from asd_edge.bundle.format import read
-        try: read({str(path)!r})
+        from asd_edge.bundle.format import read_bundle
+        try: read_bundle({str(path)!r})
         except ValueError: print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])"""
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
@@ -435,7 +435,7 @@ def test_memory_of_a_bomb(tiny_bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["schema_1.asd", "schema_2_first.asd"])
 def test_scores_of_older_schemas_are_in_units_of_the_threshold(name: str) -> None:
     """The golden clip's too: what is embedded anew scores the same."""
-    contents = bundle.read(Path(__file__).parent / "schemas" / name)
+    contents = read_bundle(Path(__file__).parent / "schemas" / name)
     detector = Detector.from_bundle(contents)
     for section in detector.scorer.sections:
         assert detector.threshold(section).value == pytest.approx(1, abs=1e-9)

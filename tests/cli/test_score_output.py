@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from helpers import invoke, write_tone
 
-from asd_edge.bundle.format import read
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main
 
 SR = 8000
@@ -70,7 +70,7 @@ def test_json_has_times_origin_and_warnings(
     assert [warning["kind"] for warning in short["warnings"]] == ["length"]
     digest = hashlib.sha256((tiny_bundle / "bundle.json").read_bytes()).hexdigest()
     for row in (long, short):
-        assert row["machine"] == read(tiny_bundle).machine
+        assert row["machine"] == read_bundle(tiny_bundle).machine
         assert (row["bundle"], row["bundle_sha256"]) == (str(tiny_bundle), digest)
 
 

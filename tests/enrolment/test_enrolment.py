@@ -15,7 +15,7 @@ import scipy.stats
 import soundfile
 from helpers import NOT_ON_THE_DEVICE, absent, invoke, write_tone
 
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 from asd_edge.enrolment import enrolment as enroll
@@ -55,7 +55,7 @@ def test_from_a_bundle(normal: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     assert "12 clips, 12 s, 1 section" in result.stderr
     assert "with 12 clips behind a threshold the true rate lies between" in result.stderr
     assert "Warning" not in result.stderr
-    contents, source = bundle.read(out), bundle.read(tiny_bundle)
+    contents, source = read_bundle(out), read_bundle(tiny_bundle)
     assert contents.machine == "mine"
     assert contents.model == source.model
     assert contents.front_end == source.front_end
@@ -89,7 +89,7 @@ main(["verify", {str(out)!r}], standalone_mode=False)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert list(bundle.read(out).views) == ["statistics"]
+    assert list(read_bundle(out).views) == ["statistics"]
     assert decisions(out, good, odd) == [False, True]
 
 
@@ -97,7 +97,7 @@ def test_the_golden_clip_is_no_reference(normal: Path, tiny_bundle: Path, tmp_pa
     """At distance 0 a relative error would be rounding divided by nothing."""
     out = tmp_path / "mine.asd"
     invoke(main, "enroll", normal, "-o", out, "--from", tiny_bundle)
-    contents = bundle.read(out)
+    contents = read_bundle(out)
     assert contents.golden.score > 0.1 * min(contents.calibration.pooled)
     checks = verify(Detector.from_bundle(contents), contents.golden)
     assert all(check.passed for check in checks)
@@ -108,7 +108,7 @@ def test_a_long_recording_is_cut(tiny_bundle: Path, tmp_path: Path) -> None:
     pair = hum(tmp_path / "pair.wav", 1, seconds=1.9)
     out = tmp_path / "mine.asd"
     invoke(main, "enroll", long, pair, "-o", out, "--from", tiny_bundle)
-    references = bundle.read(out).views["embedding"].references
+    references = read_bundle(out).views["embedding"].references
     names = list(dict.fromkeys(references.clips.tolist()))
     # Below two windows a clip stays whole, with windows that overlap, as it is scored.
     assert names == [f"rec.wav@{i}s" for i in range(12)] + ["pair.wav"]
@@ -140,7 +140,7 @@ def test_adding_is_enrolling_all_at_once(normal: Path, tiny_bundle: Path, tmp_pa
         main, "enroll", *paths[:7], "-o", twice, "--from", tiny_bundle, "--false-alarm-rate", 0.2
     )
     invoke(main, "enroll", *paths[7:], "--add", twice)
-    a, b = bundle.read(once), bundle.read(twice)
+    a, b = read_bundle(once), read_bundle(twice)
     assert b.calibration.false_alarm_rate == 0.2
     assert b.machine == "twice"
     # In units of the thresholds for 0.01 and 0.2: all in one proportion.
@@ -159,7 +159,7 @@ def test_adding_is_enrolling_all_at_once(normal: Path, tiny_bundle: Path, tmp_pa
     # Again: nothing new.
     result = invoke(main, "enroll", paths[0], "--add", twice, "-o", tmp_path / "third.asd")
     assert "is the same sound as clip_00.wav; left out" in result.stderr
-    assert len(bundle.read(tmp_path / "third.asd").views["embedding"].references.clips) == 12
+    assert len(read_bundle(tmp_path / "third.asd").views["embedding"].references.clips) == 12
 
 
 def test_another_recording_of_the_same_name(
@@ -169,7 +169,7 @@ def test_another_recording_of_the_same_name(
     invoke(main, "enroll", normal, "-o", out, "--from", tiny_bundle)
     hum(tmp_path / "clip_00.wav", 77)
     invoke(main, "enroll", tmp_path / "clip_00.wav", "--add", out)
-    references = bundle.read(out).views["embedding"].references
+    references = read_bundle(out).views["embedding"].references
     assert references.clips[-1] == "clip_00.wav (2)"
 
 
@@ -191,11 +191,11 @@ def test_sections(normal: Path, tiny_bundle: Path, tmp_path: Path) -> None:
         named.mkdir(exist_ok=True)
         shutil.copy(path, named / f"section_0{i % 2}_source_train_normal_{i:04d}.wav")
     invoke(main, "enroll", named, "-o", tmp_path / "two.asd", "--from", tiny_bundle)
-    assert sorted(bundle.read(tmp_path / "two.asd").calibration.scores) == ["00", "01"]
+    assert sorted(read_bundle(tmp_path / "two.asd").calibration.scores) == ["00", "01"]
     one = tmp_path / "one.asd"
     invoke(main, "enroll", normal, "-o", one, "--from", tiny_bundle, "--section", "slow")
     invoke(main, "enroll", named, "--add", one)
-    assert sorted(bundle.read(one).calibration.scores) == ["00", "01", "slow"]
+    assert sorted(read_bundle(one).calibration.scores) == ["00", "01", "slow"]
 
 
 def test_clips_that_do_not_belong_are_named(
@@ -231,7 +231,7 @@ def test_clips_that_do_not_belong_are_named(
         main, "enroll", normal, bad, "-o", out, "--from", tiny_bundle, "--drop-suspects"
     )
     assert "12 clips, 7 left out" in dropped.stderr
-    assert sorted(bundle.read(out).views["embedding"].references.clips) == sorted(
+    assert sorted(read_bundle(out).views["embedding"].references.clips) == sorted(
         p.name for p in normal.iterdir()
     )
 
@@ -246,7 +246,7 @@ def test_unreadable_files_are_named_and_the_rest_is_enrolled(
     assert "text.wav: cannot be read as sound" in result.stderr
     assert "zero.wav: is silent" in result.stderr
     assert "2 of 14 files could not be enrolled." in result.stderr
-    assert len(set(bundle.read(out).views["embedding"].references.clips)) == 12
+    assert len(set(read_bundle(out).views["embedding"].references.clips)) == 12
 
 
 def test_a_silent_part_of_a_recording_is_left_out(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_silent_part_of_a_recording_is_left_out(tiny_bundle: Path, tmp_path: P
     soundfile.write(tmp_path / "rec.wav", y, 8000)
     out = tmp_path / "mine.asd"
     result = invoke(main, "enroll", tmp_path / "rec.wav", "-o", out, "--from", tiny_bundle)
-    clips = set(bundle.read(out).views["embedding"].references.clips.tolist())
+    clips = set(read_bundle(out).views["embedding"].references.clips.tolist())
     assert clips == {f"rec.wav@{i}s" for i in (0, 1, 2, 5, 6, 7, 8, 9)}
     for i in (3, 4):
         assert f"rec.wav@{i}s is silent (no sound at all); left out" in result.stderr
@@ -297,11 +297,11 @@ def test_wrong_usage(
 def test_a_section_of_one_clip_is_refused(normal: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.asd"
     invoke(main, "enroll", normal, "-o", out, "--from", tiny_bundle)
-    before = bundle.read(out).calibration
+    before = read_bundle(out).calibration
     one = hum(tmp_path / "one.wav", 99)
     result = invoke(main, "enroll", one, "--add", out, "--section", "night", status=1)
     assert "section night has one clip" in result.stderr
-    assert bundle.read(out).calibration == before
+    assert read_bundle(out).calibration == before
 
 
 def test_upper_outliers() -> None:

@@ -10,18 +10,18 @@ import pytest
 import scipy.stats
 from helpers import invoke, write_tone
 
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 from asd_edge.enrolment.extend import extend, extended, is_reference
-from asd_edge.scoring.fit import Normals, ViewRule, build, cross_fit
+from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, cross_fit, fit_scorer
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.views import ScoringConfig
 
 
-def draw(rng: np.random.Generator, n: int, section: str, centre: float = 0.0) -> Normals:
+def draw(rng: np.random.Generator, n: int, section: str, centre: float = 0.0) -> NormalEmbeddings:
     """Give n clips of one window in two views."""
-    return Normals(
+    return NormalEmbeddings(
         views={
             "embedding": rng.normal(centre, 1, (n, 6)).astype(np.float32),
             "statistics": rng.normal(centre, 3, (n, 4)).astype(np.float32),
@@ -89,8 +89,8 @@ def test_local_density_is_that_of_all_at_once() -> None:
     """Of a section of its own, where the old ones have no say, whatever made the references."""
     rng = np.random.default_rng(2)
     old, new = draw(rng, 20, "00"), draw(rng, 15, "01")
-    both = extended(build(RULES, old), new).views["embedding"].references
-    alone = build(RULES, new).views["embedding"].references
+    both = extended(fit_scorer(RULES, old), new).views["embedding"].references
+    alone = fit_scorer(RULES, new).views["embedding"].references
     np.testing.assert_allclose(both.density[20:], alone.density, rtol=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_the_realised_false_alarm_rate(section: str) -> None:
 def test_what_is_a_reference() -> None:
     rng = np.random.default_rng(3)
     clips = draw(rng, 10, "00")
-    scorer: Scorer = build(RULES, clips)
+    scorer: Scorer = fit_scorer(RULES, clips)
     own = {name: x[2:4] for name, x in clips.views.items()}
     assert is_reference(scorer, own)
     assert is_reference(scorer, {name: x * np.float32(1 + 1e-5) for name, x in own.items()})
@@ -136,7 +136,7 @@ def test_on_the_command_line(tiny_bundle: Path, tmp_path: Path) -> None:
     train = sorted(normal.iterdir())[:12]
     add = ("--add", tiny_bundle, "-o", out, "--section", "new")
     result = invoke(main, "enroll", *train, *add)
-    source, grown = bundle.read(tiny_bundle), bundle.read(out)
+    source, grown = read_bundle(tiny_bundle), read_bundle(out)
     assert set(grown.calibration.scores) == {*source.calibration.scores, "new"}
     assert "12 clips" in result.stderr
     assert grown.machine == source.machine
@@ -152,5 +152,5 @@ def test_on_the_command_line(tiny_bundle: Path, tmp_path: Path) -> None:
     more = tones(tmp_path / "more", 900.0, range(20, 26))
     result = invoke(main, "enroll", train[0], more, "--add", out, "--section", "new")
     assert "tone_00.wav is in the bundle already; left out" in result.stderr
-    assert bundle.read(out).provenance["added_clips"] == 18
-    assert len(bundle.read(out).calibration.scores["new"]) == 18
+    assert read_bundle(out).provenance["added_clips"] == 18
+    assert len(read_bundle(out).calibration.scores["new"]) == 18

@@ -7,8 +7,8 @@ import pytest
 
 from asd_edge.enrolment.influence import strangest
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.fit import Normals, ViewRule, build, cross_measure
-from asd_edge.scoring.standards import finish
+from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, fit_scorer, score_unseen_by_folds
+from asd_edge.scoring.standards import calibrate
 from asd_edge.scoring.views import ScoringConfig
 
 RULES = {
@@ -16,17 +16,17 @@ RULES = {
 }
 
 
-def drawn(n: int, odd: int | None) -> Normals:
+def drawn(n: int, odd: int | None) -> NormalEmbeddings:
     x = np.random.default_rng(0).normal(0, 1, (n, 12)).astype(np.float32)
     if odd is not None:
         x[odd] += 30
     names = np.array([f"monday.wav@{10 * i}s" for i in range(n)])
-    return Normals({"a": x}, names, np.full(n, "00"), np.full(n, ""))
+    return NormalEmbeddings({"a": x}, names, np.full(n, "00"), np.full(n, ""))
 
 
-def fitted(normals: Normals):
-    unseen = cross_measure(lambda part: build(RULES, part), normals, count=10)
-    scorer, calibration = finish(RULES, build(RULES, normals), unseen)
+def fitted(normals: NormalEmbeddings):
+    unseen = score_unseen_by_folds(lambda part: fit_scorer(RULES, part), normals, count=10)
+    scorer, calibration = calibrate(RULES, fit_scorer(RULES, normals), unseen)
     return scorer, calibration, unseen
 
 

@@ -12,8 +12,7 @@ import pytest
 import soundfile
 from helpers import absent, invoke, write_tone
 
-from asd_edge.bundle import format as bundle
-from asd_edge.bundle.format import Golden
+from asd_edge.bundle.format import Golden, read_bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 from asd_edge.explanation.attribution import shares
@@ -21,7 +20,7 @@ from asd_edge.explanation.explanation import explain
 from asd_edge.frontend.mel import MelConfig, mel_frequencies
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.fit import Normals, ViewRule, build, cross_fit
+from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, cross_fit, fit_scorer
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.views import References, ScoringConfig, View
 from asd_edge.scoring.whitening import whitening
@@ -119,7 +118,7 @@ def subject(request: pytest.FixtureRequest) -> tuple[Detector, Golden]:
     names = np.array([f"noise/{i}.wav" for i in range(30)])
     metric = {"statistics": "whitened", "embedding": "euclidean"}
     rules = {name: ViewRule(ScoringConfig(metric[name])) for name in views}
-    normals = Normals(views, names, np.full(30, "00"), np.full(30, ""))
+    normals = NormalEmbeddings(views, names, np.full(30, "00"), np.full(30, ""))
     samples = np.round(noise(99) * 32768).astype(np.int16)
     golden = Golden(samples, front_end.features(samples), {}, 0.0, "00")
     scorer, calibration = cross_fit(rules, normals)
@@ -253,11 +252,11 @@ def test_the_nearest_piece_of_a_recording_is_shown(tmp_path: Path, folder: bool)
     pieces = [y[i * 2 * SR : (i + 1) * 2 * SR].astype(np.float32) for i in range(30)]
     mels = np.stack([front_end.features(piece) for piece in pieces])
     names = np.array([f"rec.wav@{2 * i}s" for i in range(30)])
-    normals = Normals(model.embed(mels), names, np.full(30, "00"), np.full(30, ""))
+    normals = NormalEmbeddings(model.embed(mels), names, np.full(30, "00"), np.full(30, ""))
     rules = {"statistics": ViewRule(ScoringConfig("whitened"))}
     samples = np.round(noise(99) * 32768).astype(np.int16)
     golden = Golden(samples, front_end.features(samples), {}, 0.0, "00")
-    detector = Detector(front_end, model, build(rules, normals), Calibration({"00": (1, 2)}))
+    detector = Detector(front_end, model, fit_scorer(rules, normals), Calibration({"00": (1, 2)}))
     clip = write(tmp_path / "clip.wav", pieces[17])
     normal = tmp_path if folder else recording
     why = explain(detector, golden, clip, section="00", normal=normal, blocks=(2, 2))
@@ -271,11 +270,11 @@ def test_amplitude_front_ends_compare_in_db(tmp_path: Path) -> None:
     model = _Bands(("statistics",))
     mels = np.stack([front_end.features(noise(i).astype(np.float32)) for i in range(30)])
     names = np.arange(30).astype(str)
-    normals = Normals(model.embed(mels), names, np.full(30, "00"), np.full(30, ""))
+    normals = NormalEmbeddings(model.embed(mels), names, np.full(30, "00"), np.full(30, ""))
     rules = {"statistics": ViewRule(ScoringConfig("whitened"))}
     samples = np.round(noise(99) * 32768).astype(np.int16)
     golden = Golden(samples, front_end.features(samples), {}, 0.0, "00")
-    detector = Detector(front_end, model, build(rules, normals), Calibration({"00": (1, 2)}))
+    detector = Detector(front_end, model, fit_scorer(rules, normals), Calibration({"00": (1, 2)}))
     why = explain(detector, golden, write(tmp_path / "x.wav", noise(60) * 2), blocks=(2, 2))
     assert why.comparison is not None
     assert why.comparison.overall_db == pytest.approx(6.02, abs=0.5)
@@ -360,7 +359,7 @@ def test_the_golden_of_another_section_does_not_pass_as_normal(
     tiny_bundle: Path, tiny_data: Path
 ) -> None:
     """Occluding with another section's spectrum would raise the score of every block."""
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     other = {"00": "01", "01": "00"}[contents.golden.section]
     clip = tiny_data / f"hummer/test/section_{other}_source_test_anomaly_0000.wav"
     why = explain(Detector.from_bundle(contents), contents.golden, clip, blocks=(1, 1))

@@ -13,7 +13,7 @@ import pytest
 import torch
 from helpers import invoke
 
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main as edge
 from asd_edge.errors import BundleError
 from asd_edge.model import METADATA_KEY, EmbeddingModel
@@ -49,7 +49,7 @@ def test_run_bundle_and_command_line_agree(
 
 
 def test_the_bundle_holds_what_the_run_says(tiny_run: Path, tiny_bundle: Path) -> None:
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     embeddings = run_folder.read_embeddings(tiny_run)
     config = run_folder.read_config(tiny_run)
     assert contents.machine == "hummer"
@@ -83,10 +83,10 @@ def test_the_report_s_references_are_five_a_section(
     path.write_text(f"{before}{training}[scoring.embedding]\n{rows}\n")
     invoke(train, tiny_data, "--preset", path, "-o", tmp_path / "run", "--cache", tmp_path / "c")
     invoke(export, tmp_path / "run", "-o", tmp_path / "b.asd")
-    references = bundle.read(tmp_path / "b.asd").views["embedding"].references
+    references = read_bundle(tmp_path / "b.asd").views["embedding"].references
     assert [(references.sections == s).sum() for s in ("00", "01")] == [5, 5]
     # The definition, by PyTorch: the mean over all ten of PairwiseDistance.
-    contents = bundle.read(tmp_path / "b.asd")
+    contents = read_bundle(tmp_path / "b.asd")
     golden = torch.from_numpy(contents.golden.embeddings["embedding"])
     expected = torch.nn.PairwiseDistance()(
         golden.expand(10, -1), torch.from_numpy(references.embeddings)
@@ -150,7 +150,7 @@ def test_a_model_of_another_front_end_is_refused(tiny_bundle: Path, tmp_path: Pa
 
     from asd_edge.detector import Detector
 
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     mel = replace(contents.front_end.mel, fmax=3000.0)
     replace(contents, front_end=replace(contents.front_end, mel=mel)).write(tmp_path / "b.asd")
     with pytest.raises(BundleError, match="exported for another front end"):
@@ -181,4 +181,4 @@ def test_moved_data_and_another_rate(tmp_path: Path, tiny_run: Path, tiny_data: 
     moved = Path(shutil.copytree(tiny_data, tmp_path / "moved"))
     out = tmp_path / "b.asd"
     invoke(export, tiny_run, "-o", out, "--data", moved, "--false-alarm-rate", "0.2")
-    assert bundle.read(out).calibration.false_alarm_rate == 0.2
+    assert read_bundle(out).calibration.false_alarm_rate == 0.2

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from helpers import invoke
 
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main as edge
 from asd_edge.detector import Detector
 from asd_edge.model import METADATA_KEY, EmbeddingModel
@@ -35,7 +35,7 @@ def test_a_bundle_that_is_kept(
     path = tmp_path / "b.asd"
     result = invoke(export, tiny_run, "-o", path, f"--{kind}", *ANYTHING)
     assert f"kind {kind}, clips 16, auc_float" in result.stderr
-    contents, plain = bundle.read(path), bundle.read(tiny_bundle)
+    contents, plain = read_bundle(path), read_bundle(tiny_bundle)
     figures = contents.provenance["precision"]
     assert figures["kind"] == kind
     assert {"auc", "auc_float", "ms", "float_ms", "speedup", "provider"} <= figures.keys()
@@ -91,7 +91,7 @@ def test_without_labels_ranks_decide(tiny_run: Path, tiny_data: Path, tmp_path: 
     assert "on 18 clips (at least 0.8)" in result.stderr
     assert not path.exists()
     invoke(export, *common, "--min-speedup", 0)
-    figures = bundle.read(path).provenance["precision"]
+    figures = read_bundle(path).provenance["precision"]
     assert 0.8 <= figures["rank_correlation"] <= 1
     assert "auc" not in figures
 
@@ -115,7 +115,7 @@ def test_ranks_tell_another_network(
 
 
 def test_what_int8_covers(tiny_bundle: Path) -> None:
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     rng = np.random.default_rng(0)
     mels = [contents.golden.mel + rng.normal(0, 1, (32, 63)).astype(np.float32) for _ in range(8)]
     model = to_int8(contents.model, mels)
@@ -144,7 +144,7 @@ def test_what_int8_covers(tiny_bundle: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["int8", "fp16"])
 def test_statistics_stay_as_they_are(kind: str, tiny_bundle: Path) -> None:
-    contents = bundle.read(tiny_bundle)
+    contents = read_bundle(tiny_bundle)
     mel = contents.golden.mel[np.newaxis]
     model = to_int8(contents.model, [mel[0]]) if kind == "int8" else to_fp16(contents.model)
     assert ("QuantizeLinear" if kind == "int8" else "Cast") in operators(model)

@@ -20,7 +20,7 @@ from bundle import forge
 
 from asd_edge.audio.clip_names import parse_clip_name, section_of
 from asd_edge.audio.recording import open_recording
-from asd_edge.bundle.format import read
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.display import harmless
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError
@@ -82,7 +82,7 @@ def bundle(data: bytes) -> None:
 def load(path: Path) -> None:
     """Load a bundle, replay its golden clip and score a clip with it."""
     with contextlib.suppress(AsdError):
-        contents = read(path)
+        contents = read_bundle(path)
         detector = Detector.from_bundle(contents, path=path)
         verify(detector, contents.golden)
         sr = contents.front_end.mel.sr

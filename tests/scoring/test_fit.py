@@ -11,25 +11,25 @@ from sklearn.neighbors import NearestNeighbors
 from asd_edge.errors import ParameterError
 from asd_edge.scoring.calibration import robust_normal
 from asd_edge.scoring.fit import (
-    Normals,
+    NormalEmbeddings,
     ViewRule,
-    build,
     cross_fit,
+    fit_scorer,
     folds,
-    measure,
+    score_unseen,
 )
-from asd_edge.scoring.standards import finish, unseen_scores
+from asd_edge.scoring.standards import calibrate, unseen_scores
 from asd_edge.scoring.views import ScoringConfig
 from asd_training.reference_selection import random_clips, source_centres
 
 
-def make_normals(clips: int = 30, windows: int = 2, seed: int = 0) -> Normals:
+def make_normals(clips: int = 30, windows: int = 2, seed: int = 0) -> NormalEmbeddings:
     """Clips of two sections; every fifth is of the target domain."""
     rng = np.random.default_rng(seed)
     number = np.repeat(np.arange(clips), windows)
     sections = np.where(number % 2 == 0, "00", "01")
     x = rng.standard_normal((len(number), 6)) + (number % 2)[:, None] * 5
-    return Normals(
+    return NormalEmbeddings(
         views={"a": x.astype(np.float32), "b": (10 * x[:, :3] ** 2).astype(np.float32)},
         clips=np.array([f"clip_{i:02d}" for i in number]),
         sections=sections,
@@ -39,7 +39,7 @@ def make_normals(clips: int = 30, windows: int = 2, seed: int = 0) -> Normals:
 
 def test_every_window_is_a_reference() -> None:
     normals = make_normals()
-    references = build({"a": ViewRule()}, normals).views["a"].references
+    references = fit_scorer({"a": ViewRule()}, normals).views["a"].references
     np.testing.assert_array_equal(references.embeddings, normals.views["a"])
     np.testing.assert_array_equal(references.clips, normals.clips)
     assert references.whitening.size == references.density.size == 0
@@ -61,7 +61,7 @@ def test_random_clips_come_whole() -> None:
 def test_centres_of_the_source_and_all_of_the_target() -> None:
     normals = make_normals()
     rule = ViewRule(select=lambda x, n: source_centres(x, n, 3, 0))
-    references = build({"a": rule}, normals).views["a"].references
+    references = fit_scorer({"a": rule}, normals).views["a"].references
     for section in ("00", "01"):
         own = references.sections == section
         assert (own & (references.domains == "source")).sum() == 3
@@ -69,7 +69,7 @@ def test_centres_of_the_source_and_all_of_the_target() -> None:
         assert (own & (references.domains == "target")).sum() == targets.sum()
     # One centre is the mean, by the name of the clip next to it.
     rule = ViewRule(select=lambda x, n: source_centres(x, n, 1, 0))
-    references = build({"a": rule}, normals).views["a"].references
+    references = fit_scorer({"a": rule}, normals).views["a"].references
     source = (normals.sections == "00") & (normals.domains == "source")
     x = normals.views["a"][source]
     np.testing.assert_allclose(references.embeddings[0], x.mean(axis=0), rtol=1e-5)
@@ -80,7 +80,7 @@ def test_centres_of_the_source_and_all_of_the_target() -> None:
 def test_local_density_is_the_mean_distance_to_neighbours_of_other_clips() -> None:
     normals = make_normals()
     rule = ViewRule(ScoringConfig(local_density=3))
-    references = build({"a": rule}, normals).views["a"].references
+    references = fit_scorer({"a": rule}, normals).views["a"].references
     x = normals.views["a"]
     for i in (0, 1, 17, 40):
         own = references.density[normals.sections == normals.sections[i]]
@@ -99,9 +99,9 @@ def test_views_count_as_their_rules_say_and_the_threshold_is_1() -> None:
         "a": ViewRule(ScoringConfig("whitened", parts=parts, emphasis=0.5), weight=2.0),
         "b": ViewRule(weight=0.5),
     }
-    raw = build(rules, normals)
-    distances = measure(raw, unseen)
-    scorer, calibration = finish(rules, raw, distances, false_alarm_rate=0.02)
+    raw = fit_scorer(rules, normals)
+    distances = score_unseen(raw, unseen)
+    scorer, calibration = calibrate(rules, raw, distances, false_alarm_rate=0.02)
     for section in ("00", "01"):
         assert calibration.threshold(section).value == pytest.approx(1, abs=1e-9)
         assert calibration.tail_probability(section, 1.0)[0] == pytest.approx(0.02, abs=1e-9)
@@ -124,7 +124,7 @@ def test_views_count_as_their_rules_say_and_the_threshold_is_1() -> None:
     place = np.flatnonzero(distances.clips[own] == "clip_02")[0]
     scored = scorer.score({v: x[clip][:1] for v, x in unseen.views.items()}, "00")
     assert sum(scored.views.values()) == pytest.approx(scored.score)
-    scored = measure(raw, unseen.take(clip))
+    scored = score_unseen(raw, unseen.take(clip))
     assert unseen_scores(scorer, scored)[0] == pytest.approx(
         total[place] ** 3 / np.sort(total**3)[0] * scores[0]
     )
@@ -136,7 +136,7 @@ def test_an_odd_reference_does_not_reach_far() -> None:
     x[0] += 1000
     rule = ViewRule(ScoringConfig(local_density=2))
     odd = dataclasses.replace(normals, views={"a": x})
-    density = build({"a": rule}, odd).views["a"].references.density
+    density = fit_scorer({"a": rule}, odd).views["a"].references.density
     own = normals.sections == normals.sections[0]
     assert density[0] == density[own].max()
     assert density[0] <= 1.51 * np.median(density[own])
@@ -145,8 +145,8 @@ def test_an_odd_reference_does_not_reach_far() -> None:
 def test_one_view_is_in_proportion_to_the_distance() -> None:
     normals = make_normals(60)
     rules = {"a": ViewRule()}
-    distances = measure(build(rules, normals), make_normals(60, seed=1))
-    _, calibration = finish(rules, build(rules, normals), distances)
+    distances = score_unseen(fit_scorer(rules, normals), make_normals(60, seed=1))
+    _, calibration = calibrate(rules, fit_scorer(rules, normals), distances)
     own = np.sort(distances.views["a"][distances.sections == "00", 0])
     scores = np.array(calibration.scores["00"])
     np.testing.assert_allclose(scores / own, scores[0] / own[0])
@@ -187,7 +187,7 @@ def test_the_false_alarm_rate_is_kept() -> None:
     scorer, calibration = cross_fit(
         {"a": ViewRule(ScoringConfig("whitened"))}, make_normals(400, 1)
     )
-    fresh = measure(scorer, make_normals(2000, 1, seed=7))
+    fresh = score_unseen(scorer, make_normals(2000, 1, seed=7))
     rate = 0.05
     alarms = 0
     for section in ("00", "01"):

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from asd_edge.errors import ParameterError
 from asd_edge.scoring.calibration import Calibration
 from asd_edge.scoring.fit import (
-    Normals,
+    NormalEmbeddings,
     Select,
     ViewRule,
-    build,
     cross_fit,
     every_window,
-    measure,
+    fit_scorer,
+    score_unseen,
 )
 from asd_edge.scoring.scorer import Scorer
-from asd_edge.scoring.standards import finish
+from asd_edge.scoring.standards import calibrate
 from asd_training.data.torch_datasets import sample_rows
 from asd_training.errors import RunError
 from asd_training.presets import Preset
@@ -42,8 +42,10 @@ def scorer_and_calibration(
     normals, held_out = embeddings.normals, embeddings.held_out
     try:
         if config.preset.training.holdout > 0:
-            unseen = measure(build(rules, normals.take(~held_out)), normals.take(held_out))
-            scorer, calibration = finish(rules, build(rules, normals), unseen)
+            unseen = score_unseen(
+                fit_scorer(rules, normals.take(~held_out)), normals.take(held_out)
+            )
+            scorer, calibration = calibrate(rules, fit_scorer(rules, normals), unseen)
         else:
             scorer, calibration = cross_fit(rules, normals)
     except ParameterError as error:
@@ -60,7 +62,7 @@ def unseen_scorer(config: RunConfig, embeddings: Embeddings) -> Scorer:
     """
     final, _ = scorer_and_calibration(config, embeddings)
     rules = view_rules(config.preset, config.seed)
-    scorer = build(rules, embeddings.normals.take(~embeddings.held_out))
+    scorer = fit_scorer(rules, embeddings.normals.take(~embeddings.held_out))
     return scorer.with_standards({name: view.standards for name, view in final.views.items()})
 
 
@@ -81,7 +83,7 @@ def _select(references: str, seed: int) -> Select:
     return every_window
 
 
-def random_clips(normals: Normals, n: int, seed: int) -> list[NDArray[np.intp]]:
+def random_clips(normals: NormalEmbeddings, n: int, seed: int) -> list[NDArray[np.intp]]:
     """Take every window of n random clips of each section."""
     clips, first = np.unique(normals.clips, return_index=True)
     drawn = sample_rows(normals.sections[first], n, seed)
@@ -90,7 +92,7 @@ def random_clips(normals: Normals, n: int, seed: int) -> list[NDArray[np.intp]]:
 
 
 def source_centres(
-    projected: NDArray[np.float32], normals: Normals, n: int, seed: int
+    projected: NDArray[np.float32], normals: NormalEmbeddings, n: int, seed: int
 ) -> list[NDArray[np.intp]]:
     """Take the clusters of each section's source domain, and every window of its target domain.
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from asd_edge.atomic_files import atomic_path
 from asd_edge.errors import MissingFileError
-from asd_edge.scoring.fit import Normals
+from asd_edge.scoring.fit import NormalEmbeddings
 from asd_training.errors import RunError
 from asd_training.network.views import Network
 from asd_training.presets import Preset, PresetError
@@ -76,7 +76,7 @@ class Embeddings:
         held_out: [shape=(n,)], True where the clip was kept out of training.
     """
 
-    normals: Normals
+    normals: NormalEmbeddings
     held_out: NDArray[np.bool_]
 
 
@@ -196,7 +196,7 @@ def read_embeddings(folder: Path) -> Embeddings:
             arrays = {name: archive[name] for name in archive.files}
         views = {n.removeprefix(_VIEW): x for n, x in arrays.items() if n.startswith(_VIEW)}
         names = {name: arrays[name] for name in ("clips", "sections", "domains")}
-        return Embeddings(Normals(views=views, **names), arrays["held_out"])
+        return Embeddings(NormalEmbeddings(views=views, **names), arrays["held_out"])
     except FileNotFoundError as error:
         raise RunError(
             folder, "is not finished; asd-train with --resume goes on with it"

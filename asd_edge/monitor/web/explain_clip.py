@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from asd_edge.atomic_files import atomic_path
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.detector import Detector
 from asd_edge.explanation.explanation import Explanation, explain
 from asd_edge.frontend.mel import mel_frequencies, to_db
@@ -54,7 +54,7 @@ def picture(why: Explanation) -> dict[str, Any]:
 def main(request: dict[str, Any]) -> None:
     """Explain a clip and write the result."""
     os.nice(10)
-    contents = bundle.read(request["bundle"])
+    contents = read_bundle(request["bundle"])
     detector = Detector.from_bundle(contents, path=request["bundle"])
     samples, rate = soundfile.read(
         request["clip"], request["samples"], request["first"], dtype="int16"

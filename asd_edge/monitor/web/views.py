@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.frontend.mel import mel_frequencies
 from asd_edge.monitor.state import Episode, MachineState, Snapshot, Window
 from asd_edge.monitor.wording import episode_title, headline, tone
@@ -119,7 +119,7 @@ def band_edges(path: str) -> list[float]:
     Raises:
         MissingFileError, BundleError: the bundle is not there or damaged.
     """
-    centres = mel_frequencies(bundle.read(path).front_end.mel)
+    centres = mel_frequencies(read_bundle(path).front_end.mel)
     return [round(float(low + high) / 2, 1) for low, high in pairwise(centres)]
 
 

@@ -83,7 +83,7 @@ def make(year: int = 2022, separation: float = 1.0, alarms: int = 1) -> tuple:
     results = metrics.evaluate(scores, year=year)
     machines = [
         MachineEvaluation(
-            name, part, costs=costs(part, thresholds_of_normals(part), 60.0), promised_rate=0.01
+            name, part, costs=costs(part, thresholds_of_normals(part), 60.0), target_rate=0.01
         )
         for name, part in scores.groupby("machine")
     ]

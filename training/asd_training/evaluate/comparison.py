@@ -40,14 +40,14 @@ def table(models: Sequence[Model]) -> pd.DataFrame:
     Returns:
         Columns model, recipe, seed, official_score, auc (mean over all groups), auc_error
         (95 %: 1.96 standard errors by Hanley and McNeil), pauc, caught (share of the decided
-        anomalies), false_alarms (share of the decided normal clips), promised (false-alarm rate
+        anomalies), false_alarms (share of the decided normal clips), target_rate (false-alarm rate
         that was asked for); NaN where a figure is not known.
     """
     rows = []
     for model in models:
         scores, results = model.evaluation.scores, model.results
         mean = results.overall[results.overall["mean"] == "arithmetic"].iloc[0].to_dict()
-        promised = {m.promised_rate for m in model.evaluation.machines}
+        target_rate = {m.target_rate for m in model.evaluation.machines}
         rows.append(
             {
                 "model": model.name,
@@ -59,10 +59,10 @@ def table(models: Sequence[Model]) -> pd.DataFrame:
                 "pauc": float(mean["pauc"]),
                 "caught": _share(scores, "anomaly"),
                 "false_alarms": _share(scores, "normal"),
-                "promised": promised.pop() if len(promised) == 1 else None,
+                "target_rate": target_rate.pop() if len(target_rate) == 1 else None,
             }
         )
-    frame = pd.DataFrame(rows).astype({"promised": "float64"})
+    frame = pd.DataFrame(rows).astype({"target_rate": "float64"})
     return frame.sort_values("official_score", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -31,7 +31,7 @@ class MachineEvaluation:
         scores: see `asd_training.evaluate.metrics`.
         thresholds: by section, those that decided; empty where only scores are known.
         costs: of `asd_training.evaluate.false_alarm_costs.costs`; may be empty.
-        promised_rate: false-alarm rate behind the decisions, where it is known.
+        target_rate: false-alarm rate behind the decisions, where it is known.
         sample: for the map of embeddings.
         examples: clips to look at.
         front_end: that of the spectrograms; needed where there are examples.
@@ -41,7 +41,7 @@ class MachineEvaluation:
     scores: pd.DataFrame
     thresholds: dict[str, float] = field(default_factory=dict)
     costs: pd.DataFrame = field(default_factory=pd.DataFrame)
-    promised_rate: float | None = None
+    target_rate: float | None = None
     sample: EmbeddingSample | None = None
     examples: Sequence[Example] = ()
     front_end: FrontEnd | None = None

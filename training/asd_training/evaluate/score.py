@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import MANIFEST, read_bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, MissingFileError
 from asd_training import reference_selection, run_folder
@@ -49,14 +49,13 @@ def find_subjects(path: Path) -> list[Path]:
     if not found:
         raise RunError(
             path,
-            f"is neither a run ({run_folder.CONFIG}) nor a bundle ({bundle.MANIFEST}), "
-            "and holds none",
+            f"is neither a run ({run_folder.CONFIG}) nor a bundle ({MANIFEST}), and holds none",
         )
     return found
 
 
 def _is_subject(path: Path) -> bool:
-    return (path / bundle.MANIFEST).is_file() or (path / run_folder.CONFIG).is_file()
+    return (path / MANIFEST).is_file() or (path / run_folder.CONFIG).is_file()
 
 
 def load_subject(path: Path, device: str = "cpu") -> Subject:
@@ -69,8 +68,8 @@ def load_subject(path: Path, device: str = "cpu") -> Subject:
     """
     if not path.exists():
         raise MissingFileError(path, "run or bundle")
-    if (path / bundle.MANIFEST).is_file():
-        contents = bundle.read(path)
+    if (path / MANIFEST).is_file():
+        contents = read_bundle(path)
         recipe, seed = (contents.provenance.get(name) for name in ("preset", "seed"))
         return Subject(
             contents.machine,
@@ -79,9 +78,7 @@ def load_subject(path: Path, device: str = "cpu") -> Subject:
             seed if isinstance(seed, int) else None,
         )
     if not (path / run_folder.CONFIG).is_file():
-        raise RunError(
-            path, f"is neither a run ({run_folder.CONFIG}) nor a bundle ({bundle.MANIFEST})"
-        )
+        raise RunError(path, f"is neither a run ({run_folder.CONFIG}) nor a bundle ({MANIFEST})")
     config = run_folder.read_config(path)
     embeddings = run_folder.read_embeddings(path)
     model = run_folder.load_model(path, config).to(device)

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from asd_edge.scoring.fit import Normals
+from asd_edge.scoring.fit import NormalEmbeddings
 from asd_training import run_folder
 from asd_training.data.feature_table import FeatureTable
 from asd_training.data.holdout import held_out
@@ -360,7 +360,7 @@ def embed_clips(network: Network, table: FeatureTable, mask: NDArray[np.bool_]) 
         return np.repeat(table.clips[name].to_numpy(dtype=str), repeats)
 
     clips = [network.embed(table.windows(i)) for i in range(len(repeats))]
-    normals = Normals(
+    normals = NormalEmbeddings(
         views={view: np.concatenate([clip[view] for clip in clips]) for view in network.views},
         clips=column("clip"),
         sections=column("section"),

@@ -136,7 +136,7 @@ def write_comparison(path: str | Path, models: Sequence[Model], data: str, rules
 
 def _is_within(row: dict[str, Any]) -> bool:
     """Whether a model raises about as many false alarms as were asked for, or that is unknown."""
-    return not row["false_alarms"] > _FAR_TOO_MANY * row["promised"]
+    return not row["false_alarms"] > _FAR_TOO_MANY * row["target_rate"]
 
 
 def _compare(best: dict[str, Any], second: dict[str, Any]) -> str:
@@ -149,7 +149,7 @@ def _compare(best: dict[str, Any], second: dict[str, Any]) -> str:
     if not _is_within(best):
         text += (
             f" Mind that {best['model']} raises {_percent(best['false_alarms'], 1)} false alarms "
-            f"where {_percent(best['promised'], 1)} were asked for."
+            f"where {_percent(best['target_rate'], 1)} were asked for."
         )
     return text
 
@@ -180,16 +180,16 @@ def _verdict(results: Results, machines: Sequence[MachineEvaluation]) -> dict[st
     ranked = results.rows.dropna(subset="auc").sort_values("auc")
     scores = pd.concat([m.scores for m in machines])
     said = _decisions(scores)
-    rates = {m.promised_rate for m in machines}
-    promised = rates.pop() if len(rates) == 1 else None
+    rates = {m.target_rate for m in machines}
+    target_rate = rates.pop() if len(rates) == 1 else None
     surprising = False
-    if promised is not None and "normal" in said:
-        test = binomtest(*said["normal"], promised, alternative="greater")
+    if target_rate is not None and "normal" in said:
+        test = binomtest(*said["normal"], target_rate, alternative="greater")
         surprising = bool(test.pvalue < _SIGNIFICANT)
     but = ""
-    if surprising and promised is not None:
+    if surprising and target_rate is not None:
         alarms, normals = said["normal"]
-        if alarms > _FAR_TOO_MANY * promised * normals:
+        if alarms > _FAR_TOO_MANY * target_rate * normals:
             but = f"The ranking is {word.lower()}, the threshold is not to be trusted. "
             word, kind = "Too many false alarms", "bad"
     return {
@@ -202,7 +202,7 @@ def _verdict(results: Results, machines: Sequence[MachineEvaluation]) -> dict[st
         "strongest": _records(ranked)[-1],
         "caught": said.get("anomaly"),
         "alarms": said.get("normal"),
-        "promised": promised,
+        "target_rate": target_rate,
         "surprising": surprising,
     }
 

@@ -1,6 +1,6 @@
 """Find clips that are in the set twice, as equal samples or as the same sound in another file.
 
-A clip's distance to its double is nearly 0. Among the scores of normal clips such distances pull
+A clip's distance to its duplicate is nearly 0. Among the scores of normal clips such distances pull
 the threshold down until everything alarms, so all but the first are left out.
 
 The same sound as WAV and MP3 has different embeddings, but its bands rise and fall together: the
@@ -26,7 +26,7 @@ _LOSSY = (".mp3", ".ogg", ".oga", ".opus")  # of two files the other one is the 
 _LAG = 4  # frames by which the decoders of two formats may be apart, either way
 
 
-def find_doubles(
+def find_duplicates(
     old: Sequence[Clip], clips: Sequence[Clip], scorer: Scorer | None
 ) -> tuple[list[ClipWarning], list[Clip]]:
     """Find clips that are there already.
@@ -37,24 +37,26 @@ def find_doubles(
         scorer: that is there, if its clips are not.
 
     Returns:
-        a warning for each double, and the clips that are none, in their order.
+        a warning for each duplicate, and the clips that are none, in their order.
     """
     seen = {_content(clip): clip for clip in old}
-    doubles, new = [], []
+    duplicates, new = [], []
     for clip in clips:
         other = seen.setdefault(_content(clip), clip)
         if scorer is not None and is_reference(scorer, clip.embeddings):
-            doubles.append(ClipWarning(clip.name, "double", "is in the bundle already; left out"))
+            duplicates.append(
+                ClipWarning(clip.name, "duplicate", "is in the bundle already; left out")
+            )
         elif other is clip:
             new.append(clip)
         else:
             reason = f"is the same sound as {other.name}; left out"
-            doubles.append(ClipWarning(clip.name, "double", reason))
+            duplicates.append(ClipWarning(clip.name, "duplicate", reason))
     same = _same_sound(new)
     for i, first in same.items():
         reason = f"is the same sound as {new[first].name} in another file; left out"
-        doubles.append(ClipWarning(new[i].name, "double", reason))
-    return doubles, [clip for i, clip in enumerate(new) if i not in same]
+        duplicates.append(ClipWarning(new[i].name, "duplicate", reason))
+    return duplicates, [clip for i, clip in enumerate(new) if i not in same]
 
 
 def _content(clip: Clip) -> bytes:

@@ -8,13 +8,13 @@ import pytest
 import soundfile
 from helpers import invoke
 
-from asd_edge.bundle import format as bundle
+from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main
 
 
 @pytest.mark.parametrize("machine", ["fan", "valve"])
 def test_every_clip_as_wav_and_as_mp3(tmp_path: Path, machine: str) -> None:
-    """With its double as the nearest reference every score, and the threshold, was a third."""
+    """With its duplicate as the nearest reference every score, and the threshold, was a third."""
     from asd_training.synth.scene import ClipSpec, render
 
     for i in range(12):
@@ -28,7 +28,7 @@ def test_every_clip_as_wav_and_as_mp3(tmp_path: Path, machine: str) -> None:
         out = tmp_path / f"{folder}.asd"
         result = invoke(main, "enroll", tmp_path / folder, "-o", out, "--section", "00")
         assert f"{folder}.asd: 12 clips" in result.stderr
-        thresholds.append(bundle.read(out).calibration.threshold("00").value)
+        thresholds.append(read_bundle(out).calibration.threshold("00").value)
     assert "12 left out" in result.stderr
     assert "00.mp3 is the same sound as 00.wav in another file; left out" in result.stderr
     assert thresholds[1] == thresholds[0]
