@@ -20,6 +20,7 @@ raises an error words it alike.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -123,12 +124,20 @@ class ProviderError(AsdError, ValueError):
 
 
 class OptionalDependencyError(AsdError, ImportError):
-    """A feature whose extra is not installed."""
+    """A feature whose extra is not installed.
+
+    No package index has asd-edge, but the pip of its own environment finds it installed there and
+    adds what the extra names; so the message names that environment's Python.
+    """
 
     kind = "missing_dependency"
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; pip install 'asd-edge[{extra}]' brings it")
+        import shlex  # here, because almost no process gets to this line
+
+        python = shlex.quote(sys.executable or "python3")
+        install = f"{python} -m pip install 'asd-edge[{extra}]'"
+        super().__init__(f"{package} is not installed; to install it: {install}")
 
 
 class ConfigError(AsdError, ValueError):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge import native_stderr
 from asd_edge.errors import BundleError, ParameterError, ProviderError
 from asd_edge.frontend.windows import FrontEnd
 
@@ -185,9 +187,25 @@ def runtime() -> Any:
     is set here; a value from outside is respected.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    if "onnxruntime" not in sys.modules:
+        _import_quietly()
     import onnxruntime  # here, because `--help` and argument errors do not need it
 
     return onnxruntime
+
+
+def _import_quietly() -> None:
+    """Import onnxruntime without its coloured warnings about processors and GPUs it cannot name.
+
+    It prints them from native code while it is imported, before any setting of its logger holds.
+    """
+    printed: list[bytes] = []
+    try:
+        with native_stderr.captured() as printed:
+            import onnxruntime  # noqa: F401
+    finally:
+        own = (b"onnxruntime", b"cpuinfo")
+        native_stderr.pass_on(x for x in printed if not any(word in x for word in own))
 
 
 def providers() -> list[str]:

@@ -14,6 +14,7 @@ packages=(
     faketime                                                  # a clock that jumps
     ffmpeg                                                    # sound files of every kind
     strace                                                    # what a command writes and opens
+    locales                                                   # definitions of locales
 )
 
 missing=()

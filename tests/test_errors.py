@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 
+import pytest
+
 from asd_edge import errors
 from asd_edge.errors import AsdError
 
@@ -45,3 +47,13 @@ def test_kinds_of_clips() -> None:
         "device?"
     )
     assert (unfit.kind, unfit.reason) == ("silent", "is silent (-95 dBFS)")
+
+
+def test_a_missing_package_is_added_by_the_pip_of_this_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.executable", "/home/me/my venv/bin/python")
+    assert str(errors.OptionalDependencyError("matplotlib", "plot")) == (
+        "matplotlib is not installed; to install it: "
+        "'/home/me/my venv/bin/python' -m pip install 'asd-edge[plot]'"
+    )

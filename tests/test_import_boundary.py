@@ -41,7 +41,7 @@ ALONE = {
 # own and from its own room.
 LAYERS = (
     {"__init__", "errors", "_core"},
-    {"atomic_files"},
+    {"atomic_files", "native_stderr"},
     {"audio"},
     {"frontend"},
     {"scoring"},
@@ -53,6 +53,7 @@ LAYERS = (
     {"verify"},
     {"enrolment", "explanation", "bench"},
     {"monitor"},
+    {"support"},
     {"cli"},
     {"__main__"},
 )

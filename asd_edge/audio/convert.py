@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import IO
 
 from asd_edge.errors import AudioError
 
@@ -43,7 +44,6 @@ def converted(fd: int, kind: str, title: str, name: str) -> int:
     # Here, because most files need no other program, and these take a score's start 8 ms.
     import shutil
     import subprocess
-    import tempfile
 
     program = shutil.which("ffmpeg")
     if program is None:
@@ -56,7 +56,7 @@ def converted(fd: int, kind: str, title: str, name: str) -> int:
     command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file"]
     command += ["-f", kind, "-i", "/dev/stdin", "-map", "0:a:0", "-c:a", "pcm_s16le"]
     command += ["-f", "wav", "-protocol_whitelist", "pipe,fd", "pipe:1"]
-    with tempfile.TemporaryFile(prefix="asd-edge-") as wav:
+    with temporary_file(name) as wav:
         os.lseek(fd, 0, os.SEEK_SET)
         try:
             done = subprocess.run(
@@ -70,3 +70,24 @@ def converted(fd: int, kind: str, title: str, name: str) -> int:
             reason = lines[-1][:200] if lines else f"status {done.returncode}"
             raise AudioError(name, f"cannot be read by ffmpeg ({reason})", kind="unreadable")
         return os.dup(wav.fileno())
+
+
+def temporary_file(name: str) -> IO[bytes]:
+    """Open a file without a name on disk.
+
+    Args:
+        name: what messages call the clip that it is for.
+
+    Raises:
+        AudioError: no folder can be written.
+    """
+    import tempfile  # here, because plain files need none
+
+    try:
+        return tempfile.TemporaryFile(prefix="asd-edge-")
+    except OSError as error:
+        reason = (
+            f"needs a temporary file, and none can be made ({error.strerror or error}); let "
+            "TMPDIR name a folder that can be written"
+        )
+        raise AudioError(name, reason, kind="unreadable") from error

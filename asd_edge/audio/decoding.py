@@ -13,15 +13,15 @@ import os
 import re
 import stat
 import sys
-import threading
 from collections.abc import Iterator
 from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge import native_stderr
 from asd_edge.audio.containers import Header, Pcm, examine
-from asd_edge.audio.convert import converted, convertible
+from asd_edge.audio.convert import converted, convertible, temporary_file
 from asd_edge.errors import AudioError, MissingFileError, ParameterError
 
 _COPY = 1 << 20  # bytes of a stream that are copied at once
@@ -133,9 +133,7 @@ def _unopened(name: str, error: OSError) -> AudioError:
 
 def _spooled(stream: IO[bytes], name: str) -> int:
     """Copy a stream to a temporary file without a name."""
-    import tempfile  # here, because plain files need none
-
-    with tempfile.TemporaryFile(prefix="asd-edge-") as copy:
+    with temporary_file(name) as copy:
         try:
             while data := stream.read(_COPY):
                 copy.write(data)
@@ -325,9 +323,13 @@ class SoundFile:
         if self._header.container and not self._header.is_mpeg:
             yield
             return
-        lines: list[str] = []
-        with _captured_stderr(lines):
-            yield
+        printed: list[bytes] = []
+        try:
+            with native_stderr.captured() as printed:
+                yield
+        finally:
+            native_stderr.pass_on(line for line in printed if not _OF_MPG123.search(line))
+        lines = [_complaint(line) for line in printed if _OF_MPG123.search(line)]
         if lines and not any(kind == "decoder" for kind, _ in self.warnings):
             reason = f"makes the MPEG decoder complain, as if damaged ({lines[0][:100]})"
             self.warnings.append(("decoder", reason))
@@ -343,33 +345,9 @@ def _unreadable(name: str, error: Any) -> AudioError:
     return AudioError(name, f"cannot be read as sound ({reason})", kind="unreadable")
 
 
+# libsndfile's MPEG decoder prints on stderr and names no file.
 _OF_MPG123 = re.compile(rb"mpg123|Xing|MPEG|resync|in input|ID3|[Ff]rame|stream|junk|header")
-_STDERR_LOCK = threading.Lock()
 
 
-@contextlib.contextmanager
-def _captured_stderr(lines: list[str]) -> Iterator[None]:
-    """Collect what libmpg123 prints on stderr in the block; other threads' lines are passed on.
-
-    libsndfile offers no other way to keep it quiet, and its lines name no file.
-    """
-    import tempfile  # here, because only MPEG files need it
-
-    with _STDERR_LOCK, tempfile.TemporaryFile() as file:
-        try:
-            keep = os.dup(2)
-        except OSError:  # stderr is closed: nothing can be printed there
-            yield
-            return
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(keep, 2)
-            os.close(keep)
-            file.seek(0)
-            for line in file.read().splitlines(keepends=True):
-                if _OF_MPG123.search(line):
-                    lines.append(re.sub(r"^\[.*?\] *", "", line.decode(errors="replace")).strip())
-                elif line.strip():
-                    os.write(2, line)
+def _complaint(line: bytes) -> str:
+    return re.sub(r"^\[.*?\] *", "", line.decode(errors="replace")).strip()

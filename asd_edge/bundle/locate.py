@@ -36,15 +36,21 @@ def find(given: Path | None = None) -> Found:
         return Found(given, "")
     if named := os.environ.get(VARIABLE):
         return Found(Path(named), VARIABLE)
-    own = data_folder() / "default.asd"
-    if own.exists():
+    folder = data_folder()
+    if folder is not None and (own := folder / "default.asd").exists():
         return Found(own, "the default in your data folder")
     return Found(BUILT_IN, "built in")
 
 
-def data_folder() -> Path:
-    """Give the folder for the user's data of asd-edge on this platform."""
-    home = Path.home()
+def data_folder() -> Path | None:
+    """Give the folder for the user's data of asd-edge on this platform.
+
+    None for a user without a home directory, such as that of a container or a service.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        home = Path()  # an absolute XDG_DATA_HOME needs none
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
     elif sys.platform == "darwin":
@@ -53,7 +59,7 @@ def data_folder() -> Path:
         # The specification wants a relative path ignored.
         named = Path(os.environ.get("XDG_DATA_HOME", ""))
         base = named if named.is_absolute() else home / ".local" / "share"
-    return base / "asd-edge"
+    return base / "asd-edge" if base.is_absolute() else None
 
 
 def describe(found: Found, contents: Bundle) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asd_edge.cli.display import harmless
 from asd_edge.cli.options import (
     bundle_argument,
     json_option,
@@ -29,23 +30,47 @@ if TYPE_CHECKING:
 @bundle_argument
 @json_option
 @provider_option
-def info(bundle: Path | None, as_json: bool, provider: str) -> None:
+@click.option(
+    "--support",
+    is_flag=True,
+    help="Print what a bug report needs instead: versions, device, providers, bundle.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="With --support: a configuration of the monitor, shown without its secrets.",
+)
+def info(
+    bundle: Path | None, as_json: bool, provider: str, support: bool, config: Path | None
+) -> None:
     """Say what a BUNDLE holds, and where its network would run."""
+    if config is not None and not support:
+        raise click.UsageError("--config needs --support.")
+    if support:
+        from asd_edge.support import report
+
+        _print(report(bundle, config), as_json)
+        return
     from asd_edge.detector import Detector
 
     bundle, contents = open_bundle(bundle)
     detector = Detector.from_bundle(contents, path=bundle, provider=provider)
-    description = _describe(contents, detector)
+    _print(_describe(contents, detector), as_json)
+
+
+def _print(description: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(description))
         return
     for name, value in description.items():
         if isinstance(value, dict):
             click.echo(f"{name}:")
+            width = max(16, *(len(key) + 1 for key in value)) if value else 0
             for key, inner in value.items():
-                click.echo(f"  {key:16}{_plain(inner)}")
+                click.echo(f"  {key:{width}}{harmless(_plain(inner))}")
         else:
-            click.echo(f"{name:18}{', '.join(map(str, value)) if name == 'providers' else value}")
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            click.echo(f"{name:18}{harmless(text) or 'none'}")
 
 
 def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:

@@ -19,11 +19,29 @@ _ELSEWHERE = {
 }
 
 
+def _print_versions(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from asd_edge import __version__
+    from asd_edge.support import versions
+
+    click.echo(f"asd-edge {__version__}")
+    click.echo(", ".join(f"{name} {version}" for name, version in versions().items()))
+    context.exit()
+
+
 @click.group(
     cls=AsdGroup,
     elsewhere=_ELSEWHERE,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="asd-edge")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_versions,
+    help="Print the version, and those of the packages that matter, and end.",
+)
 def main() -> None:
     """Score machine sounds with a bundle: of asd-export, of enroll, or the built-in one."""

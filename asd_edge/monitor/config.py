@@ -128,14 +128,22 @@ class HistoryConfig:
 
     @property
     def path(self) -> Path:
-        """The folder, whichever way it is given."""
+        """The folder, whichever way it is given.
+
+        Raises:
+            ParameterError: none is given, and the user has no home directory.
+        """
         if self.folder is not None:
             return self.folder
         given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
         if given:
             return Path(given)
         base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-        return Path(base).expanduser() / "asd-edge"
+        try:
+            return Path(base).expanduser() / "asd-edge"
+        except RuntimeError as error:
+            expected = "a folder, because this user has no home directory"
+            raise ParameterError("history.folder", None, expected) from error
 
 
 @dataclass(frozen=True)

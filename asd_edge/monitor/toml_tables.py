@@ -70,7 +70,11 @@ def _value(hint: Any, value: Any, file: str | Path, where: str) -> Any:
     if not _fits(hint, value):
         raise ConfigError(file, where, f"is {value!r}; expected {_expected(hint)}")
     if hint is Path:
-        return Path(file).absolute().parent / Path(value).expanduser()
+        try:
+            return Path(file).absolute().parent / Path(value).expanduser()
+        except RuntimeError as error:
+            reason = f"is {value!r}, and that home directory is not known; write it out"
+            raise ConfigError(file, where, reason) from error
     return float(value) if hint is float else value
 
 

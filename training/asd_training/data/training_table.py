@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from asd_edge.checks import Levels, check_clipping, check_length, check_levels, check_rate
 from asd_edge.enrolment.recordings import Clip as EnrolledClip
 from asd_edge.enrolment.screening import odd_levels
+from asd_edge.errors import ParameterError
 from asd_edge.frontend.windows import FrontEnd
 from asd_training.data import feature_table
 from asd_training.data.clips import Clip, equal_clips, find_clips
@@ -33,8 +34,16 @@ MOST_DAMAGED = 0.1
 
 
 def cache_folder() -> Path:
-    """Where feature tables are kept unless the user names a place."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Where feature tables are kept unless the user names a place.
+
+    Raises:
+        ParameterError: the user has no home directory.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        expected = "a folder (--cache), because this user has no home directory"
+        raise ParameterError("cache", None, expected) from error
     return Path(base) / "asd-edge" / "features"
 
 
