@@ -163,7 +163,7 @@ def _environment() -> dict[str, str]:
 
 def _bundle(given: Path | None) -> dict[str, str]:
     from asd_edge.bundle import locate
-    from asd_edge.bundle.format import MANIFEST, SCHEMA_VERSION, read
+    from asd_edge.bundle.format import MANIFEST, SCHEMA_VERSION, read_bundle
 
     found = locate.find(given)
     described = {"path": f"{found.path} ({found.origin or 'named'})"}
@@ -175,7 +175,7 @@ def _bundle(given: Path | None) -> dict[str, str]:
         described["schema"] += f" (this asd-edge writes {SCHEMA_VERSION})"
 
     def holds() -> str:
-        contents = read(found.path)
+        contents = read_bundle(found.path)
         clips = [f"{name} {len(x)}" for name, x in contents.calibration.scores.items()]
         views = ", ".join(contents.views)
         return f"{contents.machine} ({views}); normal clips of sections: {', '.join(clips)}"
