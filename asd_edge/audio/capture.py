@@ -4,6 +4,9 @@ The samples go into a ring of fixed size. The number of a sample is the truth ab
 comes without a break is numbered without a break, and where samples may be missing (the child was
 started anew, nothing came for a second, arecord reports an overrun) a break is noted. A device
 that is not there, or gives nothing, is a state, never an exception.
+
+The reading thread sleeps while nobody waits for a sample: the kernel's pipe holds what comes
+meanwhile, and each wake-up costs a device that listens for years.
 """
 
 from __future__ import annotations
@@ -23,18 +26,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+
+from asd_edge.audio.ring import Ring
+from asd_edge.audio.stream_time import StreamTime
 
 State = Literal["starting", "ok", "missing", "stalled"]
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before the child is started again
 STALL = 1.0  # without samples for so long, some may be missing afterwards
 HOPELESS = 10.0  # without samples for so long, the child is started anew
-RATE_TOLERANCE = 0.005
-_RATE_SPAN = 60.0  # seconds over which the rate is measured
 _PIPE_BYTES = 1 << 20  # the kernel's buffer between the child and this process: 10 s of 48 kHz
+_LONGEST_REST = 0.5  # seconds between two looks into the pipe
+_REST_MARGIN = 0.25  # seconds before the sample that is waited for
+# The first blocks of a stream are taken one by one: they tell its time, and the child's block.
+_FIRST_BLOCKS = 20
 _TAIL_BYTES = 2000
-_F_SETPIPE_SZ = 1031
+_F_SETPIPE_SZ, _F_GETPIPE_SZ = 1031, 1032
 _OVERRUN = re.compile(rb"overrun|xrun", re.IGNORECASE)
 
 
@@ -47,48 +54,6 @@ def arecord(device: str, rate: int, channels: int) -> list[str]:
         *("arecord", "-q", "-D", device, "-t", "raw", "-f", "S16_LE"),
         *("-r", str(rate), "-c", str(channels)),
     ]
-
-
-class Ring:
-    """The newest samples of a stream, in memory that is taken once.
-
-    Args:
-        n: samples that it holds.
-        channels: of each.
-    """
-
-    def __init__(self, n: int, channels: int) -> None:
-        self._samples = np.zeros((n, channels), np.int16)
-        self._lock = threading.Lock()
-        self.total = 0  # samples that were ever written: the number of the next one
-
-    @property
-    def oldest(self) -> int:
-        """Number of the oldest sample that is still there."""
-        return max(0, self.total - len(self._samples))
-
-    def write(self, samples: NDArray[np.int16]) -> None:
-        """Append samples [shape=(n, channels)]."""
-        size = len(self._samples)
-        with self._lock:
-            skipped = max(0, len(samples) - size)
-            at = (self.total + skipped) % size
-            kept = samples[skipped:]
-            first = min(len(kept), size - at)
-            self._samples[at : at + first] = kept[:first]
-            self._samples[: len(kept) - first] = kept[first:]
-            self.total += len(samples)
-
-    def read(self, start: int, n: int) -> NDArray[np.int16] | None:
-        """Copy `n` samples from number `start` on; None if they are not all there."""
-        with self._lock:
-            if start < self.oldest or start + n > self.total or n < 0:
-                return None
-            at = start % len(self._samples)
-            first = self._samples[at : at + n]
-            if len(first) == n:
-                return first.copy()
-            return np.concatenate([first, self._samples[: n - len(first)]])
 
 
 @dataclass(frozen=True)
@@ -126,7 +91,13 @@ class Capture:
         rate: samples a second that it gives.
         channels: interleaved.
         seconds: that the ring holds.
-        wake: called by the reading thread whenever samples came; must not wait.
+        wake: called by the reading thread when the sample `wanted` is there, and at every break
+            and change of state; must not wait.
+
+    Attributes:
+        wanted: number of samples that somebody waits for; whoever sets it looks at `ring.total`
+            afterwards. With 0 every block is wanted.
+        beat: monotonic time at which the reading thread last went round.
     """
 
     def __init__(
@@ -147,17 +118,15 @@ class Capture:
         self._since = time.monotonic()
         self._tail = b""
         self._error = ""
-        self._stalls = self._restarts = self._gaps = self._rate_off = 0
+        self._stalls = self._restarts = self._gaps = 0
         self._breaks: collections.deque[int] = collections.deque(maxlen=1000)
         self._break_after_block = False
         self._stream = 0
-        self._anchor: float | None = None  # monotonic time of sample 0 of an even stream
-        self._last = (0, 0.0)
-        self._marks: collections.deque[tuple[float, int]] = collections.deque()
-        self._rate_measured: float | None = None
-        self._off = False
-        self._largest = 0  # block
-        self.beat = time.monotonic()  # when the reading thread last went round
+        self._time = StreamTime(rate)
+        self._blocks = 0  # of this stream
+        self._longest_rest = 0.0
+        self.wanted = 0
+        self.beat = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     def start(self) -> None:
@@ -183,8 +152,8 @@ class Capture:
             gaps=self._gaps,
             stalls=self._stalls,
             restarts=self._restarts,
-            rate_measured=self._rate_measured,
-            rate_off=self._rate_off,
+            rate_measured=self._time.rate_measured,
+            rate_off=self._time.rate_off,
         )
 
     def next_break(self, after: int) -> int | None:
@@ -193,8 +162,7 @@ class Capture:
 
     def time_of(self, sample: int) -> float:
         """Give the monotonic time at which a sample was recorded, as the newest ones came."""
-        number, at = self._last
-        return at - (number - sample) / self.rate
+        return self._time.time_of(sample)
 
     def _run(self) -> None:
         pause = 0.0
@@ -231,6 +199,9 @@ class Capture:
         assert child.stdout is not None
         with contextlib.suppress(OSError):
             fcntl.fcntl(child.stdout, _F_SETPIPE_SZ, _PIPE_BYTES)
+        # Where the kernel grants less, the child must not wait for this thread either.
+        held = fcntl.fcntl(child.stdout, _F_GETPIPE_SZ) / (2 * self.channels * self.rate)
+        self._longest_rest = min(_LONGEST_REST, held / 4)
         try:
             return self._drain(child)
         finally:
@@ -246,12 +217,12 @@ class Capture:
         out, err = child.stdout.fileno(), child.stderr.fileno()
         buffer = bytearray(_PIPE_BYTES)
         left, got, open_pipes = 0, False, [out, err]
-        last = time.monotonic()
-        while not self._stop.is_set():
+        last, rest = time.monotonic(), 0.0
+        while not self._stop.wait(rest) if rest else not self._stop.is_set():
             ready, _, _ = select.select(open_pipes, [], [], 0.5)
             now = self.beat = time.monotonic()
             if err in ready:
-                text = os.read(err, 4096)
+                text = os.read(err, 1 << 16)
                 if text:
                     self._take_stderr(text)
                 else:
@@ -267,7 +238,7 @@ class Capture:
                 if not got:
                     self._tail, self._error = b"", ""
                 got, last = True, now
-                left = self._take(buffer, left + size, now)
+                left = self._take(buffer, left + size, now, single=rest == 0)
                 self._to("ok")
             elif now - last > STALL and got and self._state != "stalled":
                 self._stalls += 1
@@ -275,9 +246,18 @@ class Capture:
             if now - last > HOPELESS:
                 self._error = f"no sound for {HOPELESS:.0f} s"
                 break
+            # A child that says much must not wait until its words are read.
+            rest = self._rest() if self._state == "ok" and err not in ready else 0.0
         return got
 
-    def _take(self, buffer: bytearray, size: int, now: float) -> int:
+    def _rest(self) -> float:
+        """Give the seconds for which nothing has to be read."""
+        if self._blocks < _FIRST_BLOCKS:
+            return 0.0
+        missing = (self.wanted - self.ring.total) / self.rate - _REST_MARGIN
+        return min(max(0.0, missing), self._longest_rest)
+
+    def _take(self, buffer: bytearray, size: int, now: float, *, single: bool = True) -> int:
         """Put whole samples into the ring; give the number of bytes left of one that is not."""
         frame = 2 * self.channels
         whole = size - size % frame
@@ -287,35 +267,11 @@ class Capture:
         if self._break_after_block:
             self._break_after_block = False
             self._breaks.append(self.ring.total)
-        self._note_time(now)
-        self._wake()
+        self._blocks += 1
+        self._time.note(self.ring.total, now, len(samples) if single else None)
+        if self.ring.total >= self.wanted:
+            self._wake()
         return size - whole
-
-    def _note_time(self, now: float) -> None:
-        total = self.ring.total
-        # Samples come in blocks, late by up to a block: the earliest ones tell the time best.
-        # A sound card's clock may be off by 500 ppm, so that the estimate may creep by as much.
-        anchor = now - total / self.rate
-        if self._anchor is None:
-            self._anchor = anchor
-        else:
-            creep = self._anchor + 5e-4 * (now - self._last[1])
-            self._anchor = min(anchor, creep)
-        self._largest = max(self._largest, total - self._last[0])
-        self._last = (total, self._anchor + total / self.rate)
-        self._marks.append((now, total))
-        while self._marks and now - self._marks[0][0] > _RATE_SPAN:
-            first, number = self._marks.popleft()
-            if self._marks and now - self._marks[0][0] <= _RATE_SPAN:
-                self._measure(total - number, now - first)
-
-    def _measure(self, samples: int, seconds: float) -> None:
-        was_off = self._off
-        self._rate_measured = samples / seconds
-        # Samples come in blocks, so that the count is sure to a block only.
-        tolerance = RATE_TOLERANCE + self._largest / samples
-        self._off = abs(self._rate_measured / self.rate - 1) > tolerance
-        self._rate_off += self._off and not was_off
 
     def _take_stderr(self, text: bytes) -> None:
         self._error = ""  # the child's own word is better
@@ -331,8 +287,9 @@ class Capture:
         self._gaps += self.ring.total > 0
         self._breaks.append(self.ring.total)
         self._stream += 1
-        self._anchor = None
-        self._marks.clear()
+        self._time.restart()
+        self._blocks = 0
+        self._wake()
 
     def _to(self, state: State) -> None:
         if state != self._state:

@@ -8,7 +8,6 @@ outlets           page, MQTT, notifications: they read snapshots and bounded que
 
 from __future__ import annotations
 
-import json
 import queue
 import signal
 import threading
@@ -16,14 +15,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
+from asd_edge.audio.capture import Capture
 from asd_edge.errors import AsdError, CommandError
 from asd_edge.monitor import commands, config, health
 from asd_edge.monitor.bundles import Bundles
 from asd_edge.monitor.clock import Clock
 from asd_edge.monitor.desk import Desk
-from asd_edge.monitor.episodes import Alarm, Ids, Now
+from asd_edge.monitor.device import Device
+from asd_edge.monitor.episodes import Ids, Now
 from asd_edge.monitor.events import AlarmEvent, Bus, StateEvent, WindowEvent
 from asd_edge.monitor.history.batch import Batch, Stamp
 from asd_edge.monitor.history.keep import Keeper
@@ -39,7 +39,6 @@ from asd_edge.monitor.words import status_line
 TICK = 1.0
 _BEAT = 30.0  # a thread that did not go round for so long hangs
 _BUNDLE_EVERY = 5.0
-_CLOCK_FAULT = 600.0
 _RUN_IN_EVERY = 3600.0
 
 
@@ -63,30 +62,24 @@ class Daemon:
         self._keeper = Keeper(settings.history, self.bus, say)
         self.history: History = self._keeper.history
         self._ids = Ids(*self._keeper.last_ids())
-        kept: dict[str, Any] = json.loads(self._keeper.state("device") or "{}")
-        self._clock = Clock(kept.get("latest", 0.0))
-        self._stop = threading.Event()
-        self._reload = False
+        self._device = Device(self._keeper.state("device"), self._ids, self.history.episode)
+        self._clock = Clock(self._device.latest)
+        # Set by signal handlers too, which must not touch the lock of an event: the code that they
+        # interrupt may hold it.
+        self._stopping = self._reload = False
         self._due = threading.Event()
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._device = {kind: Alarm("", kind, self._ids) for kind in ("disk", "clock")}
-        for kind, values in kept.get("alarms", {}).items():
-            number = values["episode"]
-            episode = self.history.episode(number) if number is not None else None
-            self._device[kind].restore(values, episode)
         now = self._clock.now()
         self._machines = build(
             settings, {}, self._ids, now, self._due.set, self._saved, self.history.episode
         )
-        self._clock_step = 0.0
-        self._clock_at: float | None = None
         self._bundles_at = self._run_in_at = self._ticked = 0.0
         self.snapshot = self._snapshot(now)
         self._outlets = Outlets(self, say)
         self._bundles = Bundles(self._later, say)
         self._desk = Desk(
             lambda: self._machines,
-            self._device,
+            self._device.alarms,
             self.history,
             self._clock,
             self._record,
@@ -124,24 +117,20 @@ class Daemon:
     def run(self) -> None:
         """Listen until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
-        signal.signal(signal.SIGHUP, lambda *_: self._ask_reload())
+            signal.signal(number, lambda *_: setattr(self, "_stopping", True))
+        signal.signal(signal.SIGHUP, lambda *_: setattr(self, "_reload", True))
         try:
             self._outlets.apply(self.config)
             self._start_captures()
             notify("READY=1")
-            while not self._stop.is_set():
+            while not self._stopping:
                 self._turn()
         finally:
             self._end()
 
     def stop(self) -> None:
-        """End the loop soon; may be called by any thread or signal handler."""
-        self._stop.set()
-        self._due.set()
-
-    def _ask_reload(self) -> None:
-        self._reload = True
+        """End the loop soon; may be called by any thread."""
+        self._stopping = True
         self._due.set()
 
     def _turn(self) -> None:
@@ -150,25 +139,31 @@ class Daemon:
         if self._reload:
             self._reload = False
             self._read_config()
+        judged = False
         for one in list(self._machines.values()):
             # Commands and ticks have their turn between any two windows.
             cut = one.machine.cutter.due()
             if cut is not None:
                 self._judge(one, cut)
-                self._due.set()
+                judged = True
         if time.monotonic() - self._ticked >= TICK:
             self._ticked = time.monotonic()
             self._tick()
-        rest = min(
-            one.machine.cutter.missing() / one.capture.rate for one in self._machines.values()
-        )
-        # Samples come in blocks: shortly before a window is complete every block may be its last.
-        pause = max(0.0, self._ticked + TICK - time.monotonic())
-        if rest > 0.3 and not self._due.is_set():
-            time.sleep(min(rest - 0.3, pause, 0.2))
+        if not judged:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait for a window to be complete, for somebody's wish, or for the next tick."""
         self._due.clear()
-        if rest > 0 and self._todo.empty():
-            self._due.wait(min(pause, 0.2))
+        wanted: dict[Capture, int] = {}
+        for one in self._machines.values():
+            end = one.machine.cutter.start + one.machine.cutter.length
+            wanted[one.capture] = min(end, wanted.get(one.capture, end))
+        for capture, sample in wanted.items():
+            capture.wanted = sample
+        complete = any(capture.ring.total >= sample for capture, sample in wanted.items())
+        if not complete and self._todo.empty():
+            self._due.wait(max(0.0, self._ticked + TICK - time.monotonic()))
 
     def _judge(self, one: Listening, cut: Cut) -> None:
         machine, capture = one.machine, one.capture
@@ -195,6 +190,7 @@ class Daemon:
         self._record(one, machine.take(cut, window, now))
 
     def _record(self, one: Listening, changes: Changes) -> None:
+        """Keep and publish what happened to a machine: by a window, a tick or a command."""
         machine = one.machine
         batch = Batch(
             episodes=list(changes.episodes.values()),
@@ -202,31 +198,27 @@ class Daemon:
             stamp=self._clock.stamp,
             states={f"machine:{machine.id}": machine.save()},
             clips=changes.clips,
-            urgent=bool(changes.events or changes.clips),
+            urgent=bool(changes.events or changes.clips or changes.window is None),
         )
         if changes.window is not None:
             batch.windows.append((changes.window, self._clock.stamp))
         if batch.events:
-            batch.states["device"] = self._device_state()
-        before = self.snapshot.machine(machine.id)
-        state = machine.state
+            batch.states["device"] = self._device.save(self._clock.now())
+        changed = self._has_changed(one)
         # Whoever gets an event finds it in the snapshot.
         self.snapshot = self._snapshot(self._clock.now())
-        if (
-            changes.events
-            or before is None
-            or (state.status, state.microphone)
-            != (
-                before.status,
-                before.microphone,
-            )
-        ):
+        if changes.events or changed:
+            state = machine.state
             self.bus.publish(StateEvent(state))
             self._tell(state.name, changes.events, f"{state.status}; microphone {state.microphone}")
         if changes.window is not None:
             self.bus.publish(WindowEvent(changes.window))
-        if batch.windows or batch.urgent or batch.episodes:
-            self._keeper.put(batch)
+        self._keeper.put(batch)
+
+    def _has_changed(self, one: Listening) -> bool:
+        """Whether a machine has another status or microphone than people were told of."""
+        before, now = self.snapshot.machine(one.machine.id), one.machine
+        return before is None or (before.status, before.microphone) != (now.status, now.microphone)
 
     def _tell(self, name: str, events: list[AlarmEvent], status: str) -> None:
         for event in events:
@@ -242,11 +234,14 @@ class Daemon:
             stamp = Stamp(self._clock.boot, self._clock.offset, True)
             self._keeper.put(Batch(known=stamp, urgent=True))
             self._say("The time is known now; what was noted before is moved to it")
-        if step:
-            self._clock_step, self._clock_at = step, now.t
         for one in self._machines.values():
-            self._record(one, one.machine.tick(one.capture.status, now))
-        self._look_after_device(now)
+            changes = one.machine.tick(one.capture.status, now)
+            if changes.episodes or self._has_changed(one):
+                self._record(one, changes)
+        events = self._device.look(self._keeper.trouble, step, now)
+        if events:
+            self._tell(self.config.node, events, "")
+            self._put_device(events)
         if now.t - self._bundles_at >= _BUNDLE_EVERY:
             self._bundles_at = now.t
             for one in self._machines.values():
@@ -259,30 +254,16 @@ class Daemon:
         if all(time.monotonic() - beat < _BEAT for beat in beats):
             notify("WATCHDOG=1", f"STATUS={status_line(self.snapshot)}")
 
-    def _look_after_device(self, now: Now) -> None:
-        trouble = self._keeper.trouble
-        events = self._device["disk"].condition(trouble is not None, now, trouble or "", 0.0, 60.0)
-        jumped = self._clock_at is not None and now.t - self._clock_at < _CLOCK_FAULT
-        why = f"the clock was set by {self._clock_step:+.0f} s"
-        events += self._device["clock"].condition(jumped, now, why, 0.0, 0.0)
-        if events:
-            self._tell(self.config.node, events, "")
-            self._put_device(events)
-
     def _put_device(self, events: list[AlarmEvent]) -> None:
         self._keeper.put(
             Batch(
                 episodes=[event.episode for event in events],
                 events=events,
                 stamp=self._clock.stamp,
-                states={"device": self._device_state()},
+                states={"device": self._device.save(self._clock.now())},
                 urgent=True,
             )
         )
-
-    def _device_state(self) -> str:
-        alarms = {kind: alarm.save() for kind, alarm in self._device.items()}
-        return json.dumps({"alarms": alarms, "latest": self._clock.now().t})
 
     def _run_in_states(self) -> dict[str, str]:
         return {
@@ -300,7 +281,7 @@ class Daemon:
             at=now.utc,
             node=self.config.node,
             machines=tuple(one.machine.state for one in self._machines.values()),
-            episodes=tuple(a.episode for a in self._device.values() if a.episode is not None),
+            episodes=self._device.episodes,
             health=health.measure(self.history.folder, self._clock.synced, waiting),
         )
 
@@ -350,7 +331,7 @@ class Daemon:
         for one in self._machines.values():
             states = {f"machine:{one.machine.id}": one.machine.save()}
             self._keeper.put(Batch(states=states, clips=one.machine.leave()))
-        states = {"device": self._device_state(), **self._run_in_states()}
+        states = {"device": self._device.save(self._clock.now()), **self._run_in_states()}
         self._keeper.put(Batch(states=states, urgent=True))
         self._keeper.close()
         self._outlets.stop()

@@ -16,7 +16,7 @@ from asd_edge.monitor.history.read import History
 from asd_edge.monitor.history.schema import Clip
 from asd_edge.monitor.listening import Listening
 from asd_edge.monitor.machine import Changes
-from asd_edge.monitor.state import Episode, Verdict
+from asd_edge.monitor.state import AlarmKind, Episode, Verdict
 
 
 class Desk:
@@ -35,7 +35,7 @@ class Desk:
     def __init__(
         self,
         machines: Callable[[], Mapping[str, Listening]],
-        device: Mapping[str, Alarm],
+        device: Mapping[AlarmKind, Alarm],
         history: History,
         clock: Clock,
         record: Callable[[Listening, Changes], None],

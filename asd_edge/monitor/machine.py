@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from asd_edge.audio.capture import Ring, Status
+from asd_edge.audio.capture import Status
+from asd_edge.audio.ring import Ring
 from asd_edge.monitor import alarms
 from asd_edge.monitor.alarms import Ratios
 from asd_edge.monitor.config import AlarmConfig, MachineConfig

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from asd_edge.audio.capture import Ring
+from asd_edge.audio.ring import Ring
 from asd_edge.errors import AudioError, MissingFileError
 from asd_edge.monitor.config import Config
 from asd_edge.monitor.episodes import Ids, Now

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio.capture import Ring
+from asd_edge.audio.ring import Ring
 from asd_edge.bundle.format import read_bundle
 from asd_edge.checks import SILENCE_DBFS, EnrolledRange
 from asd_edge.detector import Detector

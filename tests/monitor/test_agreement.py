@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from helpers import invoke, write_tone
+from helpers import write_tone
 from real_parts import MOSQUITTO, Broker, Listener, Receiver, wait_for
 
-from asd_edge.cli.enroll import enroll
 from asd_edge.monitor.history.read import History
 
 pytest.importorskip("paho.mqtt.client", reason="needs the extra monitor")
@@ -44,15 +43,6 @@ for i in range(0, len(sound) // block):
     if (i + 1) % 50 == 0:
         print(time.time(), file=out)
 """
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that knows a hum of 200 Hz from three minutes of it."""
-    folder = tmp_path_factory.mktemp("enrolled")
-    write_tone(folder / "normal.wav", 200.0, seed=5, seconds=180)
-    invoke(enroll, folder / "normal.wav", "--from", tiny_bundle, "-o", folder / "hum.asd")
-    return folder / "hum.asd"
 
 
 @pytest.fixture
@@ -152,9 +142,9 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def device(
-    tmp_path: Path, bundle: Path, sound: Path, broker: Broker, receiver: Receiver
+    tmp_path: Path, hum_bundle: Path, sound: Path, broker: Broker, receiver: Receiver
 ) -> Iterator[Device]:
-    found = Device(tmp_path, bundle, sound, broker.port, receiver.url)
+    found = Device(tmp_path, hum_bundle, sound, broker.port, receiver.url)
     yield found
     found.end()
 

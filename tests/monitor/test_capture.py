@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monitor_rigs import Feed, SoundServer, alsa_config, need, need_plugin, python, wait_for
 
-from asd_edge.audio import capture
-from asd_edge.audio.capture import Capture, Ring
+from asd_edge.audio import capture, stream_time
+from asd_edge.audio.capture import Capture
+from asd_edge.audio.ring import Ring
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 3), st.integers(0, 60), st.data())
@@ -164,7 +165,7 @@ def test_what_gives_nothing_for_long_is_started_again(
 def test_a_rate_that_is_off_is_counted(
     made: list[Capture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capture, "_RATE_SPAN", 2.0)
+    monkeypatch.setattr(stream_time, "_RATE_SPAN", 2.0)
     program = """
 import os, sys, time
 rate, began, sent = float(sys.argv[1]), time.monotonic(), 0

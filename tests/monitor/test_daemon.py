@@ -118,10 +118,10 @@ def raw(folder: Path, *parts: tuple[float, float]) -> Path:
 
 
 def test_an_alarm_is_raised_kept_and_told_and_survives_a_restart(
-    tmp_path: Path, tiny_bundle: Path, start: Start
+    tmp_path: Path, hum_bundle: Path, start: Start
 ) -> None:
     sound = raw(tmp_path, (200.0, 4.0), (320.0, 30.0))
-    daemon = start(toml(tiny_bundle, player(sound)))
+    daemon = start(toml(hum_bundle, player(sound)))
     wait_for(daemon.events, 60, "an alarm")
     (event,) = daemon.events()
     assert (event.action, event.episode.kind, event.notify) == ("raise", "sound", True)
@@ -129,16 +129,14 @@ def test_an_alarm_is_raised_kept_and_told_and_survives_a_restart(
     wait_for(lambda: daemon.says("fan: raise"))
     daemon.process.kill()
     daemon.process.wait(10)
-    again = start(toml(tiny_bundle, player(sound)))
+    again = start(toml(hum_bundle, player(sound)))
     wait_for(lambda: again.says("fan: alarm"), 60, "the alarm goes on")
     assert again.stop() == 0
     assert [e.action for e in again.events()].count("raise") == 1
     assert again.history.episodes(open_only=True)[0].id == event.episode.id
 
 
-def test_scores_are_those_of_asd_edge_score(
-    tmp_path: Path, tiny_bundle: Path, start: Start
-) -> None:
+def test_scores_are_those_of_asd_edge_score(tmp_path: Path, hum_bundle: Path, start: Start) -> None:
     """Every window, cut out of what was fed and saved as WAV, scores the same to the last bit."""
     need("arecord")
     rng = np.random.default_rng(1)
@@ -149,7 +147,7 @@ def test_scores_are_those_of_asd_edge_score(
     fed = np.round(samples * 32767).astype(np.int16)
     feed = Feed(tmp_path, 44100, 2)
     source = f"command = {json.dumps(feed.command)}\nchannels = 2"
-    config = toml(tiny_bundle, source).replace("rate = 8000", "rate = 44100")
+    config = toml(hum_bundle, source).replace("rate = 8000", "rate = 44100")
     try:
         with alsa_config(feed.asoundrc):
             daemon = start(config)
@@ -166,7 +164,7 @@ def test_scores_are_those_of_asd_edge_score(
         paths.append(tmp_path / f"w{i}.wav")
         piece = fed[w.first_sample : w.first_sample + 44100]
         soundfile.write(paths[-1], piece, 44100, subtype="PCM_16")
-    command = ["score", *map(str, paths), "--bundle", str(tiny_bundle), "--section", "00", "--json"]
+    command = ["score", *map(str, paths), "--bundle", str(hum_bundle), "--section", "00", "--json"]
     result = subprocess.run(
         [sys.executable, "-m", "asd_edge", *command], capture_output=True, text=True, check=False
     )
@@ -175,21 +173,21 @@ def test_scores_are_those_of_asd_edge_score(
     assert len(scores) == len(paths)
 
 
-def test_a_microphone_that_is_not_there(tmp_path: Path, tiny_bundle: Path, start: Start) -> None:
-    daemon = start(toml(tiny_bundle, 'command = ["/nonexistent"]'))
+def test_a_microphone_that_is_not_there(tmp_path: Path, hum_bundle: Path, start: Start) -> None:
+    daemon = start(toml(hum_bundle, 'command = ["/nonexistent"]'))
     wait_for(lambda: daemon.says("microphone missing"), 60)
     assert daemon.process.poll() is None
     assert daemon.stop() == 0
     assert daemon.windows() == []
 
 
-def test_systemd_is_told(tmp_path: Path, tiny_bundle: Path, start: Start) -> None:
+def test_systemd_is_told(tmp_path: Path, hum_bundle: Path, start: Start) -> None:
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(address))
         receiver.settimeout(30)
         sound = raw(tmp_path, (200.0, 20.0))
-        daemon = start(toml(tiny_bundle, player(sound)), NOTIFY_SOCKET=str(address))
+        daemon = start(toml(hum_bundle, player(sound)), NOTIFY_SOCKET=str(address))
         heard: list[str] = []
         while not any("WATCHDOG=1" in line and "fan: normal" in line for line in heard):
             heard.append(receiver.recv(4096).decode())
@@ -203,10 +201,10 @@ def test_systemd_is_told(tmp_path: Path, tiny_bundle: Path, start: Start) -> Non
 
 
 def test_the_configuration_is_read_again_as_a_whole_or_not_at_all(
-    tmp_path: Path, tiny_bundle: Path, start: Start
+    tmp_path: Path, hum_bundle: Path, start: Start
 ) -> None:
     sound = raw(tmp_path, (200.0, 60.0))
-    good = toml(tiny_bundle, player(sound))
+    good = toml(hum_bundle, player(sound))
     daemon = start(good)
     wait_for(lambda: daemon.says("fan: normal"), 60)
     new = '[machines.new]\nbundle = "x.asd"\ndevice = "none"\n[machines.fan]'
@@ -222,9 +220,9 @@ def test_the_configuration_is_read_again_as_a_whole_or_not_at_all(
     assert daemon.stop() == 0
 
 
-def test_a_bundle_that_is_replaced(tmp_path: Path, tiny_bundle: Path, start: Start) -> None:
+def test_a_bundle_that_is_replaced(tmp_path: Path, hum_bundle: Path, start: Start) -> None:
     bundle = tmp_path / "b.asd"
-    shutil.copytree(tiny_bundle, bundle)
+    shutil.copytree(hum_bundle, bundle)
     daemon = start(toml(bundle, player(raw(tmp_path, (200.0, 90.0)))))
     wait_for(lambda: daemon.says("fan: normal"), 60)
     golden = (bundle / "golden.npz").read_bytes()

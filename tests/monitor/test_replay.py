@@ -47,15 +47,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "all.wav"
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
-    """A bundle of a minute of the machine: the few clips of `tiny_bundle` promise no rare alarm."""
-    folder = tmp_path_factory.mktemp("enrolled")
-    write_tone(folder / "minute.wav", 200, seed=69, seconds=60)
-    invoke(main, "enroll", folder / "minute.wav", "--from", tiny_bundle, "-o", folder / "b.asd")
-    return folder / "b.asd"
-
-
 def contents(folder: Path) -> tuple[list[object], ...]:
     """What must not depend on kills: windows, and when and why alarms came and went."""
     history = History(folder / "replay")
@@ -66,9 +57,9 @@ def contents(folder: Path) -> tuple[list[object], ...]:
 
 
 def test_a_replay_is_the_same_every_time_and_its_clips_score_the_same(
-    tmp_path: Path, bundle: Path, recording: Path
+    tmp_path: Path, hum_bundle: Path, recording: Path
 ) -> None:
-    first, second = (configure(tmp_path, bundle, name) for name in ("a", "b"))
+    first, second = (configure(tmp_path, hum_bundle, name) for name in ("a", "b"))
     said = invoke(main, "monitor", first, "--replay", recording).output
     assert "raise  sound" in said
     invoke(main, "monitor", second, "--replay", recording)
@@ -86,7 +77,7 @@ def test_a_replay_is_the_same_every_time_and_its_clips_score_the_same(
             "--false-alarm-rate",
             0.0001,
             "--bundle",
-            bundle,
+            hum_bundle,
             "--section",
             "00",
             "--json",
@@ -96,9 +87,9 @@ def test_a_replay_is_the_same_every_time_and_its_clips_score_the_same(
 
 
 def test_kills_at_random_moments_lose_and_double_nothing(
-    tmp_path: Path, bundle: Path, recording: Path
+    tmp_path: Path, hum_bundle: Path, recording: Path
 ) -> None:
-    whole = configure(tmp_path, bundle, "whole")
+    whole = configure(tmp_path, hum_bundle, "whole")
     began = time.monotonic()
     command = [sys.executable, "-m", "asd_edge", "monitor"]
     subprocess.run([*command, str(whole), "--replay", str(recording)], check=True)
@@ -108,7 +99,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     while kills < KILLS:
         rounds += 1
         name = f"killed{rounds}"
-        path = configure(tmp_path, bundle, name)
+        path = configure(tmp_path, hum_bundle, name)
         for _ in range(6):
             process = subprocess.Popen(
                 [*command, str(path), "--replay", str(recording)],
@@ -137,10 +128,10 @@ def test_kills_at_random_moments_lose_and_double_nothing(
             soundfile.read(file)
 
 
-def test_exports(tmp_path: Path, bundle: Path, recording: Path) -> None:
+def test_exports(tmp_path: Path, hum_bundle: Path, recording: Path) -> None:
     import json
 
-    path = configure(tmp_path, bundle)
+    path = configure(tmp_path, hum_bundle)
     invoke(main, "monitor", path, "--replay", recording)
     folder = ("--folder", tmp_path / "m" / "replay")
     lines = invoke(main, "history", *folder, "--kind", "windows", "--format", "jsonl").output
@@ -165,10 +156,10 @@ def test_exports(tmp_path: Path, bundle: Path, recording: Path) -> None:
     ],
 )
 def test_recordings_that_cannot_be_played(
-    tmp_path: Path, bundle: Path, arguments: list[str], status: int, message: str
+    tmp_path: Path, hum_bundle: Path, arguments: list[str], status: int, message: str
 ) -> None:
     soundfile.write(tmp_path / "stereo.wav", np.zeros((8000, 2)), 8000)
     (tmp_path / "text.wav").write_text("no sound")
-    path = configure(tmp_path, bundle)
+    path = configure(tmp_path, hum_bundle)
     files = [tmp_path / name for name in arguments]
     assert message in invoke(main, "monitor", path, "--replay", *files, status=status).output

@@ -16,6 +16,7 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Iterable
+from email.utils import formatdate
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -224,6 +225,7 @@ def _with_headers(send: Send, path: str) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value
+            headers["date"] = formatdate(usegmt=True)
             # Clips and pictures never change under their name; everything else does.
             kept = path.startswith("/clips/") or path.endswith(".png")
             if message["status"] not in (200, 206) or not kept:

@@ -66,6 +66,34 @@ class _Protocol(H11Protocol):
         self._deadline = self.loop.call_later(HEADER_S, self.transport.abort)
 
 
+class _Server(uvicorn.Server):
+    """A server that sleeps until it is asked: uvicorn's own looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._end = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self.on_tick(0)
+        if not self.should_exit:
+            await self._end.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        # One that was accepted just now was not asked to end.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # in which they are closed
+
+    def stop(self) -> None:
+        """End it; may be called by any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end.set)
+
+
 class WebServer:
     """The running page; `start` makes one.
 
@@ -82,13 +110,14 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,  # which would be written once a second; see `guard`
             proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=int(HEADER_S),
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=_MAX_HEADER,
         )
-        self._server = uvicorn.Server(settings)
+        self._server = _Server(settings)
         self._socket = _listen(config)
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
@@ -97,7 +126,7 @@ class WebServer:
 
     def stop(self) -> None:
         """Close all connections and end."""
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join(_STOP_S)
         self._socket.close()
 
