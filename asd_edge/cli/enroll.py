@@ -87,6 +87,7 @@ def enroll(
         from asd_edge.detector import Detector
         from asd_edge.enrolment import enrolment
         from asd_edge.enrolment.recordings import Clip
+        from asd_edge.scoring.fit import FOLDS
 
     if add is not None and source is not None:
         raise click.UsageError("--add and --from exclude each other: --add keeps its own model.")
@@ -103,7 +104,7 @@ def enroll(
     noticed = [item for item in embedded if not isinstance(item, Clip)]
     for line in _warnings(noticed):  # before anything can end the command
         click.echo(harmless(line), err=True)
-    folds = enrolment.FOLDS * (2 if drop_suspects else 1)
+    folds = FOLDS * (2 if drop_suspects else 1)
     with click.progressbar(
         length=folds, label="Calibrating", file=sys.stderr, hidden=_quiet(found)
     ) as bar:

@@ -48,9 +48,6 @@ from asd_edge.verify import record
 # Of fewer no threshold is worth its name: for 1 in 100 it lies 4.1 deviations above the mean
 # of five scores' roots, 5.1 of four, 8.0 of three.
 MIN_CLIPS = 5
-# Folds of the cross-fitting: each clip by itself up to ten, because of ten clips a fifth less
-# already moves the scores; more would only cost time.
-FOLDS = 10
 
 ENROLLED = "enrolled"  # in the provenance of bundles made here
 
@@ -228,7 +225,7 @@ def _fit(
 ) -> tuple[Scorer, Calibration, UnseenDistances]:
     rules, normals = _rules(source), _normals(clips)
     make = partial(fit_scorer, rules)
-    unseen = score_unseen_by_folds(make, normals, count=FOLDS, advance=advance)
+    unseen = score_unseen_by_folds(make, normals, advance=advance)
     return *calibrate(rules, make(normals), unseen, false_alarm_rate), unseen
 
 
@@ -240,7 +237,7 @@ def _extend(
 ) -> tuple[Scorer, Calibration, UnseenDistances]:
     calibration = dataclasses.replace(source.calibration, false_alarm_rate=false_alarm_rate)
     scorer, normals = Scorer(source.views), _normals(clips)
-    return extend(_rules(source), scorer, calibration, normals, count=FOLDS, advance=advance)
+    return extend(_rules(source), scorer, calibration, normals, advance=advance)
 
 
 def _check_number(clips: Sequence[Clip], besides: str = "") -> None:

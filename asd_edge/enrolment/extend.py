@@ -38,7 +38,6 @@ def extend(
     calibration: Calibration,
     normals: NormalEmbeddings,
     *,
-    count: int,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Scorer, Calibration, UnseenDistances]:
     """Add clips to a scorer and its calibration.
@@ -48,7 +47,6 @@ def extend(
         scorer: what is there.
         calibration: what is there.
         normals: the new clips.
-        count: folds of the cross-fitting, at least 2.
         advance: called after each fold.
 
     Returns:
@@ -58,7 +56,7 @@ def extend(
         ParameterError: no section of the new clips has two.
     """
     make = partial(extended, scorer)
-    unseen = score_unseen_by_folds(make, normals, count=count, advance=advance)
+    unseen = score_unseen_by_folds(make, normals, advance=advance)
     both = make(normals)
     new = sorted(set(both.sections) - set(scorer.sections))
     rate = calibration.false_alarm_rate

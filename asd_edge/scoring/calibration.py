@@ -20,6 +20,7 @@ of windows asks for.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ _HUBER = 2.0
 # E[min(x^2, 2^2)] of a standard normal x: makes the spread that of a normal distribution.
 _HUBER_VARIANCE = 0.9205369
 _ROBUST = 1.4826  # deviation of a normal distribution / its median absolute deviation
+_ROUNDING = 1e-9  # of a threshold that is fitted to scores in its own units
 _SURE = 1.6449  # 90 % of a normal distribution lie within so many deviations
 
 
@@ -192,7 +194,10 @@ class Calibration:
     def threshold(self, section: str, false_alarm_rate: float | None = None) -> Threshold:
         """Threshold for a section at a false-alarm rate (default: the calibration's own)."""
         rate = self.false_alarm_rate if false_alarm_rate is None else check_rate(false_alarm_rate)
-        return self.tail(section).threshold(rate)
+        threshold = self.tail(section).threshold(rate)
+        if abs(threshold.value - 1) < _ROUNDING:  # what the scores are in units of
+            threshold = dataclasses.replace(threshold, value=1.0)
+        return threshold
 
     def tail_probability(self, section: str, scores: ArrayLike) -> NDArray[np.float64]:
         """Share of normal clips of a section that score as high as each of some scores, or higher.

@@ -15,7 +15,6 @@ from asd_edge.analysis import Analysis
 from asd_edge.bundle import locate
 from asd_edge.bundle.format import Bundle, Golden
 from asd_edge.detector import Detector
-from asd_edge.enrolment.enrolment import FOLDS
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import EmbeddingModel
 from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, cross_fit
@@ -83,7 +82,7 @@ def bundle() -> Bundle:
         )
         for name, view in views.items()
     }
-    scorer, calibration = cross_fit(rules, normals, count=FOLDS)
+    scorer, calibration = cross_fit(rules, normals)
     detector = Detector(front_end, embedder, scorer, calibration)
     # A second, which is repeated: a tenth of the bytes.
     golden: Golden = record(detector, train_clip(MACHINES[0], 0)[:SAMPLE_RATE], MACHINES[0])

@@ -50,7 +50,7 @@ def test_a_new_section_leaves_the_others_alone() -> None:
     rng = np.random.default_rng(0)
     old = draw(rng, 40, "00")
     scorer, calibration = cross_fit(RULES, old, false_alarm_rate=0.05)
-    both, grown, _ = extend(RULES, scorer, calibration, draw(rng, 30, "01", 9.0), count=10)
+    both, grown, _ = extend(RULES, scorer, calibration, draw(rng, 30, "01", 9.0))
     assert both.sections == ("00", "01")
     assert grown.false_alarm_rate == 0.05
     assert grown.scores["00"] == pytest.approx(calibration.scores["00"])
@@ -67,7 +67,7 @@ def test_a_known_section_gains_references_and_scores() -> None:
     rng = np.random.default_rng(1)
     old, new = draw(rng, 40, "00"), draw(rng, 20, "00")
     scorer, calibration = cross_fit(RULES, old)
-    both, grown, unseen = extend(RULES, scorer, calibration, new, count=5)
+    both, grown, unseen = extend(RULES, scorer, calibration, new)
     assert grown.threshold("00").value == pytest.approx(1, abs=1e-9)
     assert len(grown.scores["00"]) == 60
     assert len(unseen.clips) == 20
@@ -103,7 +103,7 @@ def test_the_realised_false_alarm_rate(section: str) -> None:
         scorer, calibration = cross_fit(RULES, draw(rng, 60, "00"), false_alarm_rate=rate)
         new = draw(rng, 60 + tested, section)
         train, test = np.arange(60 + tested) < 60, np.arange(60 + tested) >= 60
-        both, grown, _ = extend(RULES, scorer, calibration, new.take(train), count=10)
+        both, grown, _ = extend(RULES, scorer, calibration, new.take(train))
         threshold = grown.threshold(section).value
         scores = [
             both.score({v: x[[i]] for v, x in new.views.items()}, section).score

@@ -128,3 +128,11 @@ def test_too_little_to_calibrate_from(scores: tuple[float, ...]) -> None:
 def test_rates_outside_their_range(rate: float) -> None:
     with pytest.raises(ParameterError, match="false-alarm rate"):
         Calibration({"00": (1.0, 2.0)}).threshold("00", rate)
+
+
+def test_the_threshold_is_exactly_1_in_its_own_units() -> None:
+    scores = np.random.default_rng(5).gamma(30.0, 1 / 30, 40)
+    value = Calibration({"00": tuple(scores)}).threshold("00").value
+    own = Calibration({"00": tuple(scores / value)})
+    assert own.threshold("00").value == 1.0
+    assert own.threshold("00", 0.02).value < 1.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.errors import ParameterError
-from asd_edge.scoring.calibration import Calibration
+from asd_edge.scoring.calibration import DEFAULT_FALSE_ALARM_RATE, Calibration
 from asd_edge.scoring.fit import (
     NormalEmbeddings,
     Select,
@@ -16,7 +16,7 @@ from asd_edge.scoring.fit import (
     cross_fit,
     every_window,
     fit_scorer,
-    score_unseen,
+    score_unseen_by_folds,
 )
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.standards import calibrate
@@ -31,27 +31,24 @@ def scorer_and_calibration(
 ) -> tuple[Scorer, Calibration]:
     """Make of a run's embeddings what scores clips.
 
-    Held-out clips are scored against references of the others, which gives standards
-    and calibration. Then they become references too: the network has not learned from them,
-    and clips are too dear to waste. So thresholds are a little high, not low.
+    Held-out clips are scored against references of all others, a few at a time, which gives
+    standards and calibration. In the end all are references: the network has not learned from
+    the held-out ones, and clips are too dear to waste.
 
     Raises:
         RunError: too few normal clips for a threshold.
     """
     rules = view_rules(config.preset, config.seed)
+    rate = DEFAULT_FALSE_ALARM_RATE if false_alarm_rate is None else false_alarm_rate
     normals, held_out = embeddings.normals, embeddings.held_out
     try:
         if config.preset.training.holdout > 0:
-            unseen = score_unseen(
-                fit_scorer(rules, normals.take(~held_out)), normals.take(held_out)
-            )
-            scorer, calibration = calibrate(rules, fit_scorer(rules, normals), unseen)
+            unseen = score_unseen_by_folds(partial(fit_scorer, rules), normals, only=held_out)
+            scorer, calibration = calibrate(rules, fit_scorer(rules, normals), unseen, rate)
         else:
-            scorer, calibration = cross_fit(rules, normals)
+            scorer, calibration = cross_fit(rules, normals, false_alarm_rate=rate)
     except ParameterError as error:
         raise RunError("run", f"has too few normal clips for a threshold ({error})") from error
-    if false_alarm_rate is not None:
-        calibration = dataclasses.replace(calibration, false_alarm_rate=false_alarm_rate)
     return scorer, calibration
 
 
