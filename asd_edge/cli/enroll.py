@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from asd_edge.audio.recording import Channel, ClipWarning
     from asd_edge.bundle.format import Bundle
     from asd_edge.detector import Detector
+    from asd_edge.enrolment.collection import Collection
     from asd_edge.enrolment.enrolment import Enrollment
-    from asd_edge.enrolment.recordings import Clip
 
 # So many clips have a line for each kind of warning; the names of the others follow in one.
 # Less than this share of the threshold would be left without a clip that is named for it.
@@ -86,7 +86,6 @@ def enroll(
         from asd_edge.bundle.locate import BUILT_IN
         from asd_edge.detector import Detector
         from asd_edge.enrolment import enrolment
-        from asd_edge.enrolment.recordings import Clip
         from asd_edge.scoring.fit import FOLDS
 
     if add is not None and source is not None:
@@ -100,8 +99,8 @@ def enroll(
     detector = Detector.from_bundle(contents, path=add or source or BUILT_IN)
     found, unread = find_clips(clips)
     sections = [section] * len(found) if section else _sections(found, contents if add else None)
-    embedded, failures = _embed(detector, found, sections, channel)
-    noticed = [item for item in embedded if not isinstance(item, Clip)]
+    collected, failures = _embed(detector, found, sections, channel)
+    noticed = collected.warnings
     for line in _warnings(noticed):  # before anything can end the command
         click.echo(harmless(line), err=True)
     folds = FOLDS * (2 if drop_suspects else 1)
@@ -110,7 +109,7 @@ def enroll(
     ) as bar:
         done = enrolment.enroll(
             contents,
-            embedded,
+            [*noticed, *collected.clips],
             machine=machine or (contents.machine if add else output.stem),
             add=add is not None,
             false_alarm_rate=false_alarm_rate,
@@ -120,7 +119,7 @@ def enroll(
         )
     done.bundle.write(output, replaces=contents.checksum if output == add else None)
     later = [warning for warning in done.warnings if warning not in noticed]
-    for line in (*_warnings(later), *_summary(output, done)):
+    for line in (*_warnings(later), *_summary(output, done, collected.passed_over)):
         click.echo(harmless(line), err=True)
     if failures.count:
         click.echo(f"{failures.count} of {len(found)} files could not be enrolled.", err=True)
@@ -130,12 +129,13 @@ def enroll(
 
 def _embed(
     detector: Detector, found: list[Path], sections: list[str], channel: Channel | None
-) -> tuple[list[Clip | ClipWarning], Failures]:
+) -> tuple[Collection, Failures]:
     """Embed every file; one that cannot be read is named, and the rest goes on."""
+    from asd_edge.enrolment.collection import Collection
     from asd_edge.enrolment.recordings import embed_recording
 
     names = Counter(path.name for path in found)
-    embedded: list[Clip | ClipWarning] = []
+    collected = Collection()
     failures = Failures()
     with click.progressbar(
         list(zip(found, sections, strict=True)),
@@ -146,14 +146,13 @@ def _embed(
         for path, section in progress:
             name = path.name if names[path.name] == 1 else relative_name(path)
             try:
-                # As a list: a recording that turns out to be cut off leaves nothing behind.
-                embedded += list(
+                collected.add(
                     embed_recording(detector, path, section, name=name, channel=channel)
                 )
             except Exception as error:  # of one file, whatever it is: the rest is enrolled
                 failures.add(path, error)
     failures.finish()
-    return embedded, failures
+    return collected, failures
 
 
 def _quiet(found: list[Path]) -> bool:
@@ -187,7 +186,7 @@ def _warnings(found: Iterable[ClipWarning]) -> Iterable[str]:
             )
 
 
-def _summary(output: Path, done: Enrollment) -> Iterable[str]:
+def _summary(output: Path, done: Enrollment, passed_over: int) -> Iterable[str]:
     calibration = done.bundle.calibration
     sections = sorted(calibration.scores)
     left_out = f", {len(done.left_out)} left out" if done.left_out else ""
@@ -195,6 +194,11 @@ def _summary(output: Path, done: Enrollment) -> Iterable[str]:
         f"{output}: {done.clips} clips{left_out}, {done.seconds:.0f} s, "
         f"{len(sections)} section{'s' if len(sections) > 1 else ''}"
     )
+    if passed_over + done.passed_over:
+        yield (
+            f"{passed_over + done.passed_over} more clips are not kept: these are evenly spread "
+            "over all of them, and enough"
+        )
     thresholds = {section: calibration.threshold(section) for section in sections}
     yield f"threshold for a false-alarm rate of {calibration.false_alarm_rate:g}: " + ", ".join(
         f"{t.value:.4g} (section {name})" for name, t in thresholds.items()

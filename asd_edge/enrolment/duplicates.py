@@ -11,6 +11,7 @@ slide rails and motors, synthetic valves and slide rails).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ from asd_edge.scoring.scorer import Scorer
 
 _SAME_SOUND = 0.8  # correlation of two fingerprints
 _LOSSY = (".mp3", ".ogg", ".oga", ".opus")  # of two files the other one is the better
+_BLOCK = 128  # clips that are compared at once: some MB
 _LAG = 4  # frames by which the decoders of two formats may be apart, either way
 
 
@@ -60,7 +62,10 @@ def find_duplicates(
 
 
 def _content(clip: Clip) -> bytes:
-    return b"".join(x.tobytes() for x in clip.embeddings.values())
+    digest = hashlib.blake2b()  # in the place of some kB a clip
+    for x in clip.embeddings.values():
+        digest.update(x.tobytes())
+    return digest.digest()
 
 
 def _same_sound(clips: Sequence[Clip]) -> dict[int, int]:
@@ -70,24 +75,36 @@ def _same_sound(clips: Sequence[Clip]) -> dict[int, int]:
     for shape in shapes:
         rows = [i for i, clip in enumerate(clips) if clip.fingerprint.shape == shape]
         rows.sort(key=lambda i: clips[i].recording.lower().endswith(_LOSSY))
-        n = shape[1] - 2 * _LAG
-        if len(rows) < 2 or n < 2 * _LAG:
-            continue
         recordings = np.array([clips[i].recording for i in rows])
-        every = np.stack([clips[i].fingerprint for i in rows]).astype(np.float32)
-        shifted = [_unit(every[:, :, lag : lag + n]) for lag in range(2 * _LAG + 1)]
-        for j in range(1, len(rows)):
-            others = recordings[:j] != recordings[j]
-            here = shifted[_LAG][j]
-            correlation = np.max([x[:j] @ here for x in shifted], axis=0)
-            correlation[~others] = 0
-            if correlation.max() > _SAME_SOUND:
-                first = rows[int(correlation.argmax())]
-                found[rows[j]] = found.get(first, first)
+        n = shape[1] - 2 * _LAG
+        if n < 2 * _LAG or len(np.unique(recordings)) < 2:
+            continue
+        every = np.stack([clips[i].fingerprint for i in rows])
+        for begin in range(0, len(rows), _BLOCK):
+            block = slice(begin, begin + _BLOCK)
+            correlation = _correlations(every[: begin + _BLOCK], every[block], n)
+            others = recordings[: begin + _BLOCK, np.newaxis] != recordings[block]
+            before = np.arange(len(others))[:, np.newaxis] < begin + np.arange(others.shape[1])
+            correlation[~(others & before)] = 0
+            for j in np.flatnonzero(correlation.max(axis=0) > _SAME_SOUND):
+                first = rows[int(correlation[:, j].argmax())]
+                found[rows[begin + j]] = found.get(first, first)
     return found
 
 
-def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    flat = x.reshape(len(x), -1)
-    unit: NDArray[np.float32] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
-    return unit
+def _correlations(a: NDArray[np.int8], b: NDArray[np.int8], n: int) -> NDArray[np.float32]:
+    """Highest correlation, at any lag, of n frames of fingerprints [shape=(len(a), len(b))]."""
+    here = _unit(b[:, :, _LAG : _LAG + n])
+    best = np.full((len(a), len(b)), -1, np.float32)
+    for begin in range(0, len(a), _BLOCK):
+        part = best[begin : begin + _BLOCK]
+        for lag in range(2 * _LAG + 1):
+            shifted = _unit(a[begin : begin + _BLOCK, :, lag : lag + n])
+            np.maximum(part, shifted @ here.T, out=part)
+    return best
+
+
+def _unit(x: NDArray[np.int8]) -> NDArray[np.float32]:
+    flat = x.reshape(len(x), -1).astype(np.float32)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+    return flat

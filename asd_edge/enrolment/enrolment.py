@@ -6,6 +6,7 @@ that was made so keeps every clip's embeddings; adding clips to it is enrolling 
 What is added to a bundle of another origin stands beside what it holds (`extend`).
 
     recordings  a sound file -> clips of the model's length, embedded
+    collection  of a section at most so many clips, evenly spread
     screening   warn about clips that may not be normal
     duplicates  leave out clips that are in the set twice
     enrolment   clips -> bundle, and the warnings about them
@@ -29,6 +30,7 @@ from asd_edge.audio.recording import Channel, ClipWarning
 from asd_edge.bundle.format import Bundle
 from asd_edge.checks import WORTHLESS, EnrolledRange
 from asd_edge.detector import Detector
+from asd_edge.enrolment.collection import thinned
 from asd_edge.enrolment.duplicates import find_duplicates
 from asd_edge.enrolment.extend import extend
 from asd_edge.enrolment.influence import Strange, strangest
@@ -63,6 +65,7 @@ class Enrollment:
         warnings: about clips that are in the bundle or left out of it.
         left_out: names of the clips that are not in the bundle.
         strangest: the new and old clips that are least like the others, the strangest first.
+        passed_over: number of clips that are not kept because there are others enough.
     """
 
     bundle: Bundle
@@ -71,6 +74,7 @@ class Enrollment:
     warnings: list[ClipWarning]
     left_out: list[str]
     strangest: list[Strange]
+    passed_over: int
 
 
 def enroll(
@@ -123,6 +127,7 @@ def enroll(
     if add:
         known.update(*(view.references.clips.tolist() for view in source.views.values()))
     new = [_with_free_name(clip, known) for clip in new]
+    old, new, passed_over = _thinned(old, new)
     _check_number([*old, *new])
     fit = partial(
         _extend if add and not again else _fit,
@@ -161,6 +166,16 @@ def enroll(
         warnings=[*noticed, *duplicates, *flagged],
         left_out=left_out,
         strangest=strangest(scorer, calibration, unseen),
+        passed_over=passed_over,
+    )
+
+
+def _thinned(old: list[Clip], new: list[Clip]) -> tuple[list[Clip], list[Clip], int]:
+    kept = {id(clip) for clip in thinned([*old, *new])}
+    return (
+        [clip for clip in old if id(clip) in kept],
+        [clip for clip in new if id(clip) in kept],
+        len(old) + len(new) - len(kept),
     )
 
 

@@ -27,6 +27,8 @@ from asd_edge.scoring.whitening import projection, whitening
 FOLDS = 10
 # How much farther or less far than the median of its section's a reference may reach.
 _MOST_REACH = 1.5
+# References whose distances to all windows are in memory at once.
+_BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -178,11 +180,12 @@ def local_density(
         [shape=(n,)], above 0.
     """
     density = np.full(len(references), np.nan)
-    d = distances(references, projected, config.metric)
-    for i, (clip, section) in enumerate(zip(clips, sections, strict=True)):
-        others = np.sort(d[i][(normals.sections == section) & (normals.clips != clip)])
-        if len(others):
-            density[i] = others[: config.local_density].mean()
+    for begin in range(0, len(references), _BLOCK):
+        d = distances(references[begin : begin + _BLOCK], projected, config.metric)
+        for i, row in enumerate(d, begin):
+            others = np.sort(row[(normals.sections == sections[i]) & (normals.clips != clips[i])])
+            if len(others):
+                density[i] = others[: config.local_density].mean()
     # A section of one clip has the density of the others; equal clips must not divide by 0.
     every = np.nanmedian(density) if np.isfinite(density).any() else 1.0
     for section in np.unique(sections):
