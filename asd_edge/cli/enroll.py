@@ -146,9 +146,7 @@ def _embed(
         for path, section in progress:
             name = path.name if names[path.name] == 1 else relative_name(path)
             try:
-                collected.add(
-                    embed_recording(detector, path, section, name=name, channel=channel)
-                )
+                collected.add(embed_recording(detector, path, section, name=name, channel=channel))
             except Exception as error:  # of one file, whatever it is: the rest is enrolled
                 failures.add(path, error)
     failures.finish()
