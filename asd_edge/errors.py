@@ -49,8 +49,8 @@ class MissingFileError(AsdError, FileNotFoundError):
 
     kind = "missing_file"
 
-    def __init__(self, path: str | Path, what: str = "file") -> None:
-        super().__init__(f"{path}: no such {what}")
+    def __init__(self, path: str | Path, what: str = "file", advice: str = "") -> None:
+        super().__init__(f"{path}: no such {what}" + (f"; {advice}" if advice else ""))
 
 
 class AudioError(AsdError, ValueError):
@@ -63,6 +63,7 @@ class AudioError(AsdError, ValueError):
 
     def __init__(self, path: str | Path, reason: str, kind: str = "unreadable") -> None:
         self.kind = kind
+        self.reason = reason
         super().__init__(f"{path}: {reason}")
 
 
@@ -75,9 +76,9 @@ class UnfitError(AudioError):
     """
 
     def __init__(self, path: str | Path, reason: str, kind: str) -> None:
-        self.reason = reason
         advice = "; is the input muted, or is it another device?" if kind == "silent" else ""
         super().__init__(path, f"cannot be judged: it {reason}{advice}", kind)
+        self.reason = reason
 
 
 class BundleError(AsdError, ValueError):

@@ -47,6 +47,10 @@ _LARGEST = {MANIFEST: 1 << 24, MODEL: 1 << 27, REFERENCES: 1 << 27, GOLDEN: 1 <<
 # through its FFTs, which bounds the time that it takes to about a second.
 _MAX_SAMPLES, _MAX_VALUES, _MAX_WORK = 1 << 24, 1 << 23, 1 << 28
 _MAX_VIEWS = 8
+_WHERE = (
+    "a bundle that is named is looked for there alone; without a name it is what ASD_EDGE_BUNDLE "
+    "names, default.asd in the data folder (~/.local/share/asd-edge), or the built-in one"
+)
 _MAX_SCORE = 1e30  # sums and squares of scores stay finite
 
 
@@ -81,7 +85,7 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 def _read(path: Path) -> Bundle:
     if not os.path.lexists(path):
-        raise MissingFileError(path, "bundle")
+        raise MissingFileError(path, "bundle", _WHERE)
     manifest = _read_manifest(path)
     contents = {name: _read_file(path, name, manifest["sha256"][name]) for name in FILES}
     part = MANIFEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,8 +11,7 @@ import click
 from asd_edge.cli.display import harmless
 from asd_edge.errors import AsdError
 
-# Clips that fail for the same reason, of which each has a line.
-_OF_A_KIND = 3
+_NAMED = 20  # clips with the same error that are named behind the first
 
 
 def find_clips(arguments: Iterable[Path]) -> tuple[list[Path], int]:
@@ -44,7 +44,7 @@ def failure(path: Path, error: Exception) -> str:
 
 
 class Failures:
-    """Lines about clips that fail: the first of a kind at once, the rest of it in one at the end.
+    """One line for each error: of the first clip at once, of the others together at the end.
 
     Attributes:
         count: of the clips.
@@ -52,21 +52,36 @@ class Failures:
 
     def __init__(self) -> None:
         self.count = 0
-        self._of_kind: dict[str, int] = {}
-        self._more: dict[str, list[str]] = {}
+        self._more: dict[str, list[tuple[Path, Exception]]] = {}
 
     def add(self, path: Path, error: Exception) -> None:
-        """Say what is wrong with a clip, or keep its name if others had the same."""
+        """Say what is wrong with a clip, or keep it if an earlier one had the same."""
         self.count += 1
-        kind = getattr(error, "kind", "") or type(error).__name__
-        self._of_kind[kind] = self._of_kind.get(kind, 0) + 1
-        if self._of_kind[kind] <= _OF_A_KIND:
-            click.echo(failure(path, error), err=True)
+        # Numbers differ between clips, and the cause is the same.
+        cause = re.sub(r"[\d.]+", "0", str(error).replace(str(path), ""))
+        if cause in self._more:
+            self._more[cause].append((path, error))
         else:
-            self._more.setdefault(kind, []).append(str(path))
+            self._more[cause] = []
+            click.echo(failure(path, error), err=True)
 
     def finish(self) -> None:
         """Name the clips that had no line of their own."""
-        for kind, names in self._more.items():
-            text = f"Error: so it is with {len(names)} more ({kind}): {', '.join(names)}"
-            click.echo(harmless(text), err=True)
+        for clips in self._more.values():
+            if len(clips) == 1:
+                click.echo(failure(*clips[0]), err=True)
+            elif clips:
+                kind = getattr(clips[0][1], "kind", "") or type(clips[0][1]).__name__
+                names = listed([str(path) for path, _ in clips])
+                text = f"Error: so it is with {len(clips)} more ({kind}): {names}"
+                click.echo(harmless(text), err=True)
+
+
+def listed(names: list[str]) -> str:
+    """Name some clips, and say how many more there are.
+
+    >>> listed(["a.wav", "b.wav"])
+    'a.wav, b.wav'
+    """
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

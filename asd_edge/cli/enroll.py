@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asd_edge.audio.clip_names import relative_name, section_of
-from asd_edge.cli.clips import Failures, find_clips
+from asd_edge.cli.clips import Failures, find_clips, listed
 from asd_edge.cli.display import harmless
 from asd_edge.cli.options import ChannelType
 from asd_edge.cli.startup import quick_start
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from asd_edge.enrolment.collection import Collection
     from asd_edge.enrolment.enrolment import Enrollment
 
-# So many clips have a line for each kind of warning; the names of the others follow in one.
 # Less than this share of the threshold would be left without a clip that is named for it.
 _MOVED = 0.95
-_NAMED = 3
 
 
 @click.command()
@@ -171,17 +169,16 @@ def _sections(found: list[Path], contents: Bundle | None) -> list[str]:
 
 
 def _warnings(found: Iterable[ClipWarning]) -> Iterable[str]:
-    """One line for each cause; the clips beyond the first are named behind it."""
+    """One line for each kind; the clips beyond the first are named behind it."""
     kinds: dict[str, list[ClipWarning]] = {}
     for warning in found:
         kinds.setdefault(warning.kind, []).append(warning)
-    for warnings in kinds.values():
-        for warning in warnings[:_NAMED]:
-            yield f"Warning: {warning.clip} {warning.reason}"
-        if len(warnings) > _NAMED:
-            yield f"Warning: so are {len(warnings) - _NAMED} more: " + ", ".join(
-                warning.clip for warning in warnings[_NAMED:]
-            )
+    for first, *rest in kinds.values():
+        more = ""
+        if rest:
+            names = listed([warning.clip for warning in rest])
+            more = f"; so {'is' if len(rest) == 1 else 'are'} {len(rest)} more: {names}"
+        yield f"Warning: {first.clip} {first.reason}{more}"
 
 
 def _summary(output: Path, done: Enrollment, passed_over: int) -> Iterable[str]:

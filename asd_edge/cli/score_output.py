@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from asd_edge.audio.recorded_at import recorded_at
 from asd_edge.cli.display import harmless
 
 if TYPE_CHECKING:
     from asd_edge.decision import Decision, Window
-    from asd_edge.errors import UnfitError
 
 CANNOT_JUDGE = "cannot judge"
 
@@ -26,8 +26,8 @@ class Output(Protocol):
     def decided(self, decision: Decision) -> None:
         """Show the decision of a clip."""
 
-    def unfit(self, clip: str, error: UnfitError) -> None:
-        """Show that a clip cannot be judged."""
+    def failed(self, clip: str, kind: str, reason: str) -> None:
+        """Show that a clip cannot be judged or read: the kind of error, and its reason in words."""
 
 
 def outcome(decision: Decision) -> str:
@@ -54,15 +54,17 @@ class JsonLines:
             if not math.isfinite(window["level_db"]):
                 window["level_db"] = None  # no sound at all; JSON has no infinity
         values["ratio"] = decision.ratio if math.isfinite(decision.ratio) else None
+        values["recorded_at"] = recorded_at(decision.clip)
         self._print({"clip": values.pop("clip"), "outcome": outcome(decision), **values})
 
-    def unfit(self, clip: str, error: UnfitError) -> None:
+    def failed(self, clip: str, kind: str, reason: str) -> None:
         """Print why there is no decision."""
         self._print(
             {
                 "clip": clip,
                 "outcome": CANNOT_JUDGE,
-                "warnings": [{"kind": error.kind, "reason": error.reason}],
+                "warnings": [{"kind": kind, "reason": reason}],
+                "recorded_at": recorded_at(clip),
             }
         )
 
@@ -92,10 +94,10 @@ class Csv:
             values = (w.score, d.threshold, d.ratio_of(w), w.p_value, _window_outcome(w))
             self._row((d.clip, d.section, *values, kinds, d.nearest, w.start_s, w.end_s))
 
-    def unfit(self, clip: str, error: UnfitError) -> None:
+    def failed(self, clip: str, kind: str, reason: str) -> None:
         """Print a row without figures."""
         times = ("", "") if self._windows else ()
-        self._row((clip, "", "", "", "", "", CANNOT_JUDGE, error.kind, "", *times))
+        self._row((clip, "", "", "", "", "", CANNOT_JUDGE, kind, "", *times))
 
     def _row(self, values: tuple[object, ...]) -> None:
         import csv  # here, because scoring rarely needs it
@@ -138,10 +140,10 @@ class Table:
                 word = _window_outcome(w)
                 self._row(name, "", w.score, d.threshold, d.ratio_of(w), w.p_value, word)
 
-    def unfit(self, clip: str, error: UnfitError) -> None:
+    def failed(self, clip: str, kind: str, reason: str) -> None:
         """Print a row without figures."""
         self._header()
-        click.echo(f"{self._short(clip)}  {'':49}{CANNOT_JUDGE}  ! {error.kind}")
+        click.echo(f"{self._short(clip)}  {'':49}{CANNOT_JUDGE}  ! {kind}")
 
     def _row(
         self, clip: str, section: str, score: float, threshold: float, ratio: float, p: float,

@@ -10,7 +10,6 @@ import click
 
 from asd_edge.cli.clips import Failures
 from asd_edge.cli.display import harmless
-from asd_edge.errors import UnfitError
 
 if TYPE_CHECKING:
     from asd_edge.audio.recording import ClipWarning
@@ -45,9 +44,10 @@ class Tally:
 
     def add(self, path: Path, result: Decision | Exception) -> None:
         """Show the result of a clip."""
-        if isinstance(result, UnfitError):
-            self._output.unfit(str(path), result)
         if isinstance(result, Exception):
+            kind = getattr(result, "kind", "") or type(result).__name__
+            reason = getattr(result, "reason", "") or " ".join(str(result).split())[:500]
+            self._output.failed(str(path), kind, reason)
             self.failures.add(path, result)
             return
         self._output.decided(result)

@@ -115,7 +115,23 @@ def test_bad_clips_are_named_and_the_rest_scored(
         soundfile.write(tmp_path / name, samples, 8000, subtype="FLOAT")
     paths = [tmp_path / name for name in bad]
     result = invoke(main, "score", *paths, good, "--bundle", tiny_bundle, "--json", status=1)
-    assert [json.loads(line)["clip"] for line in result.stdout.splitlines()] == [str(good)]
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["clip"] for row in rows] == [*map(str, paths), str(good)]
+    assert [row["outcome"] for row in rows] == ["cannot judge"] * len(bad) + [rows[-1]["outcome"]]
+    kinds = [
+        "missing_file",
+        "empty",
+        "unreadable",
+        "truncated",
+        "not_finite",
+        "empty",
+        "silent",
+        "too_short",
+    ]
+    assert [row["warnings"][0]["kind"] for row in rows[:-1]] == kinds
+    for as_text in ((), ("--csv",)):
+        shown = invoke(main, "score", *paths, good, "--bundle", tiny_bundle, *as_text, status=1)
+        assert shown.stdout.count("cannot judge") == len(bad)
     lines = result.stderr.splitlines()
     assert len(lines) == len(bad) + 1
     for line, (name, reason) in zip(lines, bad.items(), strict=False):

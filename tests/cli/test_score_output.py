@@ -83,6 +83,32 @@ def test_one_line_for_one_cause(tiny_bundle: Path, tmp_path: Path) -> None:
     assert line.endswith("is 0.3 s long, and a window is 1 s (and 4 more like it)")
 
 
+def test_one_line_for_one_error(tiny_bundle: Path, tmp_path: Path) -> None:
+    """The first at once, those with other numbers in one line at the end; another cause apart."""
+    for i in range(30):
+        write_tone(tmp_path / f"{i:02d}.wav", 200, i, seconds=0.3)
+        data = (tmp_path / f"{i:02d}.wav").read_bytes()
+        (tmp_path / f"{i:02d}.wav").write_bytes(data[: 1000 + i])
+    (tmp_path / "30.wav").write_text("text")
+    result = invoke(main, "score", tmp_path, "--bundle", tiny_bundle, "--json", status=1)
+    first, other, rest, count = result.stderr.splitlines()
+    assert "00.wav: is truncated" in first
+    assert "30.wav: cannot be read as sound" in other
+    assert rest.startswith("Error: so it is with 29 more (truncated): ")
+    assert rest.endswith("20.wav and 9 more")
+    assert count == "31 of 31 clips could not be scored."
+    assert len(result.stdout.splitlines()) == 31
+
+
+def test_json_has_the_time_of_the_recording(tiny_bundle: Path, tmp_path: Path) -> None:
+    write_tone(tmp_path / "20261127_031210.wav", 200, 0)
+    write_tone(tmp_path / "other.wav", 200, 1)
+    (tmp_path / "20261128_031210.wav").write_bytes(b"")
+    result = invoke(main, "score", tmp_path, "--bundle", tiny_bundle, "--json", status=1)
+    found = [json.loads(line)["recorded_at"] for line in result.stdout.splitlines()]
+    assert found == ["2026-11-27T03:12:10", "2026-11-28T03:12:10", None]
+
+
 def test_what_cannot_be_judged_is_a_row_and_an_error(
     normal: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
