@@ -6,6 +6,7 @@
 # make sanitize     the C core and its binding under sanitizers and valgrind, in minutes
 # make fuzz         FUZZ_MINUTES of mutated inputs for each kind; guided by coverage with atheris
 # make docs-reference  the pages of docs/reference that follow from the code
+# make docs-commands  the commands of the tutorials that train networks, as they are written
 # make docs-pictures  screenshots of the monitor's page, by the tests that drive it; needs chromium
 # make wheels       sdist and wheels for x86-64 and aarch64 in dist/, checked by auditwheel; Debian 12
 # make test-versions  the x86-64 wheel with the oldest and newest dependencies, on each Python here
@@ -25,7 +26,7 @@ C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-monitor-long test-arm64 wheels test-versions test-pi check
-.PHONY: sanitize fuzz docs docs-reference docs-pictures clean
+.PHONY: sanitize fuzz docs docs-reference docs-commands docs-pictures clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -85,8 +86,12 @@ docs: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -b html -q docs build/docs
 
+docs-commands: $(INSTALLED)
+	$(BIN)/python tests/doc_pages.py docs/tutorials/run-to-device.md docs/tutorials/dcase-entry.md
+
 docs-pictures: $(INSTALLED)
 	ASD_EDGE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures tests/monitor/test_page.py
+	$(BIN)/asd-edge explain asd_edge/data/examples/faulty.flac -o docs/pictures/explanation.png
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info asd_edge/*.so .mypy_cache .pytest_cache .ruff_cache

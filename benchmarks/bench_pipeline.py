@@ -19,6 +19,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # read
 
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ import librosa
 import numpy as np
 import soundfile
 import torch
+from figures import record as keep
 from numpy.typing import NDArray
 
 from asd_edge.bench.hardware import cpu_model
@@ -172,14 +174,21 @@ def machine_clip(folder: str) -> Path:
 @click.option("--preset", default="edge", show_default=True)
 @click.option("--clip", type=click.Path(path_type=Path), help="Default: a hum in noise of 10 s.")
 @click.option("--rounds", default=20, show_default=True)
-def main(bundle: Path | None, preset: str, clip: Path | None, rounds: int) -> None:
+@click.option("--record", is_flag=True, help="Keep the figures for README: benchmarks/figures.json")
+def main(bundle: Path | None, preset: str, clip: Path | None, rounds: int, record: bool) -> None:
     """Measure the ways from a file to a decision beside each other."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        compare(bundle, preset, clip or machine_clip(folder), rounds)
+        times = compare(bundle, preset, clip or machine_clip(folder), rounds)
+    if record:
+        own, other = (figures(times[x])[0] for x in ("asd-edge", "librosa + onnxruntime"))
+        command = " ".join(["python benchmarks/bench_pipeline.py", *sys.argv[1:]])
+        keep({"pipeline_ms": own, "pipeline_librosa_ratio": other / own}, command)
 
 
-def compare(bundle: Path | None, preset: str, path: Path, rounds: int) -> None:
+def compare(
+    bundle: Path | None, preset: str, path: Path, rounds: int
+) -> dict[str, list[tuple[float, float]]]:
     """Build the candidates, check them against each other, time them, print a table."""
     embedders: dict[str, Embed] = {}
     if bundle is None:
@@ -232,6 +241,7 @@ def compare(bundle: Path | None, preset: str, path: Path, rounds: int) -> None:
             f"| {name} | {wall:.3f} | {least:.3f} | {cpu:.3f} | "
             f"{wall / base[0]:.1f} | {least / base[1]:.1f} | {cpu / base[2]:.1f} |"
         )
+    return times
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 
 The command lines come from click, the keys of presets and of the monitor's configuration from
 their dataclasses, the kinds of errors from `asd_edge.errors`, and the fields of JSON outputs from
-the schemas in docs/reference/schemas. The pages are kept in the repository, so that they can be
+the schemas in docs/reference/schemas. Figures in README and docs are those that benchmarks
+recorded (`benchmarks/figures.py`). The pages are kept in the repository, so that they can be
 read there; `tests/docs/test_generated.py` fails when one is out of date.
 """
 
@@ -24,7 +25,9 @@ from typing import Any
 
 import click
 
-REFERENCE = Path(__file__).parent / "reference"
+DOCS = Path(__file__).parent
+REFERENCE, README = DOCS / "reference", DOCS.parent / "README.md"
+FIGURES = DOCS.parent / "benchmarks" / "figures.json"
 NOTE = "<!-- Written by docs/generate.py. Change the code and run `make docs-reference`. -->\n\n"
 
 
@@ -316,25 +319,38 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def outdated() -> list[Path]:
-    """Name the pages that are not what the code gives."""
-    return [
-        REFERENCE / name
-        for name, make in PAGES.items()
-        if not (REFERENCE / name).is_file() or (REFERENCE / name).read_text() != _page(make)
-    ]
+def outdated() -> dict[Path, str]:
+    """Give the pages that are not what the code and the benchmarks give, with what they should be.
+
+    Raises:
+        KeyError: a page quotes a figure that no benchmark has recorded.
+    """
+    wanted = {REFERENCE / name: NOTE + make().rstrip() + "\n" for name, make in PAGES.items()}
+    for path in (README, *DOCS.rglob("*.md")):
+        wanted.setdefault(path, with_figures(path.read_text()))
+    return {p: text for p, text in wanted.items() if not p.is_file() or p.read_text() != text}
 
 
-def _page(make: Callable[[], str]) -> str:
-    return NOTE + make().rstrip() + "\n"
+def with_figures(text: str) -> str:
+    """Put the recorded value into each `<!--figure NAME-->...<!--/figure-->` of a page.
+
+    A format may follow the name, as in `<!--figure slider_all_caught .0%-->`.
+    """
+    recorded = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
+
+    def value(found: re.Match[str]) -> str:
+        figure = format(recorded[found[1]]["value"], (found[2] or "").strip() or ".3g")
+        return f"<!--figure {found[1]}{found[2] or ''}-->{figure}<!--/figure-->"
+
+    return re.sub(r"<!--figure (\w+)( \S+)?-->.*?<!--/figure-->", value, text)
 
 
 def main() -> int:
     """Write or check the pages."""
     old = outdated()
-    for path in old:
+    for path, text in old.items():
         if "--check" not in sys.argv:
-            path.write_text(_page(PAGES[path.name]))
+            path.write_text(text)
         print(path)
     return int("--check" in sys.argv and bool(old))
 
