@@ -28,6 +28,7 @@ BROKEN_PIPE = 141
 # The base install is the runtime; the workstation's commands come with it and need more.
 _TRAIN = ("jinja2", "torch", "pandas", "pyarrow", "rich", "scipy", "sklearn", "matplotlib")
 _EXTRAS = dict.fromkeys(_TRAIN, "train") | dict.fromkeys(("onnx", "onnxscript"), "export")
+_EXTRAS |= dict.fromkeys(("dask", "distributed", "fsspec"), "cluster")
 
 
 @contextlib.contextmanager

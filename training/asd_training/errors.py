@@ -42,3 +42,12 @@ class NotFiniteError(RunError):
         super().__init__(
             path, f"the {what} is NaN or infinite; {kept}. A smaller learning rate may help"
         )
+
+
+class ClusterError(AsdError, ConnectionError):
+    """A cluster that does not answer, went away, or has other versions."""
+
+    kind = "cluster"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)

@@ -11,9 +11,9 @@ from asd_edge.cli.exit_status import AsdGroup
 from asd_training.synth import MACHINES
 
 
-@click.group(cls=AsdGroup)
+@click.group(cls=AsdGroup, elsewhere={"score": "asd_training.cli.archive"})
 def main() -> None:
-    """Make data sets and feature tables for asd-train."""
+    """Make data sets and feature tables for asd-train, and score archives of any size."""
 
 
 @main.command()

@@ -138,7 +138,7 @@ def find_clips(root: str | Path, machine: str | None = None) -> list[Clip]:
     # Not resolved: the name of a link is what the user calls the machine.
     full = Path(os.path.abspath(root))  # noqa: PTH100 - Path.absolute keeps ".."
     top = full
-    while top.name and _is_structure(top.name):
+    while top.name and is_structure(top.name):
         top = top.parent
     above = full.relative_to(top).parts
 
@@ -305,7 +305,8 @@ def _audio_names(root: Path) -> Iterator[PurePath]:
         yield path.relative_to(root)
 
 
-def _is_structure(folder: str) -> bool:
+def is_structure(folder: str) -> bool:
+    """Whether the name of a folder says split, label or section, and so names no machine."""
     folder = folder.lower()
     return (
         folder in _SPLIT_FOLDERS
@@ -323,7 +324,7 @@ def _find(root: Path, name: PurePath, folders: tuple[str, ...], above: str) -> _
     named = parse_clip_name(name.name) is not None
     if not named and not described.label:
         return None
-    places = [i for i, folder in enumerate(folders) if not _is_structure(folder)]
+    places = [i for i, folder in enumerate(folders) if not is_structure(folder)]
     section = described.section
     if not section:
         section = printable(folders[places.pop()]) if places else "00"
@@ -373,7 +374,7 @@ def _check_homes(root: Path, found: list[_Found]) -> None:
     places: dict[str, dict[PurePath, PurePath]] = defaultdict(dict)
     for f in found:
         parts = (part for part in f.home.parts if part.lower() not in _PART_FOLDERS)
-        place = PurePath(*(part for part in parts if not _is_structure(part)))
+        place = PurePath(*(part for part in parts if not is_structure(part)))
         places[f.clip.machine].setdefault(place, f.home)
     for machine, homes in places.items():
         if len(homes) > 1:

@@ -1,0 +1,81 @@
+"""A Dask scheduler, workers and an S3 server in processes of their own, on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# For a busy machine; what is waited for takes a moment.
+PATIENCE_S = 60.0
+
+
+def wait_for(found: Callable[[], Any]) -> Any:
+    """Wait until something is true, and give it."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        if value := found():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Processes:
+    """Processes that a test starts; each is ended by its number."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=self._folder,
+            env=os.environ | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._running.append(process)
+        return process
+
+    def scheduler(self) -> str:
+        """Start a scheduler; give its address."""
+        port = free_port()
+        arguments = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show")
+        self.start("distributed.cli.dask_scheduler", *arguments)
+        wait_for(lambda: answers(port))
+        return f"tcp://127.0.0.1:{port}"
+
+    def worker(self, scheduler: str) -> subprocess.Popen[bytes]:
+        """Start a worker that nobody starts again."""
+        arguments = ("--no-nanny", "--nthreads", "1", "--no-dashboard")
+        return self.start("distributed.cli.dask_worker", scheduler, *arguments)
+
+    def s3(self) -> str:
+        """Start an S3 server; give its address."""
+        port = free_port()
+        self.start("moto.server", "-H", "127.0.0.1", "-p", str(port))
+        wait_for(lambda: answers(port))
+        return f"http://127.0.0.1:{port}"
+
+    def close(self) -> None:
+        for process in self._running:
+            process.kill()
+            process.wait()

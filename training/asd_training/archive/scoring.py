@@ -1,0 +1,181 @@
+"""Score an archive of any size on a cluster, into a data set of scores that can be gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asd_edge.bundle.format import read
+from asd_training.archive.cluster import Pool, connected, on_every_worker
+from asd_training.archive.listing import Archive, Item
+from asd_training.archive.parts import Counts, Part, ScoreStore
+from asd_training.archive.worker import Job, failed_row, receive, score_clips
+
+# Below a second for 10 s clips: what an interruption can cost for each worker.
+PART_CLIPS = 256
+
+
+@dataclass
+class Summary:
+    """What an archive came to.
+
+    Attributes:
+        counts: over all clips of the archive.
+        kept: parts that were there already.
+        made: parts that were computed.
+        unread: folders that could not be listed.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    kept: int = 0
+    made: int = 0
+    unread: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Task:
+    """Some clips of a part: all of them, until they kill a worker."""
+
+    part: Part
+    first: int
+    items: tuple[Item, ...]
+
+
+def score_archive(
+    archive: str,
+    bundle: Path,
+    output: str,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    section: str | None = None,
+    false_alarm_rate: float | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+    start: Callable[[int], None] = lambda count: None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Summary:
+    """Score every sound file of an archive.
+
+    Parts that are there already, of the same clips, are kept; so an interrupted run goes on.
+
+    Args:
+        archive: a folder, or a URL that fsspec opens.
+        bundle: folder of the bundle.
+        output: folder or URL of the data set; see `archive.parts`.
+        scheduler: address of a Dask scheduler; default: a cluster on this computer.
+        workers: processes of that cluster; default: one a core.
+        section: of all clips; default: what their names say.
+        false_alarm_rate: that decides; default: the bundle's.
+        say: called with what there is to wait for.
+        start: called with the number of clips, when it is known.
+        advance: called with the number of clips that are done, part by part.
+
+    Raises:
+        MissingFileError: no such archive or bundle, or no sound files.
+        BundleError: the bundle is damaged.
+        DatasetError: the output is of another bundle or of something else.
+        ClusterError: the scheduler does not answer, or went away.
+    """
+    read(bundle)  # raises here what would be raised on every worker
+    files = {path.name: path.read_bytes() for path in sorted(bundle.iterdir()) if path.is_file()}
+    digest = hashlib.sha256(files["bundle.json"]).hexdigest()
+    job = Job("", digest, section, false_alarm_rate)
+    made_with = {
+        "bundle": digest,
+        "section": section,
+        "false_alarm_rate": false_alarm_rate,
+    }
+    with Archive(archive) as listed:
+        job = Job(listed.url, digest, section, false_alarm_rate)
+        store = ScoreStore(output, {"archive": listed.url, **made_with})
+        start(listed.count)
+        return _Run(listed, store, job, files, advance).finish(scheduler, workers, say)
+
+
+class _Run:
+    """One pass over an archive."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        store: ScoreStore,
+        job: Job,
+        files: dict[str, bytes],
+        advance: Callable[[int], None],
+    ) -> None:
+        self._archive, self._store, self._job, self._files = archive, store, job, files
+        self._advance = advance
+        self._pool: Pool[_Task] | None = None
+        self._summary = Summary(unread=archive.unread)
+        # Of parts whose clips are scored in several tasks: what is there of their rows.
+        self._split: dict[Part, dict[int, list[dict[str, object]]]] = {}
+
+    def finish(
+        self, scheduler: str | None, workers: int | None, say: Callable[[str], None]
+    ) -> Summary:
+        """Score what is not there yet; without anything to do, no cluster is started."""
+        with ExitStack() as stack:
+            last: Part | None = None
+            for number, items in self._archive.chunks(PART_CLIPS):
+                part = Part(number, tuple(items))
+                if last is not None and last.folder != part.folder:
+                    self._store.remove_beyond(last)
+                last = part
+                counts = self._store.done(part)
+                if counts is not None:
+                    self._summary.kept += 1
+                    self._count(counts)
+                    continue
+                if self._pool is None:
+                    client = stack.enter_context(connected(scheduler, workers, say))
+                    on_every_worker(client, receive, self._job.digest, self._files)
+                    self._pool = Pool(client)
+                self._submit(self._pool, _Task(part, 0, part.items))
+                while self._pool.is_full:
+                    self._collect(self._pool)
+            if last is not None:
+                self._store.remove_beyond(last)
+            while self._pool is not None and not self._pool.is_idle:
+                self._collect(self._pool)
+        return self._summary
+
+    def _count(self, counts: Counts) -> None:
+        self._summary.counts.add(counts)
+        self._advance(counts.clips)
+
+    def _submit(self, pool: Pool[_Task], task: _Task) -> None:
+        clips = [(item.name, item.size) for item in task.items]
+        pool.submit(task, score_clips, self._job, clips)
+
+    def _again(self, pool: Pool[_Task], task: _Task) -> None:
+        """Halve what killed its workers, down to the one clip that does."""
+        if len(task.items) == 1:
+            reason = "the worker died each time that this clip was scored"
+            self._take(task, [failed_row(task.items[0].name, "worker_died", reason)])
+            return
+        middle = len(task.items) // 2
+        self._split.setdefault(task.part, {})
+        self._submit(pool, _Task(task.part, task.first, task.items[:middle]))
+        self._submit(pool, _Task(task.part, task.first + middle, task.items[middle:]))
+
+    def _collect(self, pool: Pool[_Task]) -> None:
+        for task, rows in pool.finished():
+            if rows is None:
+                self._again(pool, task)
+            else:
+                self._take(task, rows)
+
+    def _take(self, task: _Task, rows: list[dict[str, object]]) -> None:
+        part = task.part
+        if part in self._split:
+            pieces = self._split[part]
+            pieces[task.first] = rows
+            rows = [row for first in sorted(pieces) for row in pieces[first]]
+            if len(rows) < len(part.items):
+                return
+            del self._split[part]
+        self._summary.made += 1
+        self._count(self._store.write(part, rows))
