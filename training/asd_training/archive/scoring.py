@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asd_edge.bundle.format import read
+from asd_edge.bundle.format import read_bundle
 from asd_training.archive.cluster import Pool, connected, on_every_worker
 from asd_training.archive.listing import Archive, Item
 from asd_training.archive.parts import Counts, Part, ScoreStore
@@ -79,7 +79,7 @@ def score_archive(
         DatasetError: the output is of another bundle or of something else.
         ClusterError: the scheduler does not answer, or went away.
     """
-    read(bundle)  # raises here what would be raised on every worker
+    read_bundle(bundle)  # raises here what would be raised on every worker
     files = {path.name: path.read_bytes() for path in sorted(bundle.iterdir()) if path.is_file()}
     digest = hashlib.sha256(files["bundle.json"]).hexdigest()
     job = Job("", digest, section, false_alarm_rate)
