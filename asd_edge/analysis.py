@@ -47,6 +47,16 @@ class Analysis:
 
     Made by `Detector.analyse`; to be closed, as by `with`. Without a detector it only embeds.
 
+    Example:
+        >>> from asd_edge import Detector
+        >>> with Detector.load("fan.asd").analyse("normal.wav") as analysis:
+        ...     print(analysis.n_samples, analysis.mels.shape)
+        ...     print({view: x.shape for view, x in analysis.embeddings.items()})
+        ...     print(analysis.decision.anomalous)
+        160000 (1, 128, 313)
+        {'statistics': (1, 768)}
+        False
+
     Attributes:
         recording: the open recording.
         clip: the clip's name.

@@ -77,6 +77,14 @@ class Decision:
         windows: in order; one for a clip no longer than the model's input.
         nearest: name of the normal clip that is most like it, among the section's references.
         warnings: what may make the decision worthless.
+
+    Example:
+        >>> from asd_edge import Detector
+        >>> decision = Detector.load("fan.asd").score("hour.wav")  # with a fault in it
+        >>> decision.anomalous, decision.ratio > 1
+        (True, True)
+        >>> [(w.start_s, w.end_s) for w in decision.windows if w.anomalous][:2]
+        [(20.0, 30.0), (25.0, 35.0)]
     """
 
     clip: str

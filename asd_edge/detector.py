@@ -28,6 +28,15 @@ class Detector:
 
     One detector may be shared by threads. One that `load` made can be pickled, for
     multiprocessing: what travels is its path and options, and the other process loads it anew.
+
+    Example:
+        >>> from asd_edge import Detector
+        >>> detector = Detector.load("fan.asd", false_alarm_rate=0.01)
+        >>> detector.score("normal.wav").anomalous
+        False
+        >>> samples = np.random.default_rng(0).normal(0, 0.1, 480_000)  # 10 s of noise
+        >>> detector.score(samples, sr=48000).anomalous
+        True
     """
 
     def __init__(

@@ -30,6 +30,14 @@ class AsdError(Exception):
 
     Attributes:
         kind: machine-readable reason; see the module.
+
+    Example:
+        >>> from asd_edge import AsdError, Detector
+        >>> try:
+        ...     Detector.load("nowhere.asd")
+        ... except AsdError as error:
+        ...     print(error.kind, isinstance(error, FileNotFoundError))
+        missing_file True
     """
 
     kind: str = "error"

@@ -317,9 +317,9 @@ def open_recording(
         ParameterError: an array of another shape or type, or a rate below 1.
 
     Example:
-        >>> with open_recording("monday.wav", 16000) as recording:   # doctest: +SKIP
-        ...     for block in recording.blocks():
-        ...         print(len(block) / recording.sr)
+        >>> with open_recording("monday.wav", 8000) as recording:
+        ...     print(sum(len(block) for block in recording.blocks()) / recording.sr)
+        300.0
     """
     if rate is not None:
         name = name or "array"

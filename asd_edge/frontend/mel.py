@@ -62,6 +62,10 @@ class MelConfig:
 
     Raises:
         ParameterError: a value outside its range.
+
+    Example:
+        >>> MelConfig(sr=22050, n_fft=2048, n_mels=256, power=1).n_frames(220_500)
+        431
     """
 
     sr: int = 16000
@@ -234,6 +238,17 @@ class MelSpectrogram:
 
     Immutable; threads may share one and run at the same time, since the interpreter's
     lock is released while frames are computed.
+
+    Example:
+        >>> mel = MelSpectrogram(MelConfig(sr=16000, n_fft=1024, hop_length=512, n_mels=128))
+        >>> y = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)  # 1 s of 1 kHz
+        >>> whole = mel(y)
+        >>> whole.shape, int(whole.mean(axis=1).argmax())
+        ((128, 32), 42)
+        >>> stream = mel.stream()  # the same frames from samples as they come, bit for bit
+        >>> parts = [stream.push(y[:5000]), stream.push(y[5000:]), stream.finish()]
+        >>> np.array_equal(np.concatenate(parts, axis=1), whole)
+        True
     """
 
     def __init__(self, config: MelConfig | None = None) -> None:
