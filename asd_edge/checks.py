@@ -7,11 +7,9 @@ with? What makes a decision worthless (`WORTHLESS`) is an error, the rest is a w
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,8 +44,7 @@ _LEADING_S = 0.1
 _STRIDE, _TAKEN = 2048, 128
 
 
-@dataclass(frozen=True)
-class Levels:
+class Levels(NamedTuple):
     """Levels of some samples.
 
     Attributes:
@@ -66,8 +63,7 @@ class Levels:
         return self.level_db < SILENCE_DBFS
 
 
-@dataclass(frozen=True)
-class EnrolledRange:
+class EnrolledRange(NamedTuple):
     """What the clips that a bundle was enrolled from had.
 
     Attributes:
@@ -269,7 +265,7 @@ def check_clip(
     alive = [window for window in levels if not window.is_silent]
     all_together = together(alive or levels)
     if len(levels) > 1:  # zeros before the sound are some of its windows
-        all_together = dataclasses.replace(all_together, leading=0)
+        all_together = all_together._replace(leading=0)
     found = check_levels(clip, all_together, front_end) + check_length(
         clip, seconds, front_end, enrolled
     )

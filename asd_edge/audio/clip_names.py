@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 AUDIO_SUFFIXES = frozenset(
     {
@@ -25,8 +25,7 @@ AUDIO_SUFFIXES = frozenset(
 """Lower-case suffixes of self-describing audio formats; those of the last row need ffmpeg."""
 
 
-@dataclass(frozen=True)
-class ClipName:
+class ClipName(NamedTuple):
     """What one file name says; an empty text where it says nothing.
 
     `section` is the number as written ("00"), `domain` is "source" or "target",
@@ -110,7 +109,7 @@ def section_of(path: str | Path) -> str | None:
     return None
 
 
-_PIECE = re.compile(r"(?P<recording>.*)@(?P<seconds>\d+(?:\.\d+)?)s")
+_PIECE = r"(?P<recording>.*)@(?P<seconds>\d+(?:\.\d+)?)s"
 
 
 def piece_name(recording: str, seconds: float) -> str:
@@ -120,6 +119,6 @@ def piece_name(recording: str, seconds: float) -> str:
 
 def piece_of(clip: str) -> tuple[str, float]:
     """Give the recording that a clip is a piece of, and where it begins in seconds."""
-    if match := _PIECE.fullmatch(clip):
+    if match := re.fullmatch(_PIECE, clip):
         return match["recording"], float(match["seconds"])
     return clip, 0.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from asd_edge.errors import AudioError
 
@@ -26,8 +26,7 @@ _MAX_CHUNKS = 1000  # of a real file there are under 20; a file of zeros has mil
 _PCM, _MP3, _EXTENSIBLE = 0x0001, 0x0055, 0xFFFE
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What was found out before decoding.
 
     Attributes:
@@ -49,8 +48,7 @@ class Header:
     at_least: int = 0
 
 
-@dataclass(frozen=True)
-class Pcm:
+class Pcm(NamedTuple):
     """16-bit little-endian PCM: first byte, number of frames, channels, rate in Hz."""
 
     offset: int

@@ -328,8 +328,8 @@ class SoundFile:
             with native_stderr.captured() as printed:
                 yield
         finally:
-            native_stderr.pass_on(line for line in printed if not _OF_MPG123.search(line))
-        lines = [_complaint(line) for line in printed if _OF_MPG123.search(line)]
+            native_stderr.pass_on(line for line in printed if not re.search(_OF_MPG123, line))
+        lines = [_complaint(line) for line in printed if re.search(_OF_MPG123, line)]
         if lines and not any(kind == "decoder" for kind, _ in self.warnings):
             reason = f"makes the MPEG decoder complain, as if damaged ({lines[0][:100]})"
             self.warnings.append(("decoder", reason))
@@ -346,7 +346,7 @@ def _unreadable(name: str, error: Any) -> AudioError:
 
 
 # libsndfile's MPEG decoder prints on stderr and names no file.
-_OF_MPG123 = re.compile(rb"mpg123|Xing|MPEG|resync|in input|ID3|[Ff]rame|stream|junk|header")
+_OF_MPG123 = rb"mpg123|Xing|MPEG|resync|in input|ID3|[Ff]rame|stream|junk|header"
 
 
 def _complaint(line: bytes) -> str:

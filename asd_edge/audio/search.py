@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from asd_edge.audio.clip_names import is_audio_name
 from asd_edge.errors import AsdError, AudioError, MissingFileError
 
 
-@dataclass(frozen=True)
 class Found:
     """Result of a search.
 
@@ -22,9 +20,10 @@ class Found:
         passed_over: suffix (or "" for none) -> number of entries that are no sound files.
     """
 
-    paths: list[Path] = field(default_factory=list)
-    unread: list[AsdError] = field(default_factory=list)
-    passed_over: Counter[str] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.paths: list[Path] = []
+        self.unread: list[AsdError] = []
+        self.passed_over: Counter[str] = Counter()
 
     def note(self) -> str:
         """Say in one line which entries of folders were passed over; empty if none was."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from asd_edge.bundle.format import Bundle
 
@@ -22,8 +22,7 @@ BUILT_IN = Path(__file__).parents[1] / "data" / "default.asd"
 EXAMPLES = Path(__file__).parents[1] / "data" / "examples"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A bundle's place, and what led there; empty if the user named it."""
 
     path: Path

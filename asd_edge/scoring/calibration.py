@@ -25,7 +25,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,8 +45,7 @@ _ROUNDING = 1e-9  # of a threshold that is fitted to scores in its own units
 _SURE = 1.6449  # 90 % of a normal distribution lie within so many deviations
 
 
-@dataclass(frozen=True)
-class Threshold:
+class Threshold(NamedTuple):
     """A threshold and what stands behind it.
 
     Attributes:
@@ -86,8 +85,7 @@ def robust_normal(x: NDArray[np.float64]) -> tuple[float, float]:
     return centre, spread
 
 
-@dataclass(frozen=True)
-class Tail:
+class Tail(NamedTuple):
     """Distribution of further scores, from those of n normal clips.
 
     Attributes:

@@ -32,7 +32,7 @@ A recording of one window is decided by its own tail probability.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,8 +43,7 @@ _OF_SIMES, _OF_STRETCHES = 0.9, 0.1
 _FURTHER = 0.3  # exponent of each further window length of a stretch
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
-class RecordingResult:
+class RecordingResult(NamedTuple):
     """Result of the rule.
 
     Attributes:

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -274,8 +273,7 @@ class Scorer:
         )
 
 
-@dataclass(frozen=True)
-class ClipScore:
+class ClipScore(NamedTuple):
     """Score of one clip.
 
     Attributes:
