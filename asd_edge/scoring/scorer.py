@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from asd_edge._core import squared_distances
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.mel import instruction_set
-from asd_edge.scoring.views import Standard, View
+from asd_edge.scoring.views import Standard, StandardArrays, View
 from asd_edge.scoring.whitening import projection
 
 
@@ -110,13 +110,12 @@ class _ViewScorer:
     Attributes:
         rows: which reference each of them is [shape=(n,)].
         used: section -> those of them that its clips are measured against.
-        standards: section -> standard.
         config: the rule.
     """
 
     def __init__(self, view: View) -> None:
         references = view.references
-        self.config, self.standards = view.config, view.standards
+        self.config = view.config
         names, counts = np.unique(references.sections, return_counts=True)
         self.sections: tuple[str, ...] = tuple(names.tolist())
         self.rows = np.argsort(references.sections, kind="stable")
@@ -125,6 +124,14 @@ class _ViewScorer:
             name: slice(None) if view.config.pool_sections else slice(end - count, end)
             for name, count, end in zip(self.sections, counts.tolist(), ends, strict=True)
         }
+        # Of each section, and of all.
+        self._standards: dict[str | None, StandardArrays] = {}
+        if view.standards:
+            groups = {name: [name] for name in self.sections} | {None: list(self.sections)}
+            self._standards = {
+                key: StandardArrays.of([view.standards[name] for name in names])
+                for key, names in groups.items()
+            }
         self._parts = [
             _PartScorer(*measured, view, self.rows) for measured in references.measured(view.config)
         ]
@@ -135,25 +142,42 @@ class _ViewScorer:
 
     def means(self, d: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Mean of the k smallest distances, of whole and parts [shape=(parts + 1, w)]."""
-        return np.stack([self._mean(x) for x in d])
+        return np.array([self._mean(x) for x in d])
+
+    def means_by_section(self, d: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Means in each section, by distances to all references.
+
+        Returns:
+            [shape=(sections, parts + 1, w)].
+        """
+        if self.config.k == 1 and not self.config.pool_sections:
+            starts = [self.used[name].start for name in self.sections]  # which lie side by side
+            smallest = np.array([np.minimum.reduceat(x, starts, axis=1) for x in d])
+            return smallest.transpose(2, 0, 1)
+        return np.array([self.means([x[:, self.used[name]] for x in d]) for name in self.sections])
 
     def _mean(self, d: NDArray[np.float64]) -> NDArray[np.float64]:
         k = self.config.k
         if k == 1:
-            smallest: NDArray[np.float64] = d.min(axis=1)
+            smallest: NDArray[np.float64] = np.minimum.reduce(d, axis=1)
             return smallest
         if k is not None and k < d.shape[1]:
             d = np.partition(d, k - 1, axis=1)[:, :k]
         mean: NDArray[np.float64] = d.mean(axis=1)
         return mean
 
-    def contribution(self, means: NDArray[np.float64], section: str) -> list[float]:
-        """What each window contributes to the score's power [length w]."""
-        if not self.standards:  # the distance itself, whose power is taken back
-            values = means[0] ** self.config.exponent
-        else:
-            values = self.standards[section].contribution(means, self.config)
-        powers: list[float] = values.tolist()
+    def contributions(self, means: NDArray[np.float64], section: str | None) -> list[list[float]]:
+        """What each window contributes to the score's power, by sections and windows.
+
+        Args:
+            means: of one section or, without a name, of all [shape=(sections, parts + 1, w)].
+            section: the section's name.
+        """
+        if self._standards:
+            values = self._standards[section].contributions(means, self.config)
+        else:  # the distance itself, whose power is taken back
+            values = means[:, 0] ** self.config.exponent
+        powers: list[list[float]] = values.tolist()
         return powers
 
     def nearest(self, d: NDArray[np.float64], section: str) -> int:
@@ -220,20 +244,18 @@ class Scorer:
             raise ParameterError("standards", "none", "one for each view and section")
         known = section if section in self.sections else None
         every = {}  # distances by view; to all references where the section is not known
+        shares = {}  # what each view contributes, by sections and windows
         for name, view in self._scorers.items():
             used = slice(None) if known is None else view.used[known]
-            every[name] = view.distances(embeddings[name], used)
+            every[name] = d = view.distances(embeddings[name], used)
+            means = view.means_by_section(d) if known is None else view.means(d)[np.newaxis]
+            shares[name] = view.contributions(means, known)
         best = None
-        for candidate in self.sections if known is None else (known,):
+        for i, candidate in enumerate(self.sections if known is None else (known,)):
             # Lists from here on: there are a few values, and arrays would take ten times as long.
-            parts = {}
-            for name, view in self._scorers.items():
-                d = every[name]
-                if known is None:
-                    d = [x[:, view.used[candidate]] for x in d]
-                parts[name] = view.contribution(view.means(d), candidate)
+            parts = {name: values[i] for name, values in shares.items()}
             sums = [sum(values) for values in zip(*parts.values(), strict=True)]
-            windows = tuple(value ** (1 / self._exponent) for value in sums)
+            windows = tuple([value ** (1 / self._exponent) for value in sums])
             score = _mean(windows)
             if best is None or score < best[0]:
                 best = score, windows, sums, parts, candidate
