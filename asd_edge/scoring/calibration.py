@@ -20,7 +20,6 @@ of windows asks for.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -194,7 +193,7 @@ class Calibration:
         rate = self.false_alarm_rate if false_alarm_rate is None else check_rate(false_alarm_rate)
         threshold = self.tail(section).threshold(rate)
         if abs(threshold.value - 1) < _ROUNDING:  # what the scores are in units of
-            threshold = dataclasses.replace(threshold, value=1.0)
+            threshold = threshold._replace(value=1.0)
         return threshold
 
     def tail_probability(self, section: str, scores: ArrayLike) -> NDArray[np.float64]:
