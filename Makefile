@@ -1,6 +1,7 @@
 # make demo         from a synthetic data set to decisions, in minutes
 # make test         all tests
 # make test-monitor-long   a replay killed 100 times
+# make test-monitor-month  30 days of a machine by replay
 # make test-arm64   the runtime's tests on ARM64, emulated; Debian 12
 # make check        ruff, mypy, clang-format, the C core under every compiler here without warnings
 # make sanitize     the C core and its binding under sanitizers and valgrind, in minutes
@@ -25,8 +26,9 @@ C_HEADERS := $(wildcard csrc/*.h csrc/kernels/*.h csrc/template/*.h)
 C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
-.PHONY: install demo test test-monitor-long test-arm64 wheels test-versions test-pi check
-.PHONY: sanitize fuzz docs docs-reference docs-commands docs-pictures clean
+.PHONY: install demo test test-monitor-long test-monitor-month test-monitor-rigs test-arm64 wheels
+.PHONY: test-versions test-pi check sanitize fuzz docs docs-reference docs-commands docs-pictures
+.PHONY: clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -39,6 +41,9 @@ demo: $(INSTALLED)
 
 test-monitor-long: $(INSTALLED)
 	ASD_EDGE_KILLS=100 $(BIN)/python -m pytest tests/monitor/test_replay.py $(PYTEST_ARGS)
+
+test-monitor-month: $(INSTALLED)
+	ASD_EDGE_DAYS=30 $(BIN)/python -m pytest -s tests/monitor/test_month.py $(PYTEST_ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
