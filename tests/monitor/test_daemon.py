@@ -3,118 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
-from helpers import write_tone
 from monitor_rigs import Feed, alsa_config, need, wait_for
+from running_monitor import Running, player, raw, toml
 
-from asd_edge.errors import HistoryError
-from asd_edge.monitor.history.read import History
-
-Start = Callable[..., "Running"]
-
-
-class Running:
-    """A daemon in a process of its own."""
-
-    def __init__(self, folder: Path, config: str, **env: str) -> None:
-        self.folder, self.config = folder, folder / "m.toml"
-        self.config.write_text(config)
-        self.log = folder / "stderr"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "asd_edge", "monitor", str(self.config)],
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env={**os.environ, **env},
-                cwd=folder,
-            )
-        self.history = History(folder / "h")
-
-    def windows(self) -> list:
-        try:
-            return list(self.history.each_window())
-        except HistoryError:
-            return []
-
-    def events(self) -> list:
-        try:
-            return self.history.events()
-        except HistoryError:
-            return []
-
-    def says(self, text: str) -> bool:
-        return text in self.log.read_text()
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    made: list[Running] = []
-
-    def run(config: str, **env: str) -> Running:
-        made.append(Running(tmp_path, config, **env))
-        return made[-1]
-
-    yield run
-    for one in made:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.wait(10)
-
-
-def toml(bundle: Path, source: str, rest: str = "", machine: str = "") -> str:
-    return f"""
-node = "test"
-[machines.fan]
-bundle = "{bundle}"
-rate = 8000
-section = "00"
-{source}
-{machine}
-[history]
-folder = "h"
-free_space_mb = 0
-[web]
-enabled = false
-{rest}
-"""
-
-
-def player(path: Path) -> str:
-    """A command that gives a raw file in real time."""
-    program = (
-        "import sys,time,os\\nd=open(sys.argv[1],'rb').read()\\nb=time.monotonic()\\n"
-        "for i in range(0,len(d),1600):\\n"
-        " time.sleep(max(0,b+i/16000-time.monotonic()))\\n os.write(1,d[i:i+1600])\\n"
-        "time.sleep(600)"
-    )
-    return f'command = ["{sys.executable}", "-c", "{program}", "{path}"]'
-
-
-def raw(folder: Path, *parts: tuple[float, float]) -> Path:
-    """A raw file of parts (pitch, seconds)."""
-    blocks = []
-    for i, (pitch, seconds) in enumerate(parts):
-        write_tone(folder / f"part{i}.wav", pitch, seed=40 + i, seconds=seconds)
-        blocks.append(soundfile.read(folder / f"part{i}.wav", dtype="int16")[0])
-    path = folder / "sound.raw"
-    path.write_bytes(np.concatenate(blocks).astype("<i2").tobytes())
-    return path
+Start = Callable[..., Running]
 
 
 def test_an_alarm_is_raised_kept_and_told_and_survives_a_restart(
