@@ -12,18 +12,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asd_training import presets, run_folder
 from asd_training.data.training_table import check_sections, load_training_table
 from asd_training.errors import RunError
-from asd_training.evaluate.machines import evaluate_model
-from asd_training.evaluate.metrics import Results
-from asd_training.evaluate.metrics import evaluate as measure
 from asd_training.learn import train as loop
 from asd_training.learn.devices import choose_device, choose_precision
 from asd_training.learn.distributed import Group
 from asd_training.presets import Preset
 from asd_training.run_folder import RunConfig
+
+if TYPE_CHECKING:
+    from asd_training.evaluate.metrics import Results
 
 
 def _ignore(what: object) -> None:
@@ -150,6 +151,10 @@ def evaluate(
     Raises:
         AsdError: nothing can be evaluated, or no clip is labelled.
     """
+    # Here, because scikit-learn and scipy take a second to import, and training needs neither.
+    from asd_training.evaluate.machines import evaluate_model
+    from asd_training.evaluate.metrics import evaluate as measure
+
     evaluation = evaluate_model(
         Path(model), Path(data), machine, device=choose_device(device), say=say
     )

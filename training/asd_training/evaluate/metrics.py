@@ -35,7 +35,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_auc_score
 
 from asd_edge.errors import ParameterError
 from asd_training.errors import DatasetError
@@ -139,6 +138,8 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
             infinite.
     """
     positive, y_score = _labels_and_scores(labels, scores)
+    from sklearn.metrics import roc_auc_score  # here, because it takes a second to import
+
     return float(roc_auc_score(positive, y_score))
 
 
@@ -168,6 +169,8 @@ def pauc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR) -> floa
     if not 0 < max_fpr <= 1:
         raise ParameterError("max_fpr", max_fpr, "a rate above 0 and at most 1")
     positive, y_score = _labels_and_scores(labels, scores)
+    from sklearn.metrics import roc_auc_score  # here, because it takes a second to import
+
     return float(roc_auc_score(positive, y_score, max_fpr=max_fpr))
 
 

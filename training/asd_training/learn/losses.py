@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from pytorch_metric_learning import distances, losses
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +22,9 @@ class MinedTriplets(nn.Module):
 
     def __init__(self, config: LossConfig) -> None:
         super().__init__()
+        # Here, because it brings scikit-learn and scipy, and the other losses need neither.
+        from pytorch_metric_learning import distances, losses
+
         distance = distances.LpDistance(normalize_embeddings=True, p=2)
         self._loss = losses.TripletMarginLoss(margin=config.margin, distance=distance)
 

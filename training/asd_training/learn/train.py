@@ -26,6 +26,7 @@ from asd_training import run_folder
 from asd_training.data.feature_table import FeatureTable
 from asd_training.data.holdout import held_out
 from asd_training.errors import NotFiniteError, RunError
+from asd_training.learn.adamw import AdamW
 from asd_training.learn.distributed import Group, check_batch
 from asd_training.learn.objective import ClassificationObjective, TripletObjective, make_objective
 from asd_training.network.views import Network
@@ -171,11 +172,8 @@ class _Loop:
             config.preset, network.learned, self.training, config.seed, group, device, precision
         )
         self.validation = self._validation(table.take(mask), device)
-        self.optimizer = torch.optim.AdamW(
-            [p for p in self.objective.parameters() if p.requires_grad],
-            lr=self.settings.lr,
-            weight_decay=self.settings.weight_decay,
-        )
+        trained = (p for p in self.objective.parameters() if p.requires_grad)
+        self.optimizer = AdamW(trained, self.settings.weight_decay)
         self.steps = -(-len(self.objective.dataset) // self.settings.batch_size)
 
     def _validation(
@@ -258,17 +256,15 @@ class _Loop:
         total = 0.0
         for i, batch in enumerate(loader):
             done = (epoch - 1) * self.steps + i
-            for parameters in self.optimizer.param_groups:
-                parameters["lr"] = learning_rate(
-                    self.settings, done, self.settings.epochs * self.steps
-                )
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad()
             loss = self.objective.loss(batch, generator)
             value = loss.item()
             if not math.isfinite(value):
                 raise NotFiniteError(folder, f"loss of step {i + 1} in epoch {epoch}", epoch)
             loss.backward()  # type: ignore[no-untyped-call]  # untyped in PyTorch
-            self.optimizer.step()
+            self.optimizer.step(
+                learning_rate(self.settings, done, self.settings.epochs * self.steps)
+            )
             total += value
             report(Step(epoch, done + 1, self.settings.epochs * self.steps, value))
         return total / self.steps

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_curve
 
 from asd_edge.atomic_files import atomic_path
 from asd_edge.errors import OptionalDependencyError, ParameterError
@@ -76,6 +75,7 @@ def roc_figure(scores: pd.DataFrame, year: int = 2021) -> Figure | None:
     if not panels:
         return None
     panels = dict(sorted(panels.items()))
+    from sklearn.metrics import roc_curve  # here, because training curves need none
 
     figure, axes = _grid([(*key, "") for key in panels], panel_width=2.2, panel_height=2.45)
     shown: dict[str, Any] = {}
