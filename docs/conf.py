@@ -19,6 +19,8 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 
+smartquotes = False
+
 html_theme = "furo"
 html_title = "asd-edge"
 templates_path: list[str] = []

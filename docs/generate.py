@@ -115,10 +115,18 @@ def presets() -> str:
                     for name, preset in loaded.items()
                     for value in _lookup(preset, table, key)
                 ]
-                rows.append((f"`{key}`", kind, default, text, "<br>".join(used) or "-"))
+                rows.append((f"`{key}`", kind, default, text, _briefly(used, len(names))))
         head = ("key", "type", "default", "meaning", "in the presets")
         parts += [f"## [{table}]\n", _table(head, rows)]
     return "\n".join(parts)
+
+
+def _briefly(used: list[str], presets: int) -> str:
+    """Give values of presets, as "edge: 32"; one for all if they are alike."""
+    values = [x.partition(": ")[2] for x in used]
+    if len(used) == presets and len(set(values)) == 1:
+        return values[0]
+    return "<br>".join(used) or "-"
 
 
 def _lookup(preset: dict[str, Any], table: str, key: str) -> Iterator[Any]:
@@ -213,11 +221,16 @@ def json_outputs() -> str:
     for path in sorted((REFERENCE / "schemas").glob("*.json")):
         schema = json.loads(path.read_text())
         parts += [
-            f"## {schema['title']}\n",
+            f"## {_as_code(schema['title'])}\n",
             f"{schema['description']} Schema: [`{path.name}`](schemas/{path.name}).\n",
             _table(("field", "type", "meaning"), list(_properties(schema, ""))),
         ]
     return "\n".join(parts)
+
+
+def _as_code(title: str) -> str:
+    """Set a command or topic in a title as code."""
+    return f"MQTT `{title[5:]}`" if title.startswith("MQTT ") else f"`{title}`"
 
 
 def _properties(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
