@@ -2,6 +2,7 @@
 # make test         all tests
 # make test-monitor-long   a replay killed 100 times
 # make test-monitor-month  30 days of a machine by replay
+# make test-archive  100,000 clips by 1 and 2 workers, killed twice; ARCHIVE_CLIPS=1000 for a try
 # make test-arm64   the runtime's tests on ARM64, emulated; Debian 12
 # make check        ruff, mypy, clang-format, the C core under every compiler here without warnings
 # make sanitize     the C core and its binding under sanitizers and valgrind, in minutes
@@ -28,7 +29,7 @@ COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-monitor-long test-monitor-month test-monitor-rigs test-arm64 wheels
 .PHONY: test-versions test-pi check sanitize fuzz docs docs-reference docs-commands docs-pictures
-.PHONY: clean
+.PHONY: clean test-archive
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -47,6 +48,10 @@ test-monitor-month: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
+
+ARCHIVE_CLIPS ?= 100000
+test-archive: $(INSTALLED)
+	$(BIN)/python benchmarks/archive.py build/archive --clips $(ARCHIVE_CLIPS)
 
 test-arm64: $(INSTALLED)
 	PYTHON=$(BIN)/python tests/arm64/run.sh $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)

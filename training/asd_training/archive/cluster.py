@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _T = TypeVar("_T")
+# Rows of a part are fetched in milliseconds. If the worker that holds them dies just then, the
+# scheduler sometimes never computes them again (distributed 2026.8).
+_FETCH_S = 20.0
 
 
 @contextmanager
@@ -52,7 +55,7 @@ def connected(
         LocalCluster(
             n_workers=workers or os.cpu_count() or 1,
             threads_per_worker=1,
-            dashboard_address=None,  # nothing listens but for the workers, on loopback
+            dashboard_address="127.0.0.1:0",  # all that listens does so on loopback
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
@@ -80,7 +83,7 @@ class Pool(Generic[_T]):
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._running: dict[Future, _T] = {}
+        self._running: dict[Future, tuple[_T, Callable[..., Any], tuple[Any, ...]]] = {}
 
     @property
     def is_full(self) -> bool:
@@ -96,7 +99,7 @@ class Pool(Generic[_T]):
     def submit(self, tag: _T, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task; `tag` comes back with its result."""
         future = self._client.submit(function, *arguments, pure=False)
-        self._running[future] = tag
+        self._running[future] = tag, function, arguments
 
     def finished(self) -> Iterator[tuple[_T, Any]]:
         """Wait for at least one task, and give the results of those that are done.
@@ -113,15 +116,18 @@ class Pool(Generic[_T]):
         try:
             done = wait(list(self._running), return_when="FIRST_COMPLETED").done
             for future in done:
-                tag = self._running.pop(future)
+                tag, function, arguments = self._running.pop(future)
                 try:
-                    result = future.result()
+                    result = future.result(timeout=_FETCH_S)
                 except KilledWorker:
                     result = None
+                except TimeoutError:
+                    self.submit(tag, function, *arguments)
+                    continue
                 finally:
                     future.release()
                 yield tag, result
-        except (CommClosedError, CancelledError, TimeoutError) as error:
+        except (CommClosedError, CancelledError) as error:
             raise ClusterError(
                 "the scheduler went away; the same command goes on where it stopped"
             ) from error
