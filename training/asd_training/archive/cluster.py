@@ -49,9 +49,12 @@ def connected(
                 say(f"{scheduler} has no workers; waiting for one")
             yield client
         return
+    settings = {
+        "distributed.scheduler.allowed-failures": 1,  # what killed two workers is tried in halves
+        "distributed.deploy.lost-worker-timeout": "1 h",  # a busy machine takes long to start one
+    }
     with (
-        # A task that killed two workers is tried in halves.
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set(settings),
         LocalCluster(
             n_workers=workers or os.cpu_count() or 1,
             threads_per_worker=1,
