@@ -102,6 +102,7 @@ docs-commands: $(INSTALLED)
 docs-pictures: $(INSTALLED)
 	ASD_EDGE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures tests/monitor/test_page.py
 	$(BIN)/asd-edge explain asd_edge/data/examples/faulty.flac -o docs/pictures/explanation.png
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info asd_edge/*.so .mypy_cache .pytest_cache .ruff_cache
