@@ -97,8 +97,7 @@ def _with(view: View, x: NDArray[np.float32], normals: NormalEmbeddings) -> View
             projected = projection(triangle)(projected)
         if there.size:
             new = projected[len(old.embeddings) :]
-            clips, sections = normals.clips, normals.sections
-            own = local_density(new, clips, sections, projected, together, view.config)
+            own = local_density(new, normals, projected, together, view.config)
             density.append(np.concatenate([there, own]))
     references = References(
         embeddings,
