@@ -28,13 +28,19 @@ def wait_for(found: Callable[[], Any]) -> Any:
     raise AssertionError("it did not happen")
 
 
+def free_port() -> int:
+    """Give a port of loopback that nobody uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 class Broker:
     """mosquitto with settings of its own, ended by its process number."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._file = folder / "mosquitto.conf"
         lines = [f"listener {self.port} 127.0.0.1", *settings]
         if not any(line.startswith("allow_anonymous") for line in settings):

@@ -111,6 +111,7 @@ class Machine:
         self._scored: collections.deque[tuple[int, int, float, float]] = collections.deque(
             maxlen=64
         )
+        self._first_hit = 0  # first sample of the episode's first window
         self._worst: Sound | None = None
         self._worst_at = 0.0
         self._dead = 0
@@ -171,6 +172,9 @@ class Machine:
         closing = sound.episode
         events = sound.step(wanted, now, judged.sentence)
         raised = any(event.action == "raise" for event in events)
+        if raised:
+            hits = [start for start, _, score, threshold in self._recent() if score >= threshold]
+            self._first_hit = min(hits, default=cut.start)
         if sound.episode is not None and sound.worse(found.ratio, judged.sentence):
             if raised:  # the event tells what is known of the window that raised it
                 events = [dataclasses.replace(e, episode=sound.episode) for e in events]
@@ -198,16 +202,17 @@ class Machine:
     def _sound(self, cut: Cut, episode: int, role: str) -> Sound | None:
         """Copy what was heard, from before the first window that counted to the end of this one."""
         end = cut.start + cut.n
-        hits = [s for s, _, score, threshold in self._recent() if score >= threshold]
-        first = min(hits, default=cut.start) if role == "first" else cut.start
+        first = self._first_hit if role == "first" else cut.start
         start = max(self.ring.oldest, first - round(PRE_ROLL * self.config.rate))
         samples = self.ring.read(start, end - start)
         if samples is None or self.last is None:
             return None
+        # Only this episode's: what was heard before may be another one's, a fault perhaps, and a
+        # person who calls this one normal must not teach that.
         windows = tuple(
             (s - start, n, score, threshold)
             for s, n, score, threshold in self._scored
-            if start <= s and s + n <= end
+            if max(start, self._first_hit) <= s and s + n <= end
         )
         began = self.last.end - len(samples) / self.config.rate
         rate = self.config.rate

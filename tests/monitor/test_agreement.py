@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 from helpers import write_tone
-from real_parts import MOSQUITTO, Broker, Listener, Receiver, wait_for
+from real_parts import MOSQUITTO, Broker, Listener, Receiver, free_port, wait_for
 
 from asd_edge.monitor.history.read import History
 
@@ -56,13 +55,6 @@ def sound(tmp_path: Path) -> Path:
     raw = tmp_path / "sound.raw"
     raw.write_bytes(np.concatenate(pieces).tobytes())
     return raw
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 class Device:

@@ -97,8 +97,8 @@ class Clip:
         seconds, rate, channels: of the recording.
         path: the file.
         bytes: its size.
-        windows: (first sample in the clip, number of samples, score, threshold) of the windows in
-            it that were scored: cut out, each scores the same again.
+        windows: (first sample in the clip, number of samples, score, threshold) of the alarm's
+            windows in it that were scored: cut out, each scores the same again.
     """
 
     id: int
