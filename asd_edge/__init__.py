@@ -1,7 +1,10 @@
 """Anomalous sound detection on edge devices.
 
-from asd_edge import Detector
+from asd_edge import Detector, enroll, explain
+
+enroll("monday/", "fan.asd")
 decision = Detector.load("fan.asd").score("clip.wav")
+explain("clip.wav", "fan.asd").sentence
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from asd_edge.errors import AsdError
 
 if TYPE_CHECKING:
     from asd_edge.analysis import Analysis
+    from asd_edge.api import enroll, explain
     from asd_edge.decision import Decision
     from asd_edge.detector import Detector
     from asd_edge.frontend.mel import MelConfig, MelSpectrogram
@@ -26,6 +30,8 @@ __all__ = [
     "MelConfig",
     "MelSpectrogram",
     "__version__",
+    "enroll",
+    "explain",
 ]
 
 _MODULES = {
@@ -34,6 +40,8 @@ _MODULES = {
     "Detector": "asd_edge.detector",
     "MelConfig": "asd_edge.frontend.mel",
     "MelSpectrogram": "asd_edge.frontend.mel",
+    "enroll": "asd_edge.api",
+    "explain": "asd_edge.api",
 }
 
 

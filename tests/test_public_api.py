@@ -15,6 +15,8 @@ PUBLIC = {
     "MelConfig",
     "MelSpectrogram",
     "__version__",
+    "enroll",
+    "explain",
 }
 
 

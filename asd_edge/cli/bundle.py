@@ -74,6 +74,7 @@ def _print(description: dict[str, Any], as_json: bool) -> None:
 
 
 def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
+    from asd_edge.bundle.card import CARD
     from asd_edge.frontend.mel import instruction_set
     from asd_edge.model import providers
 
@@ -110,7 +111,8 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
             for name, view in contents.views.items()
         },
         "sections": sections,
-        "provenance": contents.provenance,
+        "card": contents.provenance.get(CARD, {}),
+        "provenance": {k: v for k, v in contents.provenance.items() if k != CARD},
     }
 
 

@@ -27,6 +27,7 @@ import numpy as np
 
 from asd_edge.audio.clip_names import piece_of
 from asd_edge.audio.recording import Channel, ClipWarning
+from asd_edge.bundle.card import CARD, model_card
 from asd_edge.bundle.format import Bundle
 from asd_edge.checks import WORTHLESS, EnrolledRange
 from asd_edge.detector import Detector
@@ -150,13 +151,17 @@ def enroll(
     front_end = source.front_end
     if channel is not None:
         front_end = dataclasses.replace(front_end, channel=channel)
+    if add and not again:
+        provenance = _added(source, new)
+    else:
+        provenance = _provenance(source, every, add, machine)
     draft = dataclasses.replace(
         source,
         front_end=front_end,
         machine=machine,
         views=scorer.views,
         calibration=calibration,
-        provenance=_added(source, new) if add and not again else _provenance(source, every, add),
+        provenance=provenance,
     )
     bundle = _with_golden(draft, [] if add else new)
     return Enrollment(
@@ -288,7 +293,7 @@ def _added(source: Bundle, new: Sequence[Clip]) -> dict[str, Any]:
     }
 
 
-def _provenance(source: Bundle, clips: Sequence[Clip], add: bool) -> dict[str, Any]:
+def _provenance(source: Bundle, clips: Sequence[Clip], add: bool, machine: str) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     created = source.provenance.get("created", now) if add else now
     levels = [clip.level_db for clip in clips]
@@ -299,7 +304,9 @@ def _provenance(source: Bundle, clips: Sequence[Clip], add: bool) -> dict[str, A
         low, high = min(low, before.lowest_db), max(high, before.highest_db)
         rate = min(rate, before.rate)
     model = source.provenance.get("model_of") if ENROLLED in source.provenance else None
+    seconds = sum(clip.seconds for clip in clips)
     return {
+        CARD: model_card(machine, f"{len(clips)} normal clips, {seconds:.0f} s, enrolled"),
         "created": created,
         "changed": now,
         "model_of": model or source.machine,

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,11 +62,12 @@ class Clip:
 
 def embed_recording(
     detector: Detector,
-    path: Path,
+    path: Path | NDArray[Any],
     section: str,
     *,
     name: str | None = None,
     channel: Channel | None = None,
+    sr: int | None = None,
 ) -> Iterator[Clip | ClipWarning]:
     """Read a sound file and embed it.
 
@@ -75,10 +77,11 @@ def embed_recording(
 
     Args:
         detector: of the bundle whose model is used.
-        path: the file.
+        path: the file, or samples [shape=(n,) or (n, channels)].
         section: the clips'.
         name: what the clips are called; by default the file's name.
         channel: "mean" or the number of a channel; by default the bundle's.
+        sr: rate of samples in Hz.
 
     Yields:
         the clips. Instead of a clip that cannot be judged (silent, overdriven), the
@@ -88,8 +91,9 @@ def embed_recording(
         MissingFileError, AudioError: see `audio.recording.open_recording` and `blocks`; what only
             shows at the end of the file, such as channels that cancel, after the last clip.
     """
-    name = path.name if name is None else name
-    with detector.analyse(path, section=section, channel=channel) as recording:
+    if name is None:
+        name = path.name if isinstance(path, Path) else "array"
+    with detector.analyse(path, sr, section=section, channel=channel) as recording:
         for number, piece in enumerate(recording.pieces()):
             clip = _clip(piece, name, section, piece is recording)
             if isinstance(clip, Clip) and number >= _EXCERPTS:

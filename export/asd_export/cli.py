@@ -57,6 +57,17 @@ from asd_edge.cli.exit_status import AsdCommand
     show_default=True,
     help="Where the int8 or fp16 network is to run, and is measured: cpu, cuda, ...",
 )
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path),
+    help="TOML file with texts of the model card: data, evaluation, intended_use, licence, "
+    "contact. What it leaves out is written from what is known.",
+)
+@click.option(
+    "--evaluation",
+    type=click.Path(path_type=Path),
+    help="Folder that asd-evaluate wrote for the run; its figures go into the model card.",
+)
 @click.version_option(package_name="asd-edge")
 def main(
     run: Path,
@@ -69,6 +80,8 @@ def main(
     min_rank_correlation: float,
     min_speedup: float,
     provider: str,
+    card: Path | None,
+    evaluation: Path | None,
 ) -> None:
     """Write a bundle for RUN: ONNX model, references, threshold, golden clip.
 
@@ -77,8 +90,9 @@ def main(
     The same goes for --int8 and --fp16 if they cost more accuracy or save less time
     than they may.
     """
-    from asd_export.export import export
+    from asd_export.card_file import read_card
     from asd_export.quantize import Lower
+    from asd_export.run_to_bundle import export
 
     if output.suffix != ".asd":
         raise click.BadParameter("a bundle is named NAME.asd", param_hint="--output")
@@ -88,7 +102,14 @@ def main(
     lower = None
     if kind is not None:
         lower = Lower(kind, provider, max_auc_drop, min_rank_correlation, min_speedup)
-    done = export(run, output, data=data, false_alarm_rate=false_alarm_rate, lower=lower)
+    done = export(
+        run,
+        output,
+        data=data,
+        false_alarm_rate=false_alarm_rate,
+        lower=lower,
+        card=read_card(card, evaluation),
+    )
     bundle, parity = done.bundle, done.parity
     references = {name: view.references for name, view in bundle.views.items()}
     sections = sorted(set(next(iter(references.values())).sections.tolist()))

@@ -9,6 +9,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from importlib import metadata
 
 import onnx
 import torch
@@ -18,7 +19,7 @@ from asd_edge.model import INPUT, METADATA_KEY
 from asd_training.network.views import Network
 
 
-def to_onnx(model: Network, front_end: FrontEnd) -> bytes:
+def to_onnx(model: Network, front_end: FrontEnd, version: int = 1) -> bytes:
     """Convert a network to an ONNX file's content.
 
     The graph maps "mel" [shape=(batch, n_mels, n_frames)] to an output a view
@@ -28,6 +29,7 @@ def to_onnx(model: Network, front_end: FrontEnd) -> bytes:
     Args:
         model: the network; it is not changed.
         front_end: what it was trained behind.
+        version: `model_version` of the file.
     """
     frozen = copy.deepcopy(model).cpu().eval()
     # Two clips, because the exporter takes a dimension of 1 for a constant.
@@ -53,6 +55,8 @@ def to_onnx(model: Network, front_end: FrontEnd) -> bytes:
         del value.metadata_props[:]
     del proto.graph.metadata_props[:]
     del proto.metadata_props[:]
+    proto.producer_name, proto.producer_version = "asd-edge", metadata.version("asd-edge")
+    proto.model_version = version
     proto.metadata_props.add(key=METADATA_KEY, value=json.dumps(front_end.to_dict()))
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString()

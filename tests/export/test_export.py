@@ -187,3 +187,27 @@ def test_moved_data_and_another_rate(tmp_path: Path, tiny_run: Path, tiny_data: 
     out = tmp_path / "b.asd"
     invoke(export, tiny_run, "-o", out, "--data", moved, "--false-alarm-rate", "0.2")
     assert read_bundle(out).calibration.false_alarm_rate == 0.2
+
+
+def test_the_model_card(tmp_path: Path, tiny_run: Path, tiny_data: Path) -> None:
+    """Data and evaluation come by themselves, the rest from the user's file; `info` prints it."""
+
+    invoke(evaluate, tiny_run, tiny_data, "-o", tmp_path / "e", "--device", "cpu")
+    card = tmp_path / "card.toml"
+    card.write_text('licence = "CC BY 4.0"\ncontact = "plant 3"\n')
+    out = tmp_path / "b.asd"
+    invoke(export, tiny_run, "-o", out, "--card", card, "--evaluation", tmp_path / "e")
+    said = json.loads(invoke(edge, "info", out, "--json").stdout)["card"]
+    assert said["licence"] == "CC BY 4.0"
+    assert said["data"] == "24 normal clips of hummer in tiny, sections 00, 01"
+    assert "mean AUC" in said["evaluation"]
+    assert "on 16 test clips of tiny" in said["evaluation"]
+    assert "hummer" in said["intended_use"]
+    printed = invoke(edge, "info", out).stdout
+    assert "CC BY 4.0" in printed
+    model = onnx.load(out / "model.onnx")
+    assert model.producer_name == "asd-edge"
+    assert 20260101 <= model.model_version < 21000101  # the day of the export
+    card.write_text("license = 3")
+    text = invoke(export, tiny_run, "-o", out, "--card", card, status=1).stderr
+    assert "is no key of a model card; there are data, evaluation, intended_use" in text

@@ -134,7 +134,7 @@ _WAIT = {"monitor", "bench"}  # commands that take their time
 
 def score_csv(data: bytes) -> None:
     """A file of scores in DCASE's format."""
-    from asd_training.evaluate.dcase_files import read_score_folder
+    from asd_training.evaluation.dcase_files import read_score_folder
 
     folder = SCRATCH / "scores"
     folder.mkdir(exist_ok=True)

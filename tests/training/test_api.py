@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import asd_training as api
 from asd_edge import Detector
 from asd_edge.errors import AsdError
-from asd_export.export import export
-from asd_training import api
-from asd_training.evaluate.metrics import Results
+from asd_export import export
+from asd_training.evaluation.metrics import Results
 
 
 def test_from_clips_to_figures_and_a_bundle(

@@ -1,6 +1,6 @@
 """The documented Python API: what the commands asd-train and asd-evaluate do, as functions.
 
-from asd_training.api import evaluate, train
+from asd_training import evaluate, train
 
 train("data", "runs/fan", machine="fan", preset="edge")
 results = evaluate("runs/fan", "data")
@@ -24,7 +24,7 @@ from asd_training.presets import Preset
 from asd_training.run_folder import RunConfig
 
 if TYPE_CHECKING:
-    from asd_training.evaluate.metrics import Results
+    from asd_training.evaluation.metrics import Results
 
 
 def _ignore(what: object) -> None:
@@ -146,14 +146,14 @@ def evaluate(
         say: called with each failure and warning, a sentence.
 
     Returns:
-        the metrics; see `asd_training.evaluate.metrics.Results`.
+        the metrics; see `asd_training.evaluation.metrics.Results`.
 
     Raises:
         AsdError: nothing can be evaluated, or no clip is labelled.
     """
     # Here, because scikit-learn and scipy take a second to import, and training needs neither.
-    from asd_training.evaluate.machines import evaluate_model
-    from asd_training.evaluate.metrics import evaluate as measure
+    from asd_training.evaluation.machines import evaluate_model
+    from asd_training.evaluation.metrics import evaluate as measure
 
     evaluation = evaluate_model(
         Path(model), Path(data), machine, device=choose_device(device), say=say

@@ -25,8 +25,18 @@ def test_files_and_figures(tmp_path: Path, tiny_bundle: Path, tiny_data: Path) -
         "report.html",
         "result.csv",
         "roc.png",
+        "scores.csv",
+        "scores.parquet",
         "scores.png",
+        "summary.json",
     ]
+    table = pd.read_parquet(tmp_path / "e" / "scores.parquet")
+    assert set(table["section"]) == {"00", "01"}  # text, not numbers
+    text = dict.fromkeys(("clip", "machine", "section", "domain", "label"), str)
+    again = pd.read_csv(tmp_path / "e" / "scores.csv", dtype=text, keep_default_na=False)
+    assert again["score"].tolist() == table["score"].tolist()
+    assert again["section"].tolist() == table["section"].tolist()
+    assert '"hummer","00"' in (tmp_path / "e" / "scores.csv").read_text()
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     for section in ("00", "01"):
         path = tmp_path / "e" / f"anomaly_score_hummer_section_{section}_test.csv"

@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 
 from asd_edge.frontend.mel import MelConfig
 from asd_edge.frontend.windows import FrontEnd
-from asd_training.evaluate.examples import EmbeddingSample
+from asd_training.evaluation.examples import EmbeddingSample
 from asd_training.report.clip_plots import embedding_map, principal_components, spectrogram
 from asd_training.report.plots import to_svg
 

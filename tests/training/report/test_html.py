@@ -12,9 +12,9 @@ import pytest
 from helpers import invoke
 
 from asd_training.cli.evaluate import main
-from asd_training.evaluate import metrics, published
-from asd_training.evaluate.false_alarm_costs import costs, thresholds_of_normals
-from asd_training.evaluate.machines import Evaluation, MachineEvaluation
+from asd_training.evaluation import metrics, published
+from asd_training.evaluation.false_alarm_costs import costs, thresholds_of_normals
+from asd_training.evaluation.machines import Evaluation, MachineEvaluation
 from asd_training.report import html
 
 VOID = {"meta", "br", "img", "link"}

@@ -17,8 +17,8 @@ from asd_edge.errors import AsdError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from asd_training.evaluate.machines import Evaluation
-    from asd_training.evaluate.metrics import Results
+    from asd_training.evaluation.machines import Evaluation
+    from asd_training.evaluation.metrics import Results
     from asd_training.report.html import About
 
 REPORT, COMPARISON = "report.html", "comparison.html"
@@ -104,8 +104,8 @@ class _Settings:
 
     def evaluate_scores(self, folder: Path, output: Path) -> bool:
         """Evaluate score files; give whether something failed."""
-        from asd_training.evaluate import dcase_files
-        from asd_training.evaluate.machines import (
+        from asd_training.evaluation import dcase_files
+        from asd_training.evaluation.machines import (
             DEFAULT_EVERY_SECONDS,
             Evaluation,
             machines_of_scores,
@@ -122,8 +122,8 @@ class _Settings:
         self, model: Path, data: Path, output: Path
     ) -> tuple[Evaluation, Results | None]:
         """Evaluate one model; without labels there are scores, but no metrics."""
-        from asd_training.evaluate import dcase_files
-        from asd_training.evaluate.machines import evaluate_model
+        from asd_training.evaluation import dcase_files
+        from asd_training.evaluation.machines import evaluate_model
         from asd_training.learn.devices import choose_device
 
         evaluation = evaluate_model(
@@ -151,7 +151,7 @@ class _Settings:
 
     def compare(self, paths: Sequence[Path], data: Path, output: Path) -> bool:
         """Evaluate several models and compare them; give whether something failed."""
-        from asd_training.evaluate import comparison
+        from asd_training.evaluation import comparison
         from asd_training.report import html
 
         models, failed, in_words = [], False, ""
@@ -194,7 +194,7 @@ class _Settings:
         about = About(subject, str(source), in_words, evaluation)
         results = _write(about, output, self._year(evaluation), self.rules is not None)
         (_print_json if self.as_json else _print_table)(results, evaluation.scores)
-        click.echo(f"{output}: {REPORT}, result.csv, roc.png, scores.png", err=True)
+        click.echo(f"{output}: {REPORT}, result.csv, scores.parquet, roc.png, scores.png", err=True)
         return results
 
 
@@ -281,11 +281,13 @@ def _draw_scores(evaluation: Evaluation, output: Path, year: int) -> None:
 
 def _write(about: About, output: Path, year: int, year_given: bool) -> Results:
     """Write result.csv, the plots and the report; give the metrics."""
-    from asd_training.evaluate import dcase_files, metrics, published
+    from asd_training.evaluation import dcase_files, metrics, published, summary
     from asd_training.report import html, plots
 
     scores = about.evaluation.scores
     results = metrics.evaluate(scores, about.data, year)
+    summary.write(output / summary.FILE, results, scores, about.data)
+    summary.write_scores(scores, output)
     dcase_files.write_result_csv(results, output / "result.csv")
     plots.roc_plot(scores, output / "roc.png", year)
     _draw_scores(about.evaluation, output, year)
@@ -310,7 +312,7 @@ def _print_rows(rows: pd.DataFrame, **more: str) -> None:
 
 
 def _rows_with_sweep(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
-    from asd_training.evaluate.metrics import comparisons, threshold_sweep
+    from asd_training.evaluation.metrics import comparisons, threshold_sweep
 
     best = {}
     for key, _, judged, _ in comparisons(scores, results.year):

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from asd_edge.frontend.mel import mel_filterbank
 from asd_edge.frontend.windows import FrontEnd
-from asd_training.evaluate.examples import EmbeddingSample
+from asd_training.evaluation.examples import EmbeddingSample
 from asd_training.report.plots import BLUE, GREY, INK, ORANGE, VERMILLION, new_figure, style_axes
 
 if TYPE_CHECKING:

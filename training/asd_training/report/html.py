@@ -13,18 +13,18 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from asd_edge.atomic_files import atomic_path
-from asd_training.evaluate import comparison
-from asd_training.evaluate.comparison import Model
-from asd_training.evaluate.false_alarm_costs import total
-from asd_training.evaluate.machines import Evaluation, MachineEvaluation
-from asd_training.evaluate.metrics import (
+from asd_training.evaluation import comparison
+from asd_training.evaluation.comparison import Model
+from asd_training.evaluation.false_alarm_costs import total
+from asd_training.evaluation.machines import Evaluation, MachineEvaluation
+from asd_training.evaluation.metrics import (
     JOINT_YEAR,
     Results,
     arithmetic_mean,
     harmonic_mean,
     mean_auc_error,
 )
-from asd_training.evaluate.published import Baselines
+from asd_training.evaluation.published import Baselines
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -74,7 +74,7 @@ def render(results: Results, baselines: Baselines, about: About) -> str:
     """Give the report as text.
 
     Args:
-        results: of `asd_training.evaluate.metrics.evaluate` on the scores of all machines;
+        results: of `asd_training.evaluation.metrics.evaluate` on the scores of all machines;
             machines that it does not know were scored, but have no labels.
         baselines: published figures.
         about: where the evaluation comes from.

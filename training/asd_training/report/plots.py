@@ -21,7 +21,7 @@ import pandas as pd
 from asd_edge.atomic_files import atomic_path
 from asd_edge.errors import OptionalDependencyError, ParameterError
 from asd_training.errors import DatasetError
-from asd_training.evaluate.metrics import MAX_FPR, auc, check_scores, comparisons
+from asd_training.evaluation.metrics import MAX_FPR, auc, check_scores, comparisons
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def roc_plot(scores: pd.DataFrame, path: str | Path, year: int = 2021) -> None:
 
     Raises:
         DatasetError: No group has both normal and anomalous clips.
-        ParameterError: As `asd_training.evaluate.metrics.check_scores`.
+        ParameterError: As `asd_training.evaluation.metrics.check_scores`.
         OptionalDependencyError: matplotlib is not installed.
     """
     figure = roc_figure(scores, year)
@@ -60,7 +60,7 @@ def roc_figure(scores: pd.DataFrame, year: int = 2021) -> Figure | None:
     """ROC curves, one panel a machine and section, one curve a domain; the pAUC's part is shaded.
 
     Args:
-        scores: See `asd_training.evaluate.metrics`; unlabelled clips are left out.
+        scores: See `asd_training.evaluation.metrics`; unlabelled clips are left out.
         year: Whose rules say what is compared.
 
     Returns:
@@ -117,14 +117,14 @@ def histogram_figure(
     """Histograms of the scores, one panel a machine, section and domain.
 
     Args:
-        scores: See `asd_training.evaluate.metrics`.
+        scores: See `asd_training.evaluation.metrics`.
         thresholds: Section, or (machine, section), to the threshold drawn in its panels;
             sections that it does not name get none.
         year: Whose rules say which AUC is written above a panel.
         most_columns: of panels.
 
     Raises:
-        ParameterError: As `asd_training.evaluate.metrics.check_scores`, or the table is empty.
+        ParameterError: As `asd_training.evaluation.metrics.check_scores`, or the table is empty.
         OptionalDependencyError: matplotlib is not installed.
     """
     check_scores(scores)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from asd_training.evaluate.machines import Evaluation
-from asd_training.evaluate.metrics import Results, mean_auc_error
+from asd_training.evaluation.machines import Evaluation
+from asd_training.evaluation.metrics import Results, mean_auc_error
 
 MEASURES = ("official_score", "auc", "pauc", "caught", "false_alarms")
 
@@ -57,8 +57,8 @@ def table(models: Sequence[Model]) -> pd.DataFrame:
                 "auc": float(mean["auc"]),
                 "auc_error": 1.96 * mean_auc_error(scores, results.year),
                 "pauc": float(mean["pauc"]),
-                "caught": _share(scores, "anomaly"),
-                "false_alarms": _share(scores, "normal"),
+                "caught": share_called_anomalous(scores, "anomaly"),
+                "false_alarms": share_called_anomalous(scores, "normal"),
                 "target_rate": target_rate.pop() if len(target_rate) == 1 else None,
             }
         )
@@ -66,7 +66,10 @@ def table(models: Sequence[Model]) -> pd.DataFrame:
     return frame.sort_values("official_score", ascending=False, kind="stable", ignore_index=True)
 
 
-def _share(scores: pd.DataFrame, label: str) -> float:
+def share_called_anomalous(scores: pd.DataFrame, label: str) -> float:
+    """Share of the decided clips of a label that were called anomalous; NaN if there are none."""
+    if "anomalous" not in scores:
+        return float("nan")
     decided = scores[(scores["label"] == label) & scores["anomalous"].notna()]
     return float(decided["anomalous"].astype(float).mean()) if len(decided) else float("nan")
 

@@ -9,8 +9,8 @@ import pytest
 
 from asd_edge.frontend.mel import MelConfig, melspectrogram
 from asd_training.data.clips import find_clips
-from asd_training.evaluate import examples
-from asd_training.evaluate.score import load_subject, score_clips
+from asd_training.evaluation import examples
+from asd_training.evaluation.score import load_subject, score_clips
 
 
 def scores(n: int) -> pd.DataFrame:

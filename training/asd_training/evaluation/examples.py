@@ -68,7 +68,7 @@ def sample_embeddings(
 
     Args:
         detector: what embeds.
-        scores: as `asd_training.evaluate.score.score_clips` gives, of one machine.
+        scores: as `asd_training.evaluation.score.score_clips` gives, of one machine.
         training: normal clips; those that cannot be read are passed over.
         advance: called after each clip.
 
@@ -119,7 +119,7 @@ def choose_extremes(scores: pd.DataFrame, thresholds: Mapping[str, float]) -> li
     Clips of different sections are compared by score minus their section's threshold.
 
     Args:
-        scores: as `asd_training.evaluate.score.score_clips` gives.
+        scores: as `asd_training.evaluation.score.score_clips` gives.
         thresholds: by section.
 
     Returns:

@@ -10,14 +10,14 @@ import pytest
 from asd_edge.errors import MissingFileError
 from asd_training.data.clips import find_clips
 from asd_training.errors import DatasetError
-from asd_training.evaluate.dcase_files import (
+from asd_training.evaluation.dcase_files import (
     read_score_folder,
     write_result_csv,
     write_score_folder,
     year_of_clips,
     year_of_score_folder,
 )
-from asd_training.evaluate.metrics import evaluate
+from asd_training.evaluation.metrics import evaluate
 
 SOURCE = "section_00_source_test"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge import verify
+from asd_edge.bundle.card import CARD, model_card
 from asd_edge.bundle.format import Bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import MissingFileError
@@ -45,12 +46,13 @@ class Export:
 
 
 def export(
-    folder: Path,
-    output: Path,
+    folder: str | Path,
+    output: str | Path,
     *,
-    data: Path | None = None,
+    data: str | Path | None = None,
     false_alarm_rate: float | None = None,
     lower: Lower | None = None,
+    card: Mapping[str, str] | None = None,
 ) -> Export:
     """Write a bundle for a finished run.
 
@@ -60,6 +62,11 @@ def export(
         data: where the run's data set lies now, if it moved.
         false_alarm_rate: that the bundle decides at unless told otherwise.
         lower: the precision of the network, if it is not float32, and what it must reach.
+        card: texts of the model card: data, evaluation, intended_use, licence, contact; those
+            that are not given are written from what is known.
+
+    Returns:
+        the bundle, and how closely PyTorch and the runtime agree.
 
     Raises:
         MissingFileError: no run, or its data set is gone.
@@ -69,7 +76,12 @@ def export(
         PrecisionError: the lower precision does not pay; nothing is written.
         ProviderError: `lower` names a provider that is not there.
         BundleError: `output` is taken by something else.
+        ParameterError: a key that a model card does not have.
+
+    Example:
+        >>> export("runs/fan", "fan.asd", card={"licence": "CC BY 4.0"})      # doctest: +SKIP
     """
+    folder, data = Path(folder), None if data is None else Path(data)
     config = run_folder.read_config(folder)
     embeddings = run_folder.read_embeddings(folder)
     model = run_folder.load_model(folder, config)
@@ -78,7 +90,8 @@ def export(
     )
     clips = _clips(config, embeddings, data)
     front_end = config.preset.front_end
-    onnx = to_onnx(model, front_end)
+    today = int(datetime.datetime.now(datetime.UTC).strftime("%Y%m%d"))
+    onnx = to_onnx(model, front_end, version=today)
     device = Detector(front_end, EmbeddingModel(onnx, front_end, scorer.views), scorer, calibration)
     contents = Bundle(
         machine=config.machine,
@@ -87,7 +100,10 @@ def export(
         calibration=calibration,
         golden=verify.record(device, _golden_clip(device, clips), clips[0].section),
         model=onnx,
-        provenance=_provenance(config, embeddings),
+        provenance={
+            **_provenance(config, embeddings),
+            CARD: model_card(config.machine, _data_in_words(config, embeddings), card),
+        },
     )
     reference = Detector(front_end, model, scorer, calibration)
     agreement = parity.check(contents, reference, _spaced(clips, PARITY_CLIPS), folder)
@@ -214,6 +230,16 @@ def _golden_clip(device: Detector, clips: list[Clip]) -> NDArray[np.int16]:
     # 16 bits are what the device replays, so they are also what the export looks at.
     samples: NDArray[np.int16] = np.clip(np.round(mixed * 32768), -32768, 32767).astype(np.int16)
     return samples
+
+
+def _data_in_words(config: RunConfig, embeddings: Embeddings) -> str:
+    normals = embeddings.normals
+    sections = np.unique(normals.sections).tolist()
+    return (
+        f"{len(np.unique(normals.clips))} normal clips of {config.machine} in "
+        f"{Path(config.data).name}, section{'s' if len(sections) > 1 else ''} "
+        f"{', '.join(sections)}"
+    )
 
 
 def _provenance(config: RunConfig, embeddings: Embeddings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from asd_training.evaluate.metrics import JOINT_YEAR, Results
+from asd_training.evaluation.metrics import JOINT_YEAR, Results
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Baselines:
 
 def read() -> pd.DataFrame:
     """Read `published.csv`; an absent number is NaN."""
-    with (files("asd_training.evaluate") / "published.csv").open(encoding="utf-8") as file:
+    with (files("asd_training.evaluation") / "published.csv").open(encoding="utf-8") as file:
         text = dict.fromkeys(("set", "system", "machine", "sections", "domain", "source"), str)
         return pd.read_csv(file, dtype=text).fillna(dict.fromkeys(text, ""))
 
@@ -42,7 +42,7 @@ def find(results: Results, *, year_given: bool = True) -> Baselines:
     """Find the figures of the same year, machine types and sections as `results`.
 
     Args:
-        results: of `asd_training.evaluate.metrics.evaluate`.
+        results: of `asd_training.evaluation.metrics.evaluate`.
         year_given: whether `results.year` is meant; if not, 2022 stands for any later year, whose
             rules are the same and which is told by machine and section.
     """

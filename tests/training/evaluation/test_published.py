@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from asd_training.evaluate import dcase_files, published
-from asd_training.evaluate.metrics import evaluate
+from asd_training.evaluation import dcase_files, published
+from asd_training.evaluation.metrics import evaluate
 
 
 def evaluated(machine: str, sections: tuple[str, ...], clips: int, year: int):

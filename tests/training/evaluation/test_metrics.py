@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_sco
 
 from asd_edge.errors import ParameterError
 from asd_training.errors import DatasetError
-from asd_training.evaluate import metrics
+from asd_training.evaluation import metrics
 
 
 def pairwise_auc(labels, scores) -> float:

@@ -57,7 +57,7 @@ def costs(scores: pd.DataFrame, thresholds: Thresholds, every_seconds: float) ->
     """What the thresholds of one machine bring about, a row a section and rate.
 
     Args:
-        scores: of one machine; see `asd_training.evaluate.metrics`.
+        scores: of one machine; see `asd_training.evaluation.metrics`.
         thresholds: (section, rate) to threshold.
         every_seconds: one clip is judged every so many seconds.
 

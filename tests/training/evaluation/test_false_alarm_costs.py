@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_edge.scoring.calibration import Threshold
-from asd_training.evaluate.false_alarm_costs import (
+from asd_training.evaluation.false_alarm_costs import (
     RATES,
     costs,
     quantile,

@@ -36,7 +36,7 @@ from asd_edge.audio.clip_names import parse_clip_name
 from asd_edge.errors import MissingFileError
 from asd_training.data.clips import Clip, content_digest, describe
 from asd_training.errors import DatasetError
-from asd_training.evaluate.metrics import (
+from asd_training.evaluation.metrics import (
     JOINT_YEAR,
     METRICS,
     Results,
@@ -83,7 +83,7 @@ def year_of_score_folder(folder: str | Path) -> tuple[int, str]:
 
 
 def read_score_folder(folder: str | Path) -> pd.DataFrame:
-    """Read a score folder into the table `scores` of `asd_training.evaluate.metrics`.
+    """Read a score folder into the table `scores` of `asd_training.evaluation.metrics`.
 
     Machine and section come from the names of the files; label, and domain where the
     file's name has none, from the names of the clips. A clip whose name says neither normal
@@ -203,7 +203,7 @@ def write_score_folder(scores: pd.DataFrame, folder: str | Path, year: int = 202
     another year or another model, are removed; files of others stay.
 
     Args:
-        scores: See `asd_training.evaluate.metrics`.
+        scores: See `asd_training.evaluation.metrics`.
         folder: Made if absent.
         year: Of the challenge.
     """

@@ -13,10 +13,10 @@ from asd_edge.errors import AsdError
 from asd_edge.frontend.windows import FrontEnd
 from asd_training.data.clips import Clip, equal_clips, find_clips
 from asd_training.errors import DatasetError
-from asd_training.evaluate import examples, false_alarm_costs
-from asd_training.evaluate.dcase_files import year_of_clips
-from asd_training.evaluate.examples import EmbeddingSample, Example
-from asd_training.evaluate.score import find_subjects, load_subject, score_clips
+from asd_training.evaluation import examples, false_alarm_costs
+from asd_training.evaluation.dcase_files import year_of_clips
+from asd_training.evaluation.examples import EmbeddingSample, Example
+from asd_training.evaluation.score import find_subjects, load_subject, score_clips
 from asd_training.progress import bar
 
 DEFAULT_EVERY_SECONDS = 10.0
@@ -28,9 +28,9 @@ class MachineEvaluation:
 
     Attributes:
         machine: its name.
-        scores: see `asd_training.evaluate.metrics`.
+        scores: see `asd_training.evaluation.metrics`.
         thresholds: by section, those that decided; empty where only scores are known.
-        costs: of `asd_training.evaluate.false_alarm_costs.costs`; may be empty.
+        costs: of `asd_training.evaluation.false_alarm_costs.costs`; may be empty.
         target_rate: false-alarm rate behind the decisions, where it is known.
         sample: for the map of embeddings.
         examples: clips to look at.
@@ -71,7 +71,7 @@ class Evaluation:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """Scores of all machines; see `asd_training.evaluate.metrics`."""
+        """Scores of all machines; see `asd_training.evaluation.metrics`."""
         return pd.concat([m.scores for m in self.machines], ignore_index=True)
 
 
