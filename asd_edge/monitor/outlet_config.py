@@ -66,7 +66,8 @@ class WebConfig:
         port: its port.
         password_file: file with the password's hash, as `asd-edge monitor --hash-password` prints
             it.
-        allowed_hosts: names under which the page may be asked for, besides `listen` and localhost.
+        allowed_hosts: names under which the page may be asked for, besides `listen`, localhost,
+            and the device's name and addresses.
     """
 
     enabled: bool = True
