@@ -21,7 +21,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,7 @@ NO_CHECKSUM = "0" * 64
 EMBEDDING = "embedding/"
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
-class Golden:
+class Golden(NamedTuple):
     """One clip and what the export made of it; `asd-edge verify` replays it.
 
     Attributes:

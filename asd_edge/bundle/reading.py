@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.bundle import old_schemas
 from asd_edge.bundle.archive import arrays
 from asd_edge.bundle.contents import (
     EMBEDDING,
@@ -98,6 +97,8 @@ def _read(path: Path) -> Bundle:
         scoring, scores = manifest["scoring"], _checked_scores(manifest["calibration"])
         thresholds: dict[str, float] = {}
         if version < SCHEMA_VERSION:
+            from asd_edge.bundle import old_schemas
+
             scoring, stored, scores, thresholds = old_schemas.converted(
                 version, scoring, stored, scores
             )

@@ -7,7 +7,6 @@ of a table, or bytes that are no text in the terminal's encoding.
 from __future__ import annotations
 
 import sys
-import unicodedata
 
 
 def harmless(text: str) -> str:
@@ -18,6 +17,8 @@ def harmless(text: str) -> str:
     """
     if text.isprintable():
         return text
+    import unicodedata  # here, because hardly any text needs it
+
     # What does not print are controls, bytes that are no text, marks that turn a line's direction,
     # and also wide spaces, which do no harm.
     return "".join(

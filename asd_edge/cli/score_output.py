@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from asd_edge.audio.recorded_at import recorded_at
 from asd_edge.cli.display import harmless
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ class JsonLines:
             if not math.isfinite(window["level_db"]):
                 window["level_db"] = None  # no sound at all; JSON has no infinity
         values["ratio"] = decision.ratio if math.isfinite(decision.ratio) else None
-        values["recorded_at"] = recorded_at(decision.clip)
         self._print({"clip": values.pop("clip"), "outcome": outcome(decision), **values})
 
     def failed(self, clip: str, kind: str, reason: str) -> None:
@@ -64,11 +62,13 @@ class JsonLines:
                 "clip": clip,
                 "outcome": CANNOT_JUDGE,
                 "warnings": [{"kind": kind, "reason": reason}],
-                "recorded_at": recorded_at(clip),
             }
         )
 
     def _print(self, values: dict[str, Any]) -> None:
+        from asd_edge.audio.recorded_at import recorded_at  # here: the table does without
+
+        values["recorded_at"] = recorded_at(values["clip"])
         click.echo(json.dumps(values | self._origin))
 
 

@@ -32,7 +32,7 @@ def test_round_trip(tiny_bundle: Path, tmp_path: Path) -> None:
             got = getattr(again.views[name].references, field)
             np.testing.assert_array_equal(got, value)
             assert got.dtype == value.dtype
-    for name, value in vars(first.golden).items():
+    for name, value in first.golden._asdict().items():
         np.testing.assert_equal(getattr(again.golden, name), value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.asd"]
 
