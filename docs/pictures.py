@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 
 import asd_edge
 from asd_edge import Detector
-from asd_edge.frontend.mel import mel_frequencies
+from asd_edge.frontend.bands import mel_frequencies
 
 DATA = Path(asd_edge.__file__).parent / "data"
 PICTURES = Path(__file__).parent / "pictures"

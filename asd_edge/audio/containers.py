@@ -99,6 +99,12 @@ def _truncated(name: str, present: int, told: int) -> AudioError:
     return AudioError(name, reason, kind="truncated")
 
 
+def too_few_samples(name: str, got: int, told: int) -> AudioError:
+    """Error about a file that ends before the number of samples that its header states."""
+    reason = f"is truncated: {got} of {told} samples could be read"
+    return AudioError(name, reason, kind="truncated")
+
+
 _UNFINISHED = (
     "unfinished",
     "has a header without the length, as of a recorder that lost power; read up to its end",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.frontend.mel import MelConfig, to_db
+from asd_edge.frontend.bands import to_db
+from asd_edge.frontend.mel import MelConfig
 
 _BANDS = 64
 _FRAMES = 100  # of a clip's beginning: a few kB a clip, for a day's recording has thousands

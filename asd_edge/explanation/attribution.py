@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.explanation.occlusion import Drops, Stretch
-from asd_edge.frontend.mel import MelConfig, mel_frequencies, to_db
+from asd_edge.frontend.bands import mel_frequencies, to_db
+from asd_edge.frontend.mel import MelConfig
 from asd_edge.model import VIEWS
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.views import View

@@ -22,7 +22,8 @@ from asd_edge.detector import Detector
 from asd_edge.explanation.attribution import LEARNED, STATISTICS, Comparison, attribute
 from asd_edge.explanation.nearest import Normal, nearest_normal, normal_sound
 from asd_edge.explanation.occlusion import Stretch, occlude, stretch_of_time
-from asd_edge.frontend.mel import MelConfig, mel_frequencies
+from asd_edge.frontend.bands import mel_frequencies
+from asd_edge.frontend.mel import MelConfig
 
 Array = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from asd_edge.atomic_files import atomic_path
 from asd_edge.errors import OptionalDependencyError
 from asd_edge.explanation.attribution import LEARNED, STATISTICS
 from asd_edge.explanation.explanation import Explanation
-from asd_edge.frontend.mel import mel_frequencies, to_db
+from asd_edge.frontend.bands import mel_frequencies, to_db
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

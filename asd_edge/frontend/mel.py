@@ -154,37 +154,12 @@ class MelConfig:
         return 1 + rest // self.hop_length
 
 
-def mel_frequencies(config: MelConfig) -> NDArray[np.float64]:
-    """Edges of the mel bands in Hz [shape=(n_mels + 2,)]: `librosa.mel_frequencies`.
-
-    Band i rises from edge i to its centre, edge i + 1, and falls to edge i + 2. Slaney's
-    scale is linear up to 1 kHz, 15 mels, and logarithmic above, 27 mels for a factor of 6.4.
-    """
-    step = math.log(6.4) / 27
-
-    def to_mel(hz: float) -> float:
-        return hz * 3 / 200 if hz < 1000 else 15 + math.log(hz / 1000) / step
-
-    fmax = config.sr / 2 if config.fmax is None else config.fmax
-    mels = np.linspace(to_mel(config.fmin), to_mel(fmax), config.n_mels + 2)
-    return np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * step))
-
-
 def instruction_sets() -> tuple[str, ...]:
     """Instruction sets that this machine supports, fastest first.
 
     They are some of "avx512", "avx2", "sse2", "neon" and, always, "scalar".
     """
     return _core.instruction_sets()
-
-
-def to_db(mel: NDArray[Any], config: MelConfig) -> NDArray[np.float64]:
-    """Give values of a mel spectrogram [any shape] in dB, whatever the configuration's units."""
-    values = np.asarray(mel, np.float64)
-    if config.log == "db":
-        return values
-    decibels: NDArray[np.float64] = 20 / config.power * np.log10(np.maximum(values, config.floor))
-    return decibels
 
 
 def instruction_set() -> str:
@@ -236,8 +211,7 @@ def _as_samples(y: ArrayLike) -> Samples:
 class MelSpectrogram:
     """Mel spectrograms of one configuration.
 
-    Immutable; threads may share one and run at the same time, since the interpreter's
-    lock is released while frames are computed.
+    Immutable; threads may share one: frames are computed without the interpreter's lock.
 
     Example:
         >>> mel = MelSpectrogram(MelConfig(sr=16000, n_fft=1024, hop_length=512, n_mels=128))
@@ -282,7 +256,7 @@ class MelSpectrogram:
         return self._plan.compute(samples)
 
     def stream(self) -> MelStream:
-        """Start a stream, whose frames are those of the whole clip, bit for bit."""
+        """Start a stream; its frames are those of the whole clip, bit for bit."""
         return MelStream(self._config, self._plan)
 
     def __reduce__(self) -> tuple[type[MelSpectrogram], tuple[MelConfig]]:
@@ -294,10 +268,9 @@ class MelSpectrogram:
 
 
 class MelStream:
-    """The mel spectrogram of a clip whose samples come in pieces of any length.
+    """Mel spectrogram of samples that come in pieces; made by `MelSpectrogram.stream`.
 
-    Made by `MelSpectrogram.stream`. Its memory is fixed: two frames, or one and 32 hops where that
-    is more. It serves one thread at a time.
+    It keeps two frames, or one and 32 hops if that is more. One thread at a time may use it.
     """
 
     def __init__(self, config: MelConfig, plan: Plan) -> None:
@@ -371,8 +344,7 @@ def melspectrogram(y: ArrayLike, **config: Any) -> NDArray[np.float32]:
 def mel_filterbank(config: MelConfig) -> NDArray[np.float64]:
     """Weights of the mel filters [shape=(n_mels, 1 + n_fft / 2)].
 
-    They come from the C core's plan, where they are built in double precision and
-    nowhere else: what is shown is what is computed with. Filters too narrow to hold a bin
-    are rows of zeros.
+    They come from the C core's plan, so that what is shown is what is computed with. Filters too
+    narrow to hold a bin are rows of zeros.
     """
     return _cached(config)._plan.filterbank()

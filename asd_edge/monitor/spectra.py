@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.frontend.mel import MelConfig, mel_frequencies
+from asd_edge.frontend.bands import mel_frequencies
+from asd_edge.frontend.mel import MelConfig
 
 Array = NDArray[np.float64]
 
@@ -18,16 +19,6 @@ _NOTABLE_DB = 3.0
 _SAME_BAND = 0.5
 _COLUMNS_PER_SECOND = 8
 _RANGE_DB = 80.0
-_FLOOR_DB = -200.0
-
-
-def in_db(mel: NDArray[np.float32], config: MelConfig) -> Array:
-    """Give a mel spectrogram [shape=(n_mels, n_frames)] in dB, whatever the front end's unit."""
-    values = np.asarray(mel, np.float64)
-    if config.log == "db":
-        return values
-    power = 20.0 if config.power == 1 else 10.0
-    return np.maximum(power * np.log10(np.maximum(values, 1e-30)), _FLOOR_DB)
 
 
 class Baseline:

@@ -15,9 +15,10 @@ from asd_edge.bundle.format import read_bundle
 from asd_edge.checks import SILENCE_DBFS, EnrolledRange
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, BundleError, ParameterError
+from asd_edge.frontend.bands import to_db
 from asd_edge.monitor.config import MachineConfig
 from asd_edge.monitor.history.schema import ratio
-from asd_edge.monitor.spectra import Baseline, Columns, in_db
+from asd_edge.monitor.spectra import Baseline, Columns
 from asd_edge.monitor.state import Validity
 from asd_edge.verify import verify
 
@@ -146,7 +147,7 @@ class Judge:
             raise ParameterError("channels", config.channels, f"more than channel {self.channel}")
         enrolled = EnrolledRange.of_provenance(contents.provenance)
         self.quietest = enrolled.lowest_db if enrolled is not None else None
-        self.baseline = Baseline(in_db(contents.golden.mel, front_end.mel), front_end.mel)
+        self.baseline = Baseline(to_db(contents.golden.mel, front_end.mel), front_end.mel)
         self.columns = Columns(front_end.mel)
 
     @property
@@ -170,7 +171,7 @@ class Judge:
             decision = analysis.decision
         except AsdError:  # nothing that can be scored: as where all samples are alike
             return Judged("dead", level)
-        mel = in_db(analysis.mel(0), self.detector.front_end.mel)
+        mel = to_db(analysis.mel(0), self.detector.front_end.mel)
         found = ratio(decision.score, decision.threshold)
         sentence = self.baseline.sentence(mel)
         if found is not None and found < 1:

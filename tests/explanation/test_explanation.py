@@ -17,7 +17,8 @@ from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 from asd_edge.explanation.attribution import shares
 from asd_edge.explanation.explanation import explain
-from asd_edge.frontend.mel import MelConfig, mel_frequencies
+from asd_edge.frontend.bands import mel_frequencies
+from asd_edge.frontend.mel import MelConfig
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration
 from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, cross_fit, fit_scorer

@@ -21,7 +21,7 @@ from asd_edge.atomic_files import atomic_path
 from asd_edge.bundle.format import read_bundle
 from asd_edge.detector import Detector
 from asd_edge.explanation.explanation import Explanation, explain
-from asd_edge.frontend.mel import mel_frequencies, to_db
+from asd_edge.frontend.bands import mel_frequencies, to_db
 
 # As the live spectrogram: 256 shades over this range below the loudest value.
 _RANGE_DB = 80.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_edge.bundle.format import read_bundle
-from asd_edge.frontend.mel import mel_frequencies
+from asd_edge.frontend.bands import mel_frequencies
 from asd_edge.monitor.state import Episode, MachineState, Snapshot, Window
 from asd_edge.monitor.wording import episode_title, headline, tone
 

@@ -5,9 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from asd_edge.frontend.mel import MelConfig, melspectrogram
 from asd_training.data.clips import find_clips
 from asd_training.evaluation import examples
 from asd_training.evaluation.score import load_subject, score_clips
@@ -87,16 +85,3 @@ def test_on_a_detector(tiny_run: Path, tiny_data: Path) -> None:
     assert top.why == "most anomalous"
     assert top.row["score"] == table["score"].max()
     np.testing.assert_array_equal(top.spectrogram, detector.analyse(top.row["path"]).mel(0))
-
-
-@pytest.mark.parametrize("power", [1, 2])
-def test_in_db(power: int) -> None:
-    """The plain spectrogram becomes the one that the front end can make itself."""
-    y = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
-    config = {"sr": 16000, "n_fft": 512, "hop_length": 256, "n_mels": 40, "power": power}
-    expected = melspectrogram(y, **config, log="db")
-    found = examples.in_db(melspectrogram(y, **config), MelConfig(**config))
-    np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert examples.in_db(expected, MelConfig(**config, log="db")) is expected
-    silence = np.zeros((40, 3), np.float32)
-    assert np.isfinite(examples.in_db(silence, MelConfig(**config))).all()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError
-from asd_edge.frontend.mel import MelConfig
+from asd_edge.frontend.bands import to_db
 from asd_training.data.clips import Clip
 
 MAP_TEST, MAP_TRAIN = 240, 120
@@ -54,7 +54,7 @@ class Example:
     why: str
     row: Mapping[str, Any]
     threshold: float
-    spectrogram: NDArray[np.float32]
+    spectrogram: NDArray[np.float64]
     start_seconds: float
 
 
@@ -148,16 +148,8 @@ def look_at(
                 why,
                 row,
                 float(thresholds[row["section"]]),
-                in_db(analysis.mel(window), detector.front_end.mel),
+                to_db(analysis.mel(window), detector.front_end.mel),
                 analysis.windows[window].start_s,
             )
         )
     return examples
-
-
-def in_db(mel: NDArray[np.float32], config: MelConfig) -> NDArray[np.float32]:
-    """Mel spectrogram in dB, whatever the front end makes of it."""
-    if config.log == "db":
-        return mel
-    floor = max(float(mel.max()), 1e-10) * 1e-6
-    return (20 / config.power * np.log10(np.maximum(mel, floor))).astype(np.float32)

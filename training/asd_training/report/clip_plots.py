@@ -82,7 +82,7 @@ def principal_components(
     return points, shares
 
 
-def spectrogram(mel_db: NDArray[np.float32], front_end: FrontEnd, start_seconds: float) -> Figure:
+def spectrogram(mel_db: NDArray[np.float64], front_end: FrontEnd, start_seconds: float) -> Figure:
     """Draw a mel spectrogram in dB [shape=(n_mels, n_frames)] over seconds and kHz."""
     from matplotlib import colormaps
 
