@@ -46,6 +46,7 @@ class Analysis:
     """All stages from the samples of one clip to its decision, each computed once, on demand.
 
     Made by `Detector.analyse`; to be closed, as by `with`. Without a detector it only embeds.
+    Beside its arguments it has the attribute `n_samples`, the length at the front end's rate.
 
     Example:
         >>> from asd_edge import Detector
@@ -56,13 +57,6 @@ class Analysis:
         160000 (1, 128, 313)
         {'statistics': (1, 768)}
         False
-
-    Attributes:
-        recording: the open recording.
-        clip: the clip's name.
-        n_samples: length in samples at the front end's rate.
-        start_s: where the clip begins in its recording, in s.
-        rate: of the file in Hz.
 
     Args:
         recording: an open recording at the front end's rate, or samples [shape=(n,)] at it.
@@ -108,10 +102,8 @@ class Analysis:
                 pass
         assert recording.n_samples is not None
         held = max(_HELD_S * front_end.mel.sr, _HELD_WINDOWS * front_end.n_samples)
-        if recording.n_samples <= held:
-            self.n_samples = len(self.samples)
-        else:
-            self.n_samples = recording.n_samples
+        short = recording.n_samples <= held
+        self.n_samples = len(self.samples) if short else recording.n_samples
         front_end.check_length(self.n_samples, clip)
 
     def close(self) -> None:
@@ -154,7 +146,11 @@ class Analysis:
 
     def window_samples(self, window: int) -> Samples:
         """Samples of one window [shape=(n,)]; of a clip shorter than a window, all."""
-        start, n = self.starts[window], self.front_end.n_samples
+        return self._cut(self.starts[window])
+
+    def _cut(self, start: int) -> Samples:
+        """Samples of the window that begins at a sample, from memory or from the file."""
+        n = self.front_end.n_samples
         if "samples" in self.__dict__:
             return self.samples[start : start + n]
         return self.recording.read(start, n)
@@ -168,9 +164,7 @@ class Analysis:
 
     def mel_at(self, start_s: float) -> NDArray[np.float32]:
         """Mel spectrogram of the window that begins at a time in s [shape=(n_mels, n_frames)]."""
-        start, n = round(start_s * self.front_end.mel.sr), self.front_end.n_samples
-        held = "samples" in self.__dict__
-        samples = self.samples[start : start + n] if held else self.recording.read(start, n)
+        samples = self._cut(round(start_s * self.front_end.mel.sr))
         self.front_end.check_length(len(samples), self.clip)
         return self.front_end.features(checks.centred(samples, checks.measure(samples)))
 
@@ -316,8 +310,7 @@ class Analysis:
         # Without a section, the clip is in the one that it was found to be nearest to.
         if "scores" in self.__dict__:
             other._section = self.scores.section
-        computed = [name for name in other.__dict__ if name in _STAGES]
-        for name in computed:
+        for name in _STAGES & other.__dict__.keys():
             del other.__dict__[name]
         other.__dict__["mels"] = mels  # where cached_property looks for what was computed
         return other
@@ -331,12 +324,9 @@ class Analysis:
         if not self.is_sequence:
             yield self
             return
-        held = "samples" in self.__dict__
         for start in range(0, self.n_samples // length * length, length):
-            end = start + length
-            samples = self.samples[start:end] if held else self.recording.read(start, length)
             yield Analysis(
-                samples,
+                self._cut(start),
                 self.front_end,
                 self._model,
                 clip=self.clip,
@@ -345,7 +335,7 @@ class Analysis:
                 start_s=self.start_s + start / sr,
                 rate=self.rate,
             )
-        if not held:
+        if "samples" not in self.__dict__:
             self.recording.read(self.n_samples, 1)  # the end tells whether it is cut off
             self._note_reading()
 
