@@ -3,10 +3,6 @@
 Whatever looks at a clip takes an `Analysis`, which computes each stage when it is first asked for
 and keeps it; no other module reads, transforms, embeds and scores a clip.
 
-    analysis = Detector.load("fan.asd").analyse("clip.wav")
-    analysis.decision                   # computes the stages before it
-    analysis.mel(analysis.worst)        # the spectrogram that the highest score was made of
-
 A long recording is never held as a whole: a few windows at a time are, and their scores are kept.
 """
 
