@@ -95,10 +95,8 @@ def score(
     Clips that cannot be scored are named on stderr, the others are scored, and
     the exit status is 1.
     """
-    if threshold is not None and false_alarm_rate is not None:
-        raise click.UsageError("--threshold and --false-alarm-rate exclude each other.")
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other.")
+    _check_excluded("--threshold", threshold is not None, "--false-alarm-rate", false_alarm_rate)
+    _check_excluded("--json", as_json, "--csv", as_csv or None)
     if example and clips:
         raise click.UsageError("--example takes no CLIPS.")
     if not clips and not example:
@@ -139,6 +137,11 @@ def score(
         sys.exit(1)
     if fail_on_anomaly and tally.anomalous:
         sys.exit(ANOMALY)
+
+
+def _check_excluded(first: str, given: bool, second: str, value: object) -> None:
+    if given and value is not None:
+        raise click.UsageError(f"{first} and {second} exclude each other.")
 
 
 def _origin(bundle: Path, machine: str) -> dict[str, str]:

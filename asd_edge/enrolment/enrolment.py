@@ -111,23 +111,12 @@ def enroll(
     if false_alarm_rate is None:
         false_alarm_rate = source.calibration.false_alarm_rate if add else DEFAULT_FALSE_ALARM_RATE
     check_rate(false_alarm_rate)
-    if add and channel not in (None, source.front_end.channel):
-        raise EnrollmentError(
-            f"the bundle is about channel {source.front_end.channel}; clips of channel {channel} "
-            "cannot be added to it"
-        )
+    channel = _channel(source.front_end.channel, channel, add)
     again = add and ENROLLED in source.provenance  # with all that it was made of
     old = enrolled_clips(source) if again else []
     noticed = [item for item in embedded if isinstance(item, ClipWarning)]
-    duplicates, new = find_duplicates(
-        old,
-        [item for item in embedded if isinstance(item, Clip)],
-        Scorer(source.views) if add and not again else None,
-    )
-    known = {clip.name for clip in old}
-    if add:
-        known.update(*(view.references.clips.tolist() for view in source.views.values()))
-    new = [_with_free_name(clip, known) for clip in new]
+    clips = [item for item in embedded if isinstance(item, Clip)]
+    duplicates, new = _new_clips(source, old, clips, add)
     old, new, passed_over = _thinned(old, new)
     _check_number([*old, *new])
     fit = partial(
@@ -148,16 +137,13 @@ def enroll(
         _check_number([*old, *new], f" besides the {len(named)} suspects")
         scorer, calibration, unseen = fit([*old, *new])
     every = [*old, *new]
-    front_end = source.front_end
-    if channel is not None:
-        front_end = dataclasses.replace(front_end, channel=channel)
     if add and not again:
         provenance = _added(source, new)
     else:
         provenance = _provenance(source, every, add, machine)
     draft = dataclasses.replace(
         source,
-        front_end=front_end,
+        front_end=dataclasses.replace(source.front_end, channel=channel),
         machine=machine,
         views=scorer.views,
         calibration=calibration,
@@ -173,6 +159,27 @@ def enroll(
         strangest=strangest(scorer, calibration, unseen),
         passed_over=passed_over,
     )
+
+
+def _channel(own: Channel, asked: Channel | None, add: bool) -> Channel:
+    """Channel that the bundle will read."""
+    if add and asked not in (None, own):
+        raise EnrollmentError(
+            f"the bundle is about channel {own}; clips of channel {asked} cannot be added to it"
+        )
+    return own if asked is None else asked
+
+
+def _new_clips(
+    source: Bundle, old: Sequence[Clip], clips: Sequence[Clip], add: bool
+) -> tuple[list[ClipWarning], list[Clip]]:
+    """Give warnings about duplicates, and the other clips under names that are not in use."""
+    by_references = Scorer(source.views) if add and not old else None
+    duplicates, new = find_duplicates(old, clips, by_references)
+    known = {clip.name for clip in old}
+    if add:
+        known.update(*(view.references.clips.tolist() for view in source.views.values()))
+    return duplicates, [_with_free_name(clip, known) for clip in new]
 
 
 def _thinned(old: list[Clip], new: list[Clip]) -> tuple[list[Clip], list[Clip], int]:

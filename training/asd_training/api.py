@@ -82,10 +82,7 @@ def train(
         train("data", "runs/fan", machine="fan", changes=["training.epochs=10"])
     """
     data, output = Path(data), Path(output)
-    recipe = presets.load(preset, changes) if isinstance(preset, str) else preset
-    if channel is not None:
-        front_end = dataclasses.replace(recipe.front_end, channel=channel)
-        recipe = dataclasses.replace(recipe, front_end=front_end)
+    recipe = _recipe(preset, changes, channel)
     # Before the features, which can take an hour.
     started = _started(output, resume)
     if not group.leads:
@@ -124,6 +121,14 @@ def train(
         on_epoch=on_epoch,
     )
     return config
+
+
+def _recipe(preset: str | Preset, changes: Sequence[str], channel: int | None) -> Preset:
+    recipe = presets.load(preset, changes) if isinstance(preset, str) else preset
+    if channel is None:
+        return recipe
+    front_end = dataclasses.replace(recipe.front_end, channel=channel)
+    return dataclasses.replace(recipe, front_end=front_end)
 
 
 def evaluate(

@@ -171,16 +171,8 @@ def find_clips(root: str | Path, machine: str | None = None) -> list[Clip]:
     )
     found = _without_unlabelled_twins(found)
     found = _without_unknown_folders(root, found, total)
-    machines = sorted({f.clip.machine for f in found})
     if machine is not None:
-        if machine not in machines:
-            hint = ""
-            if any(f.clip.section == machine for f in found):
-                hint = f" ({machine!r} is a section of it; {root / machine} is that one alone)"
-            raise DatasetError(
-                root, f"has no machine {machine!r}; it has: {', '.join(machines)}{hint}"
-            )
-        found = [f for f in found if f.clip.machine == machine]
+        found = _of_machine(root, found, machine)
     _check_homes(root, found)
     found = _without_second_copies(root, found)
 
@@ -192,6 +184,17 @@ def find_clips(root: str | Path, machine: str | None = None) -> list[Clip]:
     for group in unsplit.values():
         clips.extend(_split(group))
     return sorted(clips, key=lambda clip: clip.name)
+
+
+def _of_machine(root: Path, found: list[_Found], machine: str) -> list[_Found]:
+    own = [f for f in found if f.clip.machine == machine]
+    if not own:
+        machines = ", ".join(sorted({f.clip.machine for f in found}))
+        hint = ""
+        if any(f.clip.section == machine for f in found):
+            hint = f" ({machine!r} is a section of it; {root / machine} is that one alone)"
+        raise DatasetError(root, f"has no machine {machine!r}; it has: {machines}{hint}")
+    return own
 
 
 def printable(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,9 +112,7 @@ def evaluate_model(
     paths = find_subjects(model)
     single = len(paths) == 1
     clips = find_clips(data, machine)
-    by_machine: dict[str, list[Clip]] = {}
-    for clip in clips:
-        by_machine.setdefault(clip.machine, []).append(clip)
+    by_machine = _by_machine(clips)
     failures: list[str] = []
     warnings: list[str] = []
 
@@ -162,6 +160,13 @@ def evaluate_model(
     recipe, seed = trainings.pop() if len(trainings) == 1 else ("", None)
     year = year_of_clips(clips)
     return Evaluation(evaluated, every_seconds, year, failures, warnings, recipe, seed)
+
+
+def _by_machine(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+    by_machine: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_machine.setdefault(clip.machine, []).append(clip)
+    return by_machine
 
 
 def evaluate_machine(
