@@ -137,10 +137,8 @@ def enroll(
         _check_number([*old, *new], f" besides the {len(named)} suspects")
         scorer, calibration, unseen = fit([*old, *new])
     every = [*old, *new]
-    if add and not again:
-        provenance = _added(source, new)
-    else:
-        provenance = _provenance(source, every, add, machine)
+    whole = again or not add
+    provenance = _provenance(source, every, add, machine) if whole else _added(source, new)
     draft = dataclasses.replace(
         source,
         front_end=dataclasses.replace(source.front_end, channel=channel),

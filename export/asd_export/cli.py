@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asd_edge.cli.exit_status import AsdCommand
+
+if TYPE_CHECKING:
+    from asd_export.run_to_bundle import Export
 
 
 @click.command(cls=AsdCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -110,6 +114,10 @@ def main(
         lower=lower,
         card=read_card(card, evaluation),
     )
+    _report(done, output, kind)
+
+
+def _report(done: Export, output: Path, kind: str | None) -> None:
     bundle, parity = done.bundle, done.parity
     references = {name: view.references for name, view in bundle.views.items()}
     sections = sorted(set(next(iter(references.values())).sections.tolist()))
