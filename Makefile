@@ -11,7 +11,8 @@
 # make docs-commands  the commands of the tutorials that train networks, as they are written
 # make docs-pictures  screenshots of the monitor's page, by the tests that drive it; needs chromium
 # make wheels       sdist and wheels for x86-64 and aarch64 in dist/, checked by auditwheel; Debian 12
-# make test-versions  the x86-64 wheel with the oldest and newest dependencies, on each Python here
+# make test-versions  the x86-64 wheel with the oldest and newest dependencies, on each Python here;
+#                     VERSIONS="quick" scores the examples only, in a minute
 # make test-pi      the lines for a Raspberry Pi of docs/howto/install.md, emulated, with the wheel
 # make docs         the pages of docs/ as HTML under build/docs, warnings are errors
 # make clean        remove what these made

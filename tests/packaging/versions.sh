@@ -6,10 +6,12 @@
 #     3.11 ... 3.14  that Python, each dependency at its newest release
 #     workstation    Python 3.11, all of `asd-edge[export]` at its lower bounds: the tests of training
 #                    and export too. PyTorch's old releases have no small CPU build: 3 GB to download
+#     quick          no test suite: the base install at its lower bounds on Python 3.11 and at its
+#                    newest on the newest Python here scores the examples. For .ci/run
 #
 # Without a job: lowest, and each Python that is on PATH or that pyenv has. The wheel is that in
-# dist/, from tests/packaging/wheels.sh. Environment: PYTHON with the development extras (it makes the
-# bundle that the tests score with), PYTEST_ARGS.
+# dist/, from tests/packaging/wheels.sh, built anew if a source is newer. Environment: PYTHON with the
+# development extras (it makes the bundle that the tests score with), PYTEST_ARGS.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source=$PWD
@@ -21,9 +23,14 @@ references=('pytest>=8' 'hypothesis>=6.100' 'librosa>=0.10.2' scipy scikit-learn
 say() { printf '\n== %s\n' "$*"; }
 
 python_of() { # the interpreter of a version such as 3.12, or nothing
-    command -v "python$1" && return
-    local found=("${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python)
-    if [ -x "${found[-1]}" ]; then echo "${found[-1]}"; fi
+    local candidate
+    for candidate in "$(command -v "python$1")" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
+        # pyenv puts a script on PATH for versions that are not in use, which fails.
+        if [ -x "$candidate" ] && "$candidate" -c '' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
 }
 
 uv() {
@@ -34,15 +41,24 @@ uv() {
     "$work/tools/bin/uv" --quiet "$@"
 }
 
+stale() { # whether a file is missing, or older than what it is made of
+    [ ! -e "$1" ] || [ -n "$(find "$source"/{asd_edge,training,export,csrc,setup.py,pyproject.toml} \
+        -newer "$1" -type f -not -name '*.pyc' -not -name '*.so' -print -quit)" ]
+}
+
 wheel() {
     local found=("$source"/dist/asd_edge-*_x86_64.whl)
-    [ -e "${found[0]}" ] || NO_ARM64=1 PYTHON=$host_python tests/packaging/wheels.sh >&2 || return
+    ! stale "${found[0]}" || NO_ARM64=1 PYTHON=$host_python tests/packaging/wheels.sh >&2 || return
     echo "$source"/dist/asd_edge-*_x86_64.whl
 }
 
-# install NAME PYTHON RESOLUTION EXTRA: a fresh environment build/versions/NAME with the wheel in it
+# install NAME PYTHON RESOLUTION EXTRA PACKAGE...: a fresh environment build/versions/NAME with the
+# wheel in it, and packages that the tests need
 install() {
     local name=$1 python=$2 resolution=$3 extra=$4
+    shift 4
+    local wheel
+    wheel=$(wheel)
     local requirements=$work/$name.txt
     mkdir -p "$work"
     uv pip compile --python "$python" --resolution "$resolution" ${extra:+--extra "$extra"} \
@@ -51,8 +67,8 @@ install() {
     "$python" -m venv "$work/$name"
     # The references of the tests may be as new as the versions under test admit.
     "$work/$name/bin/pip" install --quiet --disable-pip-version-check --no-compile \
-        --requirement "$requirements" "${references[@]}"
-    "$work/$name/bin/pip" install --quiet --disable-pip-version-check --no-deps "$(wheel)"
+        --requirement "$requirements" "$@"
+    "$work/$name/bin/pip" install --quiet --disable-pip-version-check --no-deps "$wheel"
     grep -E '^(click|numpy|onnxruntime|soundfile|soxr|torch|onnx|pandas)==' "$requirements" | paste -sd' '
 }
 
@@ -73,8 +89,40 @@ check() {
     rm -rf "$folder"
 }
 
+# use NAME: the commands of an environment, from a folder that has no package beside it
+use() {
+    local bin=$work/$1/bin folder
+    folder=$(mktemp -d)
+    cd "$folder"
+    "$bin/asd-edge" --version
+    "$bin/asd-edge" score --example | tee scores.txt
+    grep -q 'faulty.flac .*ANOMALOUS' scores.txt
+    grep -q 'normal.flac .* normal$' scores.txt
+    "$bin/asd-edge" verify
+    "$bin/python" -P -m asd_edge info --support >support.txt
+    ! grep 'cannot be told' support.txt
+    cd "$source"
+    rm -rf "$folder"
+}
+
+# add_extra NAME: what the message about a missing extra says to do, does it
+add_extra() {
+    local bin=$work/$1/bin folder said
+    folder=$(mktemp -d)
+    cd "$folder"
+    local draw=("$bin/asd-edge" explain "$source/asd_edge/data/examples/faulty.flac" -o why.png)
+    if said=$("${draw[@]}" 2>&1); then echo "matplotlib is there already" >&2 && return 1; fi
+    said=${said##*to install it: }
+    say "$said"
+    bash -c "$said --quiet --disable-pip-version-check"
+    "${draw[@]}"
+    [ -s why.png ]
+    cd "$source"
+    rm -rf "$folder"
+}
+
 recorded_bundle() { # a bundle for the tests, which PyTorch made elsewhere
-    if [ ! -e "$work/recorded/hummer.asd" ]; then
+    if stale "$work/recorded/hummer.asd"; then
         ASD_EDGE_RECORDED=$work/recorded "$host_python" -m pytest -q -p no:cacheprovider \
             tests/arm64/on_host.py >/dev/null
     fi
@@ -85,7 +133,7 @@ jobs=("$@")
 [ $# -gt 0 ] || jobs=(lowest 3.11 3.12 3.13 3.14)
 ran=()
 for job in "${jobs[@]}"; do
-    case $job in lowest | workstation) version=3.11 ;; *) version=$job ;; esac
+    case $job in lowest | workstation | quick) version=3.11 ;; *) version=$job ;; esac
     python=$(python_of "$version")
     if [ -z "$python" ]; then
         say "$job: Python $version is not on this machine; not tested"
@@ -94,15 +142,26 @@ for job in "${jobs[@]}"; do
     say "$job: $("$python" --version)"
     case $job in
         workstation)
-            install "$job" "$python" lowest-direct export
+            install "$job" "$python" lowest-direct export "${references[@]}"
             check "$job" tests/training tests/export tests/test_end_to_end.py
             ;;
+        quick)
+            install quick-lowest "$python" lowest-direct ''
+            use quick-lowest
+            for version in 3.14 3.13 3.12 3.11; do
+                python=$(python_of "$version")
+                [ -z "$python" ] || break
+            done
+            install quick-newest "$python" highest ''
+            use quick-newest
+            add_extra quick-newest
+            ;;
         lowest)
-            install "$job" "$python" lowest-direct monitor
+            install "$job" "$python" lowest-direct monitor "${references[@]}"
             check "$job" "${runtime_tests[@]}" --tiny-bundle "$(recorded_bundle)"
             ;;
         *)
-            install "$job" "$python" highest monitor
+            install "$job" "$python" highest monitor "${references[@]}"
             check "$job" "${runtime_tests[@]}" --tiny-bundle "$(recorded_bundle)"
             ;;
     esac
