@@ -60,7 +60,8 @@ def ledoit_wolf(x: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     # Paper's d^2 and b^2 (times d): distance of the sample covariance from the target, and
     # its own mean squared error, sum over rows of |x x' - sample|^2 / n^2.
     spread = np.square(sample).sum() - d * scale**2
-    error = (np.square(np.square(x).sum(axis=1)).sum() / n - np.square(sample).sum()) / n
+    lengths = np.einsum("ij,ij->i", x, x)
+    error = (np.square(lengths).sum() / n - np.square(sample).sum()) / n
     shrinkage = 1.0 if spread <= 0 else float(min(max(error / spread, 0.0), 1.0))
     shrunk = (1 - shrinkage) * sample
     shrunk[np.diag_indices(d)] += shrinkage * scale
@@ -78,12 +79,15 @@ def whitening(embeddings: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.floa
         L of the inverse covariance [shape=(d (d + 1) / 2,)]; distances change by less than
         1e-3 (relative) for being kept in float16. All rows equal give the identity.
     """
-    x = np.asarray(embeddings, dtype=np.float64)
-    centred = np.empty_like(x)
+    x = np.array(embeddings, dtype=np.float64)  # thousands of rows: changed in place
     for group in np.unique(groups):
         rows = groups == group
-        centred[rows] = _held(x[rows] - x[rows].mean(axis=0))
-    covariance, _ = ledoit_wolf(centred)
+        own = x if rows.all() else x[rows]
+        own -= own.mean(axis=0)
+        _hold(own)
+        if own is not x:
+            x[rows] = own
+    covariance, _ = ledoit_wolf(x)
     # In units of the mean deviation, so that float16 has the range whatever the embedding's.
     scale = float(np.sqrt(np.trace(covariance) / len(covariance)))
     if not scale > np.finfo(np.float32).tiny:
@@ -94,12 +98,12 @@ def whitening(embeddings: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.floa
     return _triangle(factor)
 
 
-def _held(centred: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows [shape=(n, d)] of at most twice the median length."""
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+def _hold(centred: NDArray[np.float64]) -> None:
+    """Shorten rows [shape=(n, d)] to at most twice the median length."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", centred, centred))
     most = _MOST_LENGTH * float(np.median(lengths))
-    held: NDArray[np.float64] = centred * np.minimum(1.0, most / np.maximum(lengths, 1e-300))
-    return held if most > 0 else centred
+    if most > 0:
+        centred *= np.minimum(1.0, most / np.maximum(lengths, 1e-300))[:, np.newaxis]
 
 
 def _triangle(matrix: NDArray[np.float64]) -> NDArray[np.float16]:
