@@ -3,10 +3,12 @@
 # make test-monitor-long   a replay killed 100 times
 # make test-monitor-month  30 days of a machine by replay
 # make test-archive  100,000 clips by 1 and 2 workers, killed twice; ARCHIVE_CLIPS=1000 for a try
+# make test-kills   score, enroll, export, features and train killed 100 times, in half an hour
+# make test-day     a day of 48 kHz stereo scored and enrolled, its memory measured; 17 GB of disk
 # make test-arm64   the runtime's tests on ARM64, emulated; Debian 12
 # make check        ruff, mypy, clang-format, the C core under every compiler here without warnings
 # make sanitize     the C core and its binding under sanitizers and valgrind, in minutes
-# make fuzz         FUZZ_MINUTES of mutated inputs for each kind; guided by coverage with atheris
+# make fuzz         FUZZ_MINUTES of mutated inputs for each kind; by coverage too: atheris, libFuzzer
 # make docs-reference  the pages of docs/reference that follow from the code
 # make docs-commands  the commands of the tutorials that train networks, as they are written
 # make docs-pictures  screenshots of the monitor's page, by the tests that drive it; needs chromium
@@ -30,7 +32,7 @@ COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-monitor-long test-monitor-month test-monitor-rigs test-arm64 wheels
 .PHONY: test-versions test-pi check sanitize fuzz docs docs-reference docs-commands docs-pictures
-.PHONY: clean test-archive
+.PHONY: clean test-archive test-kills test-day
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -46,6 +48,12 @@ test-monitor-long: $(INSTALLED)
 
 test-monitor-month: $(INSTALLED)
 	ASD_EDGE_DAYS=30 $(BIN)/python -m pytest -s tests/monitor/test_month.py $(PYTEST_ARGS)
+
+test-kills: $(INSTALLED)
+	ASD_EDGE_KILLS=100 $(BIN)/python -m pytest tests/test_kills.py $(PYTEST_ARGS)
+
+test-day: $(INSTALLED)
+	ASD_EDGE_DAY=24 $(BIN)/python -m pytest tests/test_long_recordings.py $(PYTEST_ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
@@ -89,6 +97,7 @@ fuzz: $(INSTALLED)
 	        $(BIN)/python tests/fuzz/run.py $$target --minutes $(FUZZ_MINUTES) --guided || exit 1; \
 	    fi; \
 	done
+	tests/csrc/fuzz.sh $(FUZZ_MINUTES)
 
 docs-reference: $(INSTALLED)
 	$(BIN)/python docs/generate.py
