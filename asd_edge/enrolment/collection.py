@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from asd_edge.audio.recording import ClipWarning
 from asd_edge.enrolment.recordings import Clip
 
-# Clips of a section: eight hours of windows of ten seconds.
-MOST = 3000
+# Clips of a section: more than five hours of windows of ten seconds. The fit to them takes 60 MB.
+MOST = 2000
 
 
 @dataclass
