@@ -40,6 +40,7 @@ ALONE = {
     "archive/cluster.py": {"dask", "distributed"},
     "archive/listing.py": {"fsspec"},
     "archive/parts.py": {"fsspec"},
+    "callbacks.py": {"mlflow", "tensorboard"},
 }
 # The rooms of asd_edge from the lowest layer to the highest: a module imports from layers below its
 # own and from its own room.
@@ -65,7 +66,7 @@ LAYERS = (
 )
 # The same of asd_training. The learning loop draws its curves, so it lies above the report.
 TRAINING_LAYERS = (
-    {"__init__", "errors", "presets", "progress"},
+    {"__init__", "callbacks", "errors", "presets", "progress"},
     {"synth"},
     {"data", "network"},
     {"run_folder", "archive"},

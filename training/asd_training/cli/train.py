@@ -73,6 +73,14 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder of computed features. Default: asd-edge/features in the user's cache.",
 )
+@click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    type=click.Choice(["tensorboard", "mlflow"]),
+    help="Write the metrics of each epoch for this program too, to OUTPUT/tensorboard or "
+    "OUTPUT/mlflow; may be repeated.",
+)
 @click.version_option(package_name="asd-edge")
 def main(
     data: Path,
@@ -90,6 +98,7 @@ def main(
     precision: str,
     jobs: int | None,
     cache: Path | None,
+    logs: tuple[str, ...],
 ) -> None:
     """Learn the normal sound of a machine from DATA.
 
@@ -121,6 +130,7 @@ def main(
             cache=cache,
             skip_damaged=skip_damaged,
             group=processes,
+            logs=logs,
         )
         if machine != "all":
             job.run(machine, output)
@@ -152,6 +162,7 @@ class _Job:
     cache: Path | None
     skip_damaged: bool
     group: Group
+    logs: tuple[str, ...]
 
     def run_all(self, machines: list[str], output: Path) -> None:
         """Train one machine after the other; one that fails does not keep the rest from it."""
@@ -175,6 +186,13 @@ class _Job:
         from asd_training.api import train
         from asd_training.progress import bar
 
+        loggers = _loggers(self.logs, output)
+
+        def on_epoch(row: Mapping[str, float]) -> None:
+            _say_epoch(row, self.preset.training.epochs)
+            for log in loggers:
+                log(row)
+
         try:
             with bar() as progress:
                 train(
@@ -192,7 +210,7 @@ class _Job:
                     group=self.group,
                     say=lambda sentence: click.echo(f"Warning: {sentence}", err=True),
                     on_step=_reporter(progress, self.preset.training.epochs),
-                    on_epoch=lambda row: _say_epoch(row, self.preset.training.epochs),
+                    on_epoch=on_epoch,
                 )
         except KeyboardInterrupt:
             click.echo(f"Interrupted; --resume goes on with {output}", err=True)
@@ -227,6 +245,17 @@ def _reporter(progress: Progress, epochs: int) -> Callable[[Step], None]:
         )
 
     return report
+
+
+def _loggers(names: tuple[str, ...], output: Path) -> list[Callable[[Mapping[str, float]], None]]:
+    from asd_training import callbacks
+
+    made: list[Callable[[Mapping[str, float]], None]] = []
+    if "tensorboard" in names:
+        made.append(callbacks.TensorBoardCallback(output / "tensorboard"))
+    if "mlflow" in names:
+        made.append(callbacks.MLflowCallback(output / "mlflow", run_name=output.name))
+    return made
 
 
 def _say_epoch(row: Mapping[str, float], epochs: int) -> None:
