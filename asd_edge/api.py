@@ -66,8 +66,8 @@ def enroll(
 
     Example:
         >>> from asd_edge import enroll
-        >>> enroll("monday/", "fan.asd").clips      # doctest: +SKIP
-        60
+        >>> enroll("monday.wav", "my-fan.asd").clips  # five minutes
+        30
     """
     contents = read_bundle(source or locate.BUILT_IN)
     detector = Detector.from_bundle(contents, path=source or locate.BUILT_IN)
@@ -129,7 +129,8 @@ def explain(
 
     Example:
         >>> from asd_edge import explain
-        >>> print(explain("tuesday.wav", "fan.asd").sentence)      # doctest: +SKIP
+        >>> explain("hour.wav", "fan.asd").sentence  # a recording with a fault in it
+        'anomalous: score ...
     """
     place = locate.find(None if bundle is None else Path(bundle)).path
     contents = read_bundle(place)

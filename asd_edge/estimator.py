@@ -45,8 +45,8 @@ class EnrolledDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # un
         offset_: the threshold, as -score.
 
     Example:
-        >>> EnrolledDetector().fit(["monday.wav"]).predict(["tuesday.wav"])   # doctest: +SKIP
-        array([1])
+        >>> EnrolledDetector().fit(["monday.wav"]).predict(["normal.wav", "hour.wav"])
+        array([ 1, -1])
     """
 
     def __init__(

