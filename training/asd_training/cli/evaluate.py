@@ -41,6 +41,12 @@ _YEARS = ("2020", "2021", "2022", "2023", "2024", "2025")
     type=click.Path(path_type=Path),
     help="Folder for the report, CSV files and plots.",
 )
+@click.option(
+    "--ground-truth",
+    type=click.Path(path_type=Path),
+    help="The organisers' labels for clips whose names tell none: a folder of ground_truth_*.csv, "
+    "or eval_data_list.csv.",
+)
 @click.option("--machine", help="Machine of DATA. Default: those that MODEL knows.")
 @click.option(
     "--rules",
@@ -62,6 +68,7 @@ def main(
     paths: tuple[Path, ...],
     score_folder: Path | None,
     output: Path,
+    ground_truth: Path | None,
     machine: str | None,
     rules: str | None,
     every: float | None,
@@ -77,7 +84,7 @@ def main(
     them, the official score, and the student report's best AUC of thresholded decisions.
     Writes report.html, the official score and decision files, result.csv, and plots.
     """
-    settings = _Settings(machine, rules, every, device, as_json)
+    settings = _Settings(machine, rules, every, device, as_json, ground_truth)
     if score_folder is not None:
         if paths:
             raise click.UsageError("--scores takes neither MODEL nor DATA.")
@@ -101,6 +108,7 @@ class _Settings:
     every: float | None
     device: str
     as_json: bool
+    ground_truth: Path | None
 
     def evaluate_scores(self, folder: Path, output: Path) -> bool:
         """Evaluate score files; give whether something failed."""
@@ -112,6 +120,10 @@ class _Settings:
         )
 
         scores = _of_machine(dcase_files.read_score_folder(folder), self.machine, folder)
+        if self.ground_truth is not None:
+            from asd_training.evaluation.ground_truth import GroundTruth
+
+            scores = GroundTruth(self.ground_truth).label_scores(scores)
         every = self.every or DEFAULT_EVERY_SECONDS
         told = dcase_files.year_of_score_folder(folder)
         evaluation = Evaluation(machines_of_scores(scores, every), every, told)
@@ -132,6 +144,7 @@ class _Settings:
             self.machine,
             device=choose_device(self.device),
             every_seconds=self.every,
+            ground_truth=self.ground_truth,
             say=lambda sentence: click.echo(sentence, err=True),
         )
         in_words = self._say_rules(evaluation.year)

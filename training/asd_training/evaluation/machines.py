@@ -16,6 +16,7 @@ from asd_training.errors import DatasetError
 from asd_training.evaluation import examples, false_alarm_costs
 from asd_training.evaluation.dcase_files import year_of_clips
 from asd_training.evaluation.examples import EmbeddingSample, Example
+from asd_training.evaluation.ground_truth import GroundTruth, is_ground_truth
 from asd_training.evaluation.score import find_subjects, load_subject, score_clips
 from asd_training.progress import bar
 
@@ -92,6 +93,7 @@ def evaluate_model(
     *,
     device: str = "cpu",
     every_seconds: float | None = None,
+    ground_truth: Path | None = None,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Evaluation:
     """Score the test clips of every machine that `model` and `data` share.
@@ -103,6 +105,7 @@ def evaluate_model(
             machine it was made for.
         device: where runs compute: a PyTorch device.
         every_seconds: one clip is judged every so often; default: length of the model's input.
+        ground_truth: published labels, for clips whose names tell none.
         say: called with each failure and warning when it happens.
 
     Raises:
@@ -112,6 +115,8 @@ def evaluate_model(
     paths = find_subjects(model)
     single = len(paths) == 1
     clips = find_clips(data, machine)
+    if ground_truth is not None:
+        clips = GroundTruth(ground_truth).label_clips(clips)
     by_machine = _by_machine(clips)
     failures: list[str] = []
     warnings: list[str] = []
@@ -124,6 +129,9 @@ def evaluate_model(
         warnings.append(sentence)
         say(f"Warning: {sentence}")
 
+    unlabelled = all(clip.label == "unknown" for clip in clips if clip.split == "test")
+    if unlabelled and (files := [p for p in data.rglob("*.csv") if is_ground_truth(p.name)]):
+        warn(f"{files[0]} tells labels; --ground-truth {files[0].parent} uses them")
     evaluated: list[MachineEvaluation] = []
     origin: dict[str, Path] = {}
     trainings: set[tuple[str, int | None]] = set()
