@@ -2,6 +2,7 @@
 # make test         all tests
 # make test-monitor-long   a replay killed 100 times
 # make test-monitor-month  30 days of a machine by replay
+# make test-monitor-rigs   a sound server unplugged, stopped and killed 20 times each
 # make test-archive  100,000 clips by 1 and 2 workers, killed twice; ARCHIVE_CLIPS=1000 for a try
 # make test-kills   score, enroll, export, features and train killed 100 times, in half an hour
 # make test-day     a day of 48 kHz stereo scored and enrolled, its memory measured; 17 GB of disk
@@ -54,6 +55,9 @@ test-kills: $(INSTALLED)
 
 test-day: $(INSTALLED)
 	ASD_EDGE_DAY=24 $(BIN)/python -m pytest tests/test_long_recordings.py $(PYTEST_ARGS)
+
+test-monitor-rigs: $(INSTALLED)
+	ASD_EDGE_ROUNDS=20 $(BIN)/python -m pytest -s tests/monitor/test_sound_server.py $(PYTEST_ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
