@@ -17,10 +17,10 @@ class Device:
     description: str
 
 
-def devices(root: Path = ASOUND) -> list[Device]:
+def devices() -> list[Device]:
     """List the capture devices, by the id of their card: numbers change with every plugging."""
     found = []
-    for card in sorted(root.glob("card[0-9]*")):
+    for card in sorted(ASOUND.glob("card[0-9]*")):
         try:
             name = (card / "id").read_text().strip()
         except OSError:

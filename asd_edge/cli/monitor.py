@@ -59,9 +59,7 @@ def monitor(
     if recordings and not replay:
         raise click.UsageError(f"one configuration file, not {recordings[0]} too.")
     if print_unit:
-        from asd_edge.monitor.systemd import unit
-
-        click.echo(unit(config), nl=False)
+        _print_unit(config)
         return
     with quick_start():
         from asd_edge.monitor.config import read
@@ -89,6 +87,20 @@ def _print_devices() -> None:
         raise click.ClickException("no microphone is here; does `arecord -l` list one?")
     for device in found:
         click.echo(f"{device.name}  {device.description}")
+
+
+def _print_unit(config: Path) -> None:
+    from asd_edge.monitor.config import read
+    from asd_edge.monitor.systemd import program, unit, unreachable
+
+    bundles = [machine.bundle for machine in read(config).machines.values()]
+    for path in unreachable([program(), config, *bundles]):
+        click.echo(
+            f"Warning: {path} lies in a home, which the service cannot read; move it to /opt or "
+            "/etc, and bundles to /var/lib/asd-edge, where `was normal` can write them.",
+            err=True,
+        )
+    click.echo(unit(config), nl=False)
 
 
 def _hash_password() -> None:

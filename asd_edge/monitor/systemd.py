@@ -7,7 +7,11 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+
+# Homes are closed to others (0700 on Debian 12), and read-only for the service.
+_HOMES = (Path("/home"), Path("/root"))
 
 UNIT = """\
 [Unit]
@@ -46,6 +50,17 @@ def unit(config: Path) -> str:
     """Give the systemd unit of a configuration file."""
     program = shutil.which("asd-edge") or f"{sys.executable} -m asd_edge"
     return UNIT.format(command=f"{program} monitor {_quoted(str(config.absolute()))}")
+
+
+def unreachable(paths: Iterable[Path]) -> list[Path]:
+    """Give those of some paths that the service's user cannot use: they lie in a home."""
+    found = [path.absolute() for path in paths]
+    return [path for path in found if any(path.is_relative_to(home) for home in _HOMES)]
+
+
+def program() -> Path:
+    """Give the program that the unit starts."""
+    return Path(shutil.which("asd-edge") or sys.executable)
 
 
 def _quoted(text: str) -> str:

@@ -251,6 +251,23 @@ def test_alarms_a_day_of_independent_false_windows(k: int, n: int, stated: float
     assert abs(raises_a_day(hits, k, n) - wanted) < 4 * np.sqrt(wanted / days)
 
 
+def test_urgent_windows_add_little_to_the_false_alarms() -> None:
+    """A ratio of 2 is reached by 2e-4 of the normal windows of the worst bundle measured.
+
+    Each pair of such windows is an alarm, as if 2 of 2 were asked at that rate: independent ones
+    add less than 1 in 100 to 3 of 5, disturbances of a mean length of 3 windows 1 in 30.
+    """
+    independent = expected_a_day(2e-4, 2, 2, 5)
+    assert independent < expected_a_day(0.01, 3, 5, 5) / 100
+    # Disturbances a day, and the share of them that are 2 windows or longer.
+    assert 8640 * 2e-4 / 3 * (2 / 3) < 13 / 30
+
+
+def test_two_urgent_windows_raise_and_one_does_not() -> None:
+    assert run("X.X.X.X", AlarmConfig(k=5, n=5))[0] == "......."
+    assert run(".XX", AlarmConfig(k=5, n=5))[0] == "..R"
+
+
 @pytest.mark.parametrize(("k", "n", "stated"), [(1, 1, 28), (2, 3, 19), (3, 5, 13)])
 def test_alarms_a_day_of_disturbances_of_three_windows(k: int, n: int, stated: float) -> None:
     """Disturbances of a geometric length of mean 3, that make up 1 in 100 windows."""

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from helpers import invoke
 from monitor_rigs import Feed, alsa_config, need, wait_for
 from running_monitor import Running, player, raw, toml
+
+from asd_edge.cli.monitor import monitor
 
 Start = Callable[..., Running]
 
@@ -137,6 +140,17 @@ def test_a_bundle_that_is_replaced(tmp_path: Path, hum_bundle: Path, start: Star
     wait_for(lambda: daemon.says("was replaced; it is used"), 30)
     wait_for(lambda: daemon.says("clear (bundle)"), 30)
     assert daemon.stop() == 0
+
+
+def test_the_unit_warns_of_what_its_user_cannot_read(tmp_path: Path) -> None:
+    config = tmp_path / "fan.toml"
+    config.write_text('[machines.fan]\nbundle = "/home/pi/fan.asd"\ndevice = "none"\n')
+    result = invoke(monitor, config, "--print-unit")
+    assert f'monitor "{config}"' in result.stdout
+    assert "ReadWritePaths" not in result.stdout
+    assert "Warning: /home/pi/fan.asd lies in a home" in result.stderr
+    config.write_text(config.read_text().replace("/home/pi", "/var/lib/asd-edge"))
+    assert "fan.asd" not in invoke(monitor, config, "--print-unit").stderr
 
 
 def test_the_unit(tmp_path: Path) -> None:
