@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import record
 
 ROOT = Path(__file__).parents[1]
 BLOCK_S = 0.125
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=48000, help="of the microphone, in Hz")
     parser.add_argument("--bundle", type=Path, default=ROOT / "asd_edge" / "data" / "default.asd")
     parser.add_argument("--warm-up", type=float, default=45.0, help="seconds before that")
+    parser.add_argument("--record", action="store_true", help="keep the figures for the docs")
     options = parser.parse_args()
     mosquitto = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
     if mosquitto is None:
@@ -150,6 +152,13 @@ def _measure(
     print(
         f"memory: {_memory(daemon.pid, 'VmRSS'):.0f} MB, at most {_memory(daemon.pid, 'VmHWM'):.0f}"
     )
+    if options.record:
+        figures = {
+            "monitor_cpu_percent": round(100 * share, 2),
+            "monitor_memory_mb": round(_memory(daemon.pid, "VmRSS")),
+            "monitor_latency_ms": round(statistics.median(late) * 1000),
+        }
+        record(figures, "python benchmarks/bench_monitor.py --record")
     print(
         f"lateness of {len(late)} windows: median {statistics.median(late) * 1000:.0f} ms, "
         f"at most {max(late) * 1000:.0f} ms"
