@@ -24,66 +24,27 @@ static int has_avx512(void)
 
 static int always(void) { return 1; }
 
+/* The kernels of one instruction set, by the names that csrc/kernels/ gives them. */
+#define KERNEL(set, lanes_of_f32, lanes_of_f64, ...)                                               \
+    static const kernel set = {                                                                    \
+        .name = #set,                                                                              \
+        .lanes_f32 = lanes_of_f32,                                                                 \
+        .lanes_f64 = lanes_of_f64,                                                                 \
+        .tile_f32 = tile_##set##_f32,                                                              \
+        .tile_f64 = tile_##set##_f64,                                                              \
+        .whiten = whiten_##set,                                                                    \
+        .squared_distance = squared_distance_##set,                                                \
+        __VA_ARGS__,                                                                               \
+    }
+
 #if defined(__x86_64__)
-static const kernel avx2 = {
-    .name = "avx2",
-    .is_supported = has_avx2,
-    .lanes_f32 = 8,
-    .lanes_f64 = 4,
-    .tile_f32 = tile_avx2_f32,
-    .tile_f64 = tile_avx2_f64,
-    .whiten = whiten_avx2,
-    .reads_float16 = 1,
-    .squared_distance = squared_distance_avx2,
-};
-
-static const kernel avx512 = {
-    .name = "avx512",
-    .is_supported = has_avx512,
-    .narrower = &avx2,
-    .lanes_f32 = 16,
-    .lanes_f64 = 8,
-    .tile_f32 = tile_avx512_f32,
-    .tile_f64 = tile_avx512_f64,
-    .whiten = whiten_avx512,
-    .reads_float16 = 1,
-    .squared_distance = squared_distance_avx512,
-};
-
-static const kernel sse2 = {
-    .name = "sse2",
-    .is_supported = always,
-    .lanes_f32 = 4,
-    .lanes_f64 = 2,
-    .tile_f32 = tile_sse2_f32,
-    .tile_f64 = tile_sse2_f64,
-    .whiten = whiten_sse2,
-    .squared_distance = squared_distance_sse2,
-};
+KERNEL(avx2, 8, 4, .is_supported = has_avx2, .reads_float16 = 1);
+KERNEL(avx512, 16, 8, .is_supported = has_avx512, .reads_float16 = 1, .narrower = &avx2);
+KERNEL(sse2, 4, 2, .is_supported = always);
 #elif defined(__aarch64__)
-static const kernel neon = {
-    .name = "neon",
-    .is_supported = always,
-    .lanes_f32 = 4,
-    .lanes_f64 = 2,
-    .tile_f32 = tile_neon_f32,
-    .tile_f64 = tile_neon_f64,
-    .whiten = whiten_neon,
-    .reads_float16 = 1,
-    .squared_distance = squared_distance_neon,
-};
+KERNEL(neon, 4, 2, .is_supported = always, .reads_float16 = 1);
 #endif
-
-static const kernel scalar = {
-    .name = "scalar",
-    .is_supported = always,
-    .lanes_f32 = 1,
-    .lanes_f64 = 1,
-    .tile_f32 = tile_scalar_f32,
-    .tile_f64 = tile_scalar_f64,
-    .whiten = whiten_scalar,
-    .squared_distance = squared_distance_scalar,
-};
+KERNEL(scalar, 1, 1, .is_supported = always);
 
 /* Fastest first. */
 static const kernel *const kernels[] = {

@@ -29,6 +29,7 @@ ALLOWED = {
 ALONE = {
     "estimator.py": {"sklearn"},
     "explanation/plot.py": {"matplotlib"},
+    "explanation/spectrogram.py": {"matplotlib"},
     "monitor/history/export.py": {"pyarrow"},
     "monitor/metrics.py": {"prometheus_client"},
     "monitor/mqtt.py": {"paho"},

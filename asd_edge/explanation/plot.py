@@ -1,8 +1,7 @@
 """The picture of an explanation: spectrogram, bands, times, nearest normal clip.
 
 The one module of the runtime that needs matplotlib (the extra `plot`), and only when
-something is drawn. viridis and the blue and vermillion of Okabe and Ito are told apart
-by colour-blind readers.
+something is drawn. `spectrogram` has the palette.
 """
 
 from __future__ import annotations
@@ -19,6 +18,14 @@ from asd_edge.atomic_files import atomic_path
 from asd_edge.errors import OptionalDependencyError
 from asd_edge.explanation.attribution import LEARNED, STATISTICS
 from asd_edge.explanation.explanation import Explanation
+from asd_edge.explanation.spectrogram import (
+    BLUE,
+    COLOURS,
+    GREY,
+    INK,
+    VERMILLION,
+    draw_spectrogram,
+)
 from asd_edge.frontend.bands import mel_frequencies, to_db
 
 if TYPE_CHECKING:
@@ -27,14 +34,12 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf")
 DPI = 120
-_BLUE, _VERMILLION, _INK, _GREY = "#0072B2", "#D55E00", "#222222", "#888888"
 _VIEWS = {
-    STATISTICS: (_VERMILLION, ""),
-    LEARNED: (_BLUE, "////"),
+    STATISTICS: (VERMILLION, ""),
+    LEARNED: (BLUE, "////"),
 }
 # Below the loudest value; microphones of machines hear little deeper.
 _RANGE_DB = 70.0
-_TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 def check() -> None:
@@ -62,15 +67,15 @@ def draw(why: Explanation, path: str | Path) -> None:
     figure.suptitle(
         f"{name}\n" + "\n".join(textwrap.wrap(sentence, 125, break_on_hyphens=False)),
         fontsize=10.5,
-        color=_INK,
+        color=INK,
     )
 
     clip = figure.add_subplot(grid[0, 0])
     values = to_db(why.mel, why.mel_config)
     top = values.max() if why.normal.mel is None else _loudest(why)
     limits = (max(top - _RANGE_DB, values.min()), top)
-    image = _spectrogram(clip, why, values, limits, "viridis")
-    clip.set_title("the clip", fontsize=10, color=_INK)
+    image = _spectrogram(clip, why, values, limits, COLOURS)
+    clip.set_title("the clip", fontsize=10, color=INK)
     figure.colorbar(image, ax=clip, label="level in dB", pad=0.01)
     bars = figure.add_subplot(grid[0, 1], sharey=clip)
     _draw_bands(bars, why)
@@ -86,7 +91,7 @@ def draw(why: Explanation, path: str | Path) -> None:
         normal = figure.add_subplot(grid[2, 0], sharey=clip)
         assert why.normal.mel is not None
         other = _spectrogram(
-            normal, why, to_db(why.normal.mel, why.mel_config), limits, "viridis", own=False
+            normal, why, to_db(why.normal.mel, why.mel_config), limits, COLOURS, own=False
         )
         normal.set_title(f"nearest normal clip: {Path(why.normal.clip).name}", fontsize=10)
         figure.colorbar(other, ax=normal, label="level in dB", pad=0.01)
@@ -110,44 +115,23 @@ def _spectrogram(
     colours: str,
     own: bool = True,
 ) -> Any:
-    """Draw a spectrogram over time; the y axis counts bands, which are even in mel."""
+    """Draw the clip's spectrogram, or another one."""
     step = why.mel_config.hop_length / why.mel_config.sr
     # What is behind the clip's own length repeats it.
     frames = min(values.shape[1], int(why.seconds / step) + 1) if own else values.shape[1]
     start = why.start if own else 0.0
-    image = ax.imshow(
-        values[:, :frames],
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        cmap=colours,
-        vmin=limits[0],
-        vmax=limits[1],
-        extent=(start - step / 2, start + (frames - 0.5) * step, 0, len(values)),
+    image = draw_spectrogram(
+        ax, values[:, :frames], why.mel_config, limits, start_s=start, colours=colours
     )
     ax.set_ylabel("frequency in Hz")
-    _ticks(ax, why)
     ax.set_xlim(start, start + (why.seconds if own else frames * step))
-    ax.set_ylim(0, len(values))
     return image
-
-
-def _ticks(ax: Axes, why: Explanation) -> None:
-    # Band i is drawn from i to i + 1 and has its centre at edge i + 1.
-    edges = mel_frequencies(why.mel_config)
-    shown = [hz for hz in _TICKS_HZ if edges[1] <= hz <= edges[-1]]
-    places = np.interp(shown, edges, np.arange(len(edges)) - 0.5)
-    far: list[tuple[float, int]] = []
-    for place, hz in zip(places.tolist(), shown, strict=True):
-        if not far or place - far[-1][0] > 0.05 * len(edges):
-            far.append((place, hz))
-    ax.set_yticks([place for place, _ in far], [str(hz) for _, hz in far])
 
 
 def _draw_bands(ax: Axes, why: Explanation) -> None:
     left = np.zeros(len(why.mel))
     for name, values in why.bands.items():
-        colour, hatch = _VIEWS.get(name, (_GREY, ""))
+        colour, hatch = _VIEWS.get(name, (GREY, ""))
         ax.barh(
             np.arange(len(left)) + 0.5,
             values,
@@ -161,7 +145,7 @@ def _draw_bands(ax: Axes, why: Explanation) -> None:
         )
         left = left + values
     _mark(ax, why)
-    ax.set_title("what each band gives", fontsize=10, color=_INK)
+    ax.set_title("what each band gives", fontsize=10, color=INK)
     ax.set_xlabel(f"part of the score, {why.score:.3g}")
     ax.set_xlim(0, 1.05 * max(float(left.max()), 1e-12))
     _legend(ax)
@@ -172,7 +156,7 @@ def _draw_bands(ax: Axes, why: Explanation) -> None:
 def _draw_drops(ax: Axes, why: Explanation) -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
-    red, green, blue = (int(_VERMILLION[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (int(VERMILLION[i : i + 2], 16) / 255 for i in (1, 3, 5))
     colours = LinearSegmentedColormap.from_list(
         "drops", [(red, green, blue, 0.0), (red, green, blue, 0.9)]
     )
@@ -186,8 +170,8 @@ def _draw_drops(ax: Axes, why: Explanation) -> Any:
     _mark(ax, why)
     if why.time is not None:
         for at in (why.time.low, why.time.high):
-            ax.axvline(at, color=_INK, linewidth=1, linestyle="--")
-    ax.set_title("where the score falls when a block is made normal", fontsize=10, color=_INK)
+            ax.axvline(at, color=INK, linewidth=1, linestyle="--")
+    ax.set_title("where the score falls when a block is made normal", fontsize=10, color=INK)
     return overlay
 
 
@@ -197,10 +181,10 @@ def _draw_spectra(ax: Axes, why: Explanation, values: NDArray[Any]) -> None:
     clip = to_db(why.mel.mean(axis=1), why.mel_config)
     if why.normal.spectrum is not None:
         normal = to_db(why.normal.spectrum, why.mel_config)
-        ax.plot(normal, y, color=_BLUE, linewidth=1.4, linestyle="--", label="nearest normal")
-    ax.plot(clip, y, color=_VERMILLION, linewidth=1.4, label="the clip")
+        ax.plot(normal, y, color=BLUE, linewidth=1.4, linestyle="--", label="nearest normal")
+    ax.plot(clip, y, color=VERMILLION, linewidth=1.4, label="the clip")
     _mark(ax, why)
-    ax.set_title("mean over time", fontsize=10, color=_INK)
+    ax.set_title("mean over time", fontsize=10, color=INK)
     ax.set_xlabel("level in dB")
     _legend(ax)
     ax.tick_params(labelleft=False)
@@ -225,7 +209,7 @@ def _mark(ax: Axes, why: Explanation) -> None:
     for stretch in why.stretches:
         first, last = np.searchsorted(edges, (stretch.low, stretch.high)).tolist()
         for at in (first, last - 1):
-            ax.axhline(at, color=_INK, linewidth=0.8, linestyle=":")
+            ax.axhline(at, color=INK, linewidth=0.8, linestyle=":")
 
 
 def _figure(width: float, height: float) -> Figure:

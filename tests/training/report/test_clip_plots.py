@@ -51,12 +51,15 @@ def test_spectrogram_has_its_axes() -> None:
     )
     (ax,) = figure.axes
     left, right, bottom, top = ax.images[0].get_extent()
-    assert left == 4.0
-    assert right == pytest.approx(4 + 63 * 512 / 16000)
-    assert (bottom, top) == (-0.5, 63.5)
+    hop = 512 / 16000
+    assert left == pytest.approx(4 - hop / 2)  # a frame is drawn around its middle
+    assert right == pytest.approx(4 + 62.5 * hop)
+    assert (bottom, top) == (0, 64)
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert {"1", "4"} <= set(labels)
+    assert {"1000", "4000"} <= set(labels)
     # 1 kHz is 15 of the Slaney mel scale, 8 kHz 45.245.
-    band = dict(zip(labels, ax.get_yticks(), strict=True))["1"]
-    assert band == pytest.approx(15 / 45.245 * 65 - 1, abs=1)
+    band = dict(zip(labels, ax.get_yticks(), strict=True))["1000"]
+    assert band == pytest.approx(
+        15 / 45.245 * 65 - 0.5, abs=0.01
+    )  # band i is drawn from i to i + 1
     assert "data:image/png;base64" in to_svg(figure)

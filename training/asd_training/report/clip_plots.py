@@ -8,15 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from asd_edge.frontend.mel import mel_filterbank
+from asd_edge.explanation.spectrogram import (
+    BLUE,
+    COLOURS,
+    GREY,
+    INK,
+    ORANGE,
+    VERMILLION,
+    draw_spectrogram,
+)
 from asd_edge.frontend.windows import FrontEnd
 from asd_training.evaluation.examples import EmbeddingSample
-from asd_training.report.plots import BLUE, GREY, INK, ORANGE, VERMILLION, new_figure, style_axes
+from asd_training.report.plots import new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _LEVELS = 24
 _KINDS = {
     "training": ("training clips (normal)", GREY, "o", 7),
@@ -83,35 +90,18 @@ def principal_components(
 
 
 def spectrogram(mel_db: NDArray[np.float64], front_end: FrontEnd, start_seconds: float) -> Figure:
-    """Draw a mel spectrogram in dB [shape=(n_mels, n_frames)] over seconds and kHz."""
+    """Draw a mel spectrogram in dB [shape=(n_mels, n_frames)] in the size that a page shows."""
     from matplotlib import colormaps
 
     figure = new_figure(3.4, 1.9, layout=None)
-    ax = figure.add_axes((0.17, 0.19, 0.81, 0.77))
+    ax = figure.add_axes((0.19, 0.19, 0.79, 0.77))
     style_axes(ax)
-    n_mels, n_frames = mel_db.shape
-    seconds = n_frames * front_end.mel.hop_length / front_end.mel.sr
     low, high = np.percentile(mel_db, (5, 99.9))
-    ax.imshow(
-        mel_db,
-        origin="lower",
-        aspect="auto",
-        # Few levels and no interpolation keep the picture small: 63 of them may be in a page.
-        cmap=colormaps["magma"].resampled(_LEVELS),
-        vmin=low,
-        vmax=max(high, low + 1),
-        extent=(start_seconds, start_seconds + seconds, -0.5, n_mels - 0.5),
-        interpolation="none",
-    )
-    centres = mel_filterbank(front_end.mel).argmax(axis=1) * front_end.mel.sr / front_end.mel.n_fft
-    ticks: dict[float, str] = {}
-    for hz in reversed([hz for hz in _TICKS_HZ if centres[0] <= hz <= centres[-1]]):
-        band = float(np.interp(hz, centres, np.arange(n_mels)))
-        # Mels crowd octaves at the low end: labels there would overlap.
-        if not ticks or min(ticks) - band > 0.1 * n_mels:
-            ticks[band] = f"{hz / 1000:g}"
-    ax.set_yticks(list(ticks), list(ticks.values()))
+    # Few levels keep the picture small: 63 of them may be in a page.
+    colours = colormaps[COLOURS].resampled(_LEVELS)
+    limits = (low, max(high, low + 1))
+    draw_spectrogram(ax, mel_db, front_end.mel, limits, start_s=start_seconds, colours=colours)
     ax.set_xlabel("s", fontsize=7, color=INK, labelpad=1)
-    ax.set_ylabel("kHz (mel)", fontsize=7, color=INK, labelpad=1)
+    ax.set_ylabel("Hz", fontsize=7, color=INK, labelpad=1)
     ax.tick_params(labelsize=7)
     return figure

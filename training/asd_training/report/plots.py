@@ -20,6 +20,7 @@ import pandas as pd
 
 from asd_edge.atomic_files import atomic_path
 from asd_edge.errors import OptionalDependencyError, ParameterError
+from asd_edge.explanation.spectrogram import BLUE, GREEN, GREY, INK, ORANGE, PALE, VERMILLION
 from asd_training.errors import DatasetError
 from asd_training.evaluation.metrics import MAX_FPR, auc, check_scores, comparisons
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 DPI = 120
 HUGE = 1e100
 """Scores above this are drawn in units of it."""
-BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
-INK, GREY, PALE = "#222222", "#888888", "#DDDDDD"
 _PALE_IN_PAGE = "#a8a8a8"  # seen on light and on dark paper
 _DOMAIN_STYLE = {"source": (BLUE, "-"), "target": (ORANGE, "--"), "": (BLUE, "-")}
 # No hatches: browsers print them opaque.
