@@ -10,10 +10,13 @@ import torch
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.mel import MelConfig
 from asd_edge.frontend.windows import FrontEnd
+from asd_edge.scoring.fit import NormalEmbeddings, fit_scorer
+from asd_training import presets
 from asd_training.data.feature_table import FeatureTable
 from asd_training.data.holdout import held_out
 from asd_training.data.torch_datasets import ClassDataset, MachineDataset
 from asd_training.errors import SingleSectionError
+from asd_training.reference_selection import view_rules
 
 FRONT_END = FrontEnd(MelConfig(sr=8000, n_fft=256, hop_length=4000, n_mels=1), clip_seconds=0.5)
 
@@ -143,3 +146,26 @@ def test_classes_are_sections() -> None:
         feature, label = dataset[i]
         assert rows_of((feature,)) == [i % 12]
         assert dataset.classes[label] == SECTIONS[i % 12]
+
+
+def test_the_report_s_evaluation_by_its_data_set_is_that_of_the_preset() -> None:
+    """Mean PairwiseDistance of each test item to the clips of `sample_to_infer`."""
+    train = MachineDataset(make_table(SECTIONS), "train")
+    test = MachineDataset(make_table(["01", "00"], ["normal", "anomaly"]), "test")
+    distance = torch.nn.PairwiseDistance()
+    features = torch.stack([train.feature(row) for row in range(len(SECTIONS))]).flatten(1)
+    drawn = np.concatenate(list(train.sample_to_infer(5, seed=3).values()))
+
+    names = np.array([f"{row:02}" for row in range(len(SECTIONS))])
+    normals = NormalEmbeddings(
+        {"embedding": features.numpy()}, names, np.array(SECTIONS), np.full(len(names), "")
+    )
+    scorer = fit_scorer(view_rules(presets.load("report"), seed=3), normals)
+    for i in range(len(test)):
+        feature, section, _ = test[i]
+        assert isinstance(feature, torch.Tensor)
+        clip = feature.flatten()[None]
+        expected = float(distance(clip, features[drawn]).mean())
+        assert expected > 0
+        found = scorer.score({"embedding": clip.numpy()}, str(section))
+        assert found.score == pytest.approx(expected, rel=1e-4)
