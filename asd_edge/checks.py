@@ -35,10 +35,13 @@ _HIGHEST_DBFS = 20.0
 _LEVEL_DB = 6.0
 # Share of the usual length: a shorter clip is repeated so often that its chances decide.
 _TOO_SHORT = 0.1
-# Share of a window without sound at the beginning: its statistics are those of the zeros.
+# Share of a window without sound at the beginning or end: its statistics are those of the zeros.
 _MOSTLY_SILENT = 0.1
-# Zeros before the sound, in seconds: a recorder that starts late.
+# Zeros before or behind the sound, in seconds: a recorder that starts late or stops early.
 _LEADING_S = 0.1
+
+# Share of a clip that is zeros in the place of lost samples.
+_GAPS = 0.05
 
 # The level of a clip is measured on the first of so many samples, again and again.
 _STRIDE, _TAKEN = 2048, 128
@@ -51,11 +54,15 @@ class Levels(NamedTuple):
         level_db: root mean square in dB of full scale, without the offset; -inf if constant.
         offset: mean, in units of full scale.
         leading: samples at the beginning that all have the first one's value, less one.
+        trailing: the same at the end.
+        zeros: share of the time, in pieces of 128 samples, in which all samples are exactly 0.
     """
 
     level_db: float
     offset: float
     leading: int
+    trailing: int = 0
+    zeros: float = 0.0
 
     @property
     def is_silent(self) -> bool:
@@ -100,12 +107,16 @@ def measure(samples: Samples) -> Levels:
     else:
         x = samples
     x = x.astype(np.float32).ravel()
+    zeros = 1 - int(np.count_nonzero(x)) / len(x)
+    if zeros > _GAPS:  # of a soft background single samples are 0, too
+        pieces = x[: len(x) // _TAKEN * _TAKEN].reshape(-1, _TAKEN)
+        zeros = 1 - float(pieces.any(axis=1).mean()) if len(pieces) else 0.0
     mean = float(np.add.reduce(x)) / len(x)  # in pairs: the error is some 1e-7 of the mean
     x -= np.float32(mean)
     power = float(np.dot(x, x)) / len(x)
     scale = 32768.0 if samples.dtype == np.int16 else 1.0
     level = 10 * math.log10(power / scale**2) if power > 0 else -math.inf
-    return Levels(level, mean / scale, _leading(samples))
+    return Levels(level, mean / scale, _leading(samples), _leading(samples[::-1]), zeros)
 
 
 def _leading(samples: Samples) -> int:
@@ -138,7 +149,8 @@ def together(levels: Sequence[Levels]) -> Levels:
     power = sum(10 ** (x.level_db / 10) for x in levels) / len(levels)
     offset = sum(x.offset for x in levels) / len(levels)
     level_db = 10 * math.log10(power) if power > 0 else -math.inf
-    return Levels(level_db, offset, levels[0].leading)
+    zeros = sum(x.zeros for x in levels) / len(levels)
+    return Levels(level_db, offset, levels[0].leading, levels[-1].trailing, zeros)
 
 
 def check_windows(
@@ -172,11 +184,18 @@ def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWar
         )
     elif abs(levels.offset) > 10 ** (levels.level_db / 20):
         warn("offset", f"has an offset of {levels.offset:.2g} of full scale, more than its sound")
-    seconds = levels.leading / front_end.mel.sr
-    if seconds > _MOSTLY_SILENT * front_end.clip_seconds:
-        warn("mostly_silent", f"begins with {seconds:.1f} s without any sound")
-    elif seconds > _LEADING_S:
-        warn("leading_silence", f"begins with {seconds:.2g} s without any sound")
+    for word, kind, n in (
+        ("begins", "leading_silence", levels.leading),
+        ("ends", "trailing_silence", levels.trailing),
+    ):
+        seconds = n / front_end.mel.sr
+        if seconds > _MOSTLY_SILENT * front_end.clip_seconds:
+            warn("mostly_silent", f"{word} with {seconds:.1f} s without any sound")
+        elif seconds > _LEADING_S:
+            warn(kind, f"{word} with {seconds:.2g} s without any sound")
+    if not found and levels.zeros > _GAPS:
+        share = f"{100 * levels.zeros:.0f} %"
+        warn("gaps", f"has gaps: nothing but zeros in {share} of it, as if samples were lost")
     return found
 
 
@@ -265,7 +284,7 @@ def check_clip(
     alive = [window for window in levels if not window.is_silent]
     all_together = together(alive or levels)
     if len(levels) > 1:  # zeros before the sound are some of its windows
-        all_together = all_together._replace(leading=0)
+        all_together = all_together._replace(leading=0, trailing=0)
     found = check_levels(clip, all_together, front_end) + check_length(
         clip, seconds, front_end, enrolled
     )

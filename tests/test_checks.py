@@ -42,6 +42,7 @@ def test_levels_are_those_of_numpy() -> None:
     assert checks.measure(pcm).level_db == pytest.approx(levels.level_db, abs=0.1)
     dead = checks.measure(np.full(9000, 0.25, np.float32))
     assert (dead.level_db, dead.offset, dead.leading) == (-np.inf, 0.25, 8999)
+    assert (dead.trailing, dead.zeros) == (8999, 0.0)
 
 
 def test_a_sound_clip_has_no_warning(detector: Detector) -> None:
@@ -60,6 +61,22 @@ def with_zeros(seconds: float) -> np.ndarray:
     return y
 
 
+def with_gaps() -> np.ndarray:
+    y = hum()
+    for start in range(1024, 7000, 1024):
+        y[start : start + 256] = 0
+    return y
+
+
+def test_soft_sound_has_zeros_and_no_gaps(detector: Detector) -> None:
+    """Blows over the noise of the last bit: a third of the samples are 0."""
+    y = np.round(0.6 * np.random.default_rng(0).standard_normal(SR)) / 32768
+    y[2000:2400] += hum()[2000:2400]
+    assert np.mean(y == 0) > 0.3
+    levels = checks.measure(y.astype(np.float32))
+    assert checks.check_levels("clip", levels, detector.front_end) == []
+
+
 def with_peaks(count: int) -> np.ndarray:
     y = hum()
     y[100 : 100 + count] = 1.0
@@ -74,6 +91,7 @@ def with_peaks(count: int) -> np.ndarray:
         (np.clip(100 * hum(), -1, 1), "overdriven", "samples are at full scale"),
         (hum(0.08), "too_short", "is 0.08 s long, and a window is 1 s"),
         (with_zeros(0.2), "mostly_silent", "begins with 0.2 s without any sound"),
+        (with_zeros(0.2)[::-1], "mostly_silent", "ends with 0.2 s without any sound"),
     ],
 )
 def test_what_cannot_be_judged(detector: Detector, y: np.ndarray, kind: str, words: str) -> None:
@@ -91,6 +109,7 @@ def test_what_cannot_be_judged(detector: Detector, y: np.ndarray, kind: str, wor
         (hum() + 0.2, "offset", "has an offset of 0.2 of full scale"),
         (with_peaks(10), "clipping", "is clipped: 0.12 % of its samples"),
         (hum(0.4), "length", "is 0.4 s long"),
+        (with_gaps(), "gaps", "has gaps: nothing but zeros in 19 % of it"),
     ],
 )
 def test_what_is_judged_with_a_warning(

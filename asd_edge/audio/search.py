@@ -74,7 +74,7 @@ def _search(root: Path, found: Found) -> None:
                     path = folder / entry.name
                     if _is_folder(entry):
                         folders.append(path)
-                    elif is_audio_name(entry.name) and (entry.is_file() or entry.is_symlink()):
+                    elif is_audio_name(entry.name) and _may_be_file(entry):
                         inside.append(path)
                     else:
                         found.passed_over[path.suffix.lower()] += 1
@@ -82,6 +82,11 @@ def _search(root: Path, found: Found) -> None:
             reason = f"cannot be searched ({error.strerror or error})"
             found.unread.append(AudioError(folder, reason, kind="unreadable"))
     found.paths.extend(sorted(inside))
+
+
+def _may_be_file(entry: os.DirEntry[str]) -> bool:
+    """Whether reading it is worth a try: a link that leads nowhere, or in a circle, says so."""
+    return entry.is_symlink() or entry.is_file()
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

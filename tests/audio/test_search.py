@@ -35,8 +35,15 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "elsewhere/up").symlink_to("..")
     (tmp_path / "here/self").symlink_to("self")
     (tmp_path / "here/gone.wav").symlink_to("nowhere.wav")
+    (tmp_path / "here/circle.wav").symlink_to("circle.wav")
     found = find([tmp_path / "here"])
-    assert names(tmp_path / "here", found.paths) == ["a.wav", "gone.wav", "linked/b.wav"]
+    assert names(tmp_path / "here", found.paths) == [
+        "a.wav",
+        "circle.wav",
+        "gone.wav",
+        "linked/b.wav",
+    ]
+    assert found.unread == []
 
 
 def test_empty_and_forbidden_folders_are_named_and_the_rest_is_read(
