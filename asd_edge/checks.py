@@ -225,7 +225,8 @@ def check_clipping(clip: str, share: float) -> list[ClipWarning]:
     if share <= _CLIPPED_SHARE:
         return []
     kind = "overdriven" if share > _OVERDRIVEN_SHARE else "clipping"
-    reason = f"is clipped: {100 * share:.2g} % of its samples are at full scale"
+    percent = f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
+    reason = f"is clipped: {percent} % of its samples are at full scale"
     return [ClipWarning(clip, kind, reason)]
 
 

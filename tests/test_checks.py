@@ -89,6 +89,7 @@ def with_peaks(count: int) -> np.ndarray:
         (noise_of_the_last_bit(), "silent", "is silent (-95 dBFS, with an offset of 0.01)"),
         (32768 * hum(), "int16_scale", "full scale 1"),
         (np.clip(100 * hum(), -1, 1), "overdriven", "samples are at full scale"),
+        (np.sign(hum()), "overdriven", "is clipped: 100 % of its samples"),
         (hum(0.08), "too_short", "is 0.08 s long, and a window is 1 s"),
         (with_zeros(0.2), "mostly_silent", "begins with 0.2 s without any sound"),
         (with_zeros(0.2)[::-1], "mostly_silent", "ends with 0.2 s without any sound"),

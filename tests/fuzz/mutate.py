@@ -160,3 +160,27 @@ def seeds_of_sound() -> list[bytes]:
                     continue
                 seeds.append(file.getvalue())
     return seeds
+
+
+def seed_of_a_table() -> bytes:
+    """A feature table of three clips, as `asd-data features` writes it."""
+    import tempfile
+    from pathlib import Path
+
+    import soundfile
+
+    from asd_edge.frontend.mel import MelConfig
+    from asd_edge.frontend.windows import FrontEnd
+    from asd_training.data.clips import find_clips
+    from asd_training.data.feature_table import update
+
+    front_end = FrontEnd(MelConfig(sr=8000, n_fft=256, hop_length=128, n_mels=8), clip_seconds=0.25)
+    with tempfile.TemporaryDirectory() as name:
+        for i in range(3):
+            path = Path(name) / f"data/fan/train/section_00_source_train_normal_{i:04d}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            y = 0.1 * np.random.default_rng(i).standard_normal(2000)
+            soundfile.write(path, y, 8000)
+        table = Path(name) / "x.parquet"
+        update(table, find_clips(Path(name) / "data"), front_end)
+        return table.read_bytes()

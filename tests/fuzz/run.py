@@ -75,6 +75,8 @@ def seeds(target: str) -> list[bytes]:
         found += [b"score\0x.wav\0--json", b"info\0x.asd", b"enroll\0x\0-o\0y.asd\0--channel\0mean"]
     elif target == "score_csv":
         found += [b"section_00_source_test_normal_0000.wav,1.5\nsection_00_a.wav,2\n"]
+    elif target == "feature_table":
+        found.append(mutate.seed_of_a_table())
     return found or [b""]
 
 

@@ -48,6 +48,15 @@ def test_mutated_bundles() -> None:
         targets.bundle(mutate.mutated_bundle(seeds[int(rng.integers(len(seeds)))], rng))
 
 
+def test_mutated_feature_tables() -> None:
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    seed = mutate.seed_of_a_table()
+    targets.feature_table(seed)
+    for _ in range(60):
+        targets.feature_table(mutate.mutated(seed, rng, [seed]))
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_as_a_stream(data: bytes) -> None:
     targets.stream(data)
