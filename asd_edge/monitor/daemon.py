@@ -101,7 +101,7 @@ class Daemon:
     def columns(self, machine: str, since: int) -> tuple[int, int, bytes]:
         """See `service.Monitor.columns`."""
         one = self._machines.get(machine)
-        return one.machine.column_bytes(since) if one is not None else (0, 0, b"")
+        return one.machine.live.columns(since) if one is not None else (0, 0, b"")
 
     def delivered(self, name: str, event: int) -> None:
         """See `service.Monitor.delivered`."""

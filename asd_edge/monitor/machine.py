@@ -16,6 +16,7 @@ from asd_edge.monitor.config import AlarmConfig, MachineConfig
 from asd_edge.monitor.episodes import Alarm, Ids, Now
 from asd_edge.monitor.events import AlarmEvent
 from asd_edge.monitor.history.clips import Sound
+from asd_edge.monitor.live import LiveSpectrogram
 from asd_edge.monitor.run_in import RunInTable
 from asd_edge.monitor.state import (
     AlarmKind,
@@ -34,7 +35,6 @@ OVERLOAD_OFF = 600.0
 PATIENCE = 3
 # The worst window of an open episode is written when no worse one came for so long.
 WORST_AFTER = 600.0
-_COLUMNS_KEPT = 480  # a minute
 
 
 @dataclass
@@ -115,8 +115,7 @@ class Machine:
         self._worst: Sound | None = None
         self._worst_at = 0.0
         self._dead = 0
-        self.columns: collections.deque[bytes] = collections.deque(maxlen=_COLUMNS_KEPT)
-        self.columns_total = 0
+        self.live = self._live()
         if saved[0] is not None:
             self._restore(saved[0], episode)
 
@@ -132,6 +131,12 @@ class Machine:
         )
         self.judge = judge
         self.cutter.length, self.cutter.hop = judge.length, judge.hop
+        self.live = self._live()
+
+    def _live(self) -> LiveSpectrogram:
+        judge = self.judge
+        mel = judge.detector.front_end.mel
+        return LiveSpectrogram(self.ring, self.config.rate, judge.channel, mel)
 
     def take(self, cut: Cut, window: Callable[[Judged], Window], now: Now) -> Changes:
         """Judge a window that is due and do what follows.
@@ -148,9 +153,6 @@ class Machine:
         self.last = found
         self.counts[found.validity] += 1
         self._dead = self._dead + 1 if found.validity == "dead" else 0
-        if judged.columns is not None:
-            self.columns.extend(column.tobytes() for column in judged.columns)
-            self.columns_total += len(judged.columns)
         if found.validity in ("valid", "off"):
             self._known_at = now.t
         if found.validity == "valid":
@@ -316,9 +318,3 @@ class Machine:
             number = kept["episode"]
             self.alarms[kind].restore(kept, episode(number) if number is not None else None)
         self.ratios = alarms.ratios(values["ratios"])
-
-    def column_bytes(self, since: int) -> tuple[int, int, bytes]:
-        """See `service.Monitor.columns`."""
-        kept = list(self.columns)
-        first = self.columns_total - len(kept)
-        return self.columns_total, self.judge.n_mels, b"".join(kept[max(0, since - first) :])

@@ -54,7 +54,7 @@ class Monitor(Protocol):
 
         Returns:
             number to ask with next time, bands in a column, and the columns: one byte a band,
-            lowest band first, 0 to 255 over 80 dB; 235 or so is as loud as the first window was.
+            lowest band first, 0 to 255 over 80 dB; 190 or so is as loud as the first minute was.
         """
 
 

@@ -1,4 +1,4 @@
-"""Spectra of windows: what is normal lately, how a window differs, and columns for the page."""
+"""Spectra of windows: what is normal lately, and how a window differs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ _LEARNING = 1 / 360
 # Less is not worth a word; less than this share of the largest difference is another band.
 _NOTABLE_DB = 3.0
 _SAME_BAND = 0.5
-_COLUMNS_PER_SECOND = 8
-_RANGE_DB = 80.0
 
 
 class Baseline:
@@ -57,28 +55,6 @@ class Baseline:
         db = float(difference[low : high + 1].mean())
         where = _hertz(float(self._edges[low]), float(self._edges[high + 2]))
         return f"{where}, {abs(db):.0f} dB {'above' if db > 0 else 'below'} normal"
-
-
-class Columns:
-    """Columns of bytes for a live spectrogram, about eight a second."""
-
-    def __init__(self, config: MelConfig) -> None:
-        rate = config.sr / config.hop_length
-        self._frames = max(1, round(rate / _COLUMNS_PER_SECOND))
-        self._top: float | None = None
-
-    def of(self, mel: Array) -> NDArray[np.uint8]:
-        """Give the columns of a spectrogram in dB [shape=(n_columns, n_mels)].
-
-        255 stands for the loudest value of the first window and 20 dB more, 0 for 80 dB less.
-        """
-        if self._top is None:
-            self._top = float(mel.max()) + 20.0
-        n = mel.shape[1] // self._frames
-        loudest = mel[:, : n * self._frames].reshape(len(mel), n, self._frames).max(axis=2)
-        scaled = 255 * (1 + (loudest.T - self._top) / _RANGE_DB)
-        columns: NDArray[np.uint8] = np.clip(np.round(scaled), 0, 255).astype(np.uint8)
-        return columns
 
 
 def _hertz(low: float, high: float) -> str:

@@ -18,7 +18,7 @@ from asd_edge.errors import AsdError, BundleError, ParameterError
 from asd_edge.frontend.bands import to_db
 from asd_edge.monitor.config import MachineConfig
 from asd_edge.monitor.history.schema import ratio
-from asd_edge.monitor.spectra import Baseline, Columns
+from asd_edge.monitor.spectra import Baseline
 from asd_edge.monitor.state import Validity
 from asd_edge.verify import verify
 
@@ -95,7 +95,6 @@ class Judged:
         level_dbfs: without the mean; None for a constant window.
         sentence: how it differs from what is normal.
         section: that it was scored in.
-        columns: of the live spectrogram.
     """
 
     validity: Validity
@@ -104,7 +103,6 @@ class Judged:
     threshold: float | None = None
     sentence: str = ""
     section: str = ""
-    columns: NDArray[np.uint8] | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -148,7 +146,6 @@ class Judge:
         enrolled = EnrolledRange.of_provenance(contents.provenance)
         self.quietest = enrolled.lowest_db if enrolled is not None else None
         self.baseline = Baseline(to_db(contents.golden.mel, front_end.mel), front_end.mel)
-        self.columns = Columns(front_end.mel)
 
     @property
     def n_mels(self) -> int:
@@ -183,7 +180,6 @@ class Judge:
             decision.threshold,
             sentence,
             decision.section,
-            self.columns.of(mel),
         )
 
     def _check(self, samples: NDArray[np.int16]) -> tuple[Validity, float | None]:

@@ -135,7 +135,7 @@ class _Pages:
     async def columns(self, request: Request) -> Response:
         machine = self._machine(request)
         since = int(_number(request.query_params, "since", 0, 0, 2**53))
-        number, bands, columns = self._monitor.columns(machine, since)
+        number, bands, columns = await run_in_threadpool(self._monitor.columns, machine, since)
         return Response(
             struct.pack("<QI", number, bands) + columns, media_type="application/octet-stream"
         )
