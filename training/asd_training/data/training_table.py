@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,17 @@ import pyarrow.parquet as pq
 
 from asd_edge.checks import Levels, check_clipping, check_length, check_levels, check_rate
 from asd_edge.enrolment.recordings import Clip as EnrolledClip
-from asd_edge.enrolment.screening import odd_levels
+from asd_edge.enrolment.screening import odd_levels, outliers
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.windows import FrontEnd
+from asd_edge.scoring.fit import (
+    NormalEmbeddings,
+    ViewRule,
+    fit_scorer,
+    score_unseen_by_folds,
+)
+from asd_edge.scoring.standards import calibrate
+from asd_edge.scoring.views import ScoringConfig
 from asd_training.data import feature_table
 from asd_training.data.clips import Clip, equal_clips, find_clips
 from asd_training.data.feature_table import FeatureTable
@@ -146,7 +155,7 @@ def load_training_table(
     table = _without(table, _copies(table), "are copies of other training clips", say)
     if not len(table.clips):
         raise DatasetError(data, "has no training clip that is not a test clip as well")
-    for sentence in sound_warnings(table):
+    for sentence in [*sound_warnings(table), *outlier_warnings(table)]:
         say(sentence)
     return table
 
@@ -259,6 +268,39 @@ def sound_warnings(table: FeatureTable) -> list[str]:
         more = f" (and {len(sentences) - 1} more like it)" if len(sentences) > 1 else ""
         found.append(sentences[0] + more)
     return found
+
+
+def outlier_warnings(table: FeatureTable) -> list[str]:
+    """Name the training clips that are far from all others, as enrolment on the device does.
+
+    By mean and fluctuation of each band (see `network.time_statistics`), whatever the preset
+    learns: clips are judged before a network is trained on them.
+    """
+    rows = table.clips["n_windows"].to_numpy()
+    statistics = []
+    for i in range(len(rows)):
+        windows = table.windows(i)
+        parts = windows.mean(axis=2), np.abs(np.diff(windows, axis=2)).mean(axis=2)
+        statistics.append(np.concatenate(parts, axis=1).astype(np.float32))
+    normals = NormalEmbeddings(
+        views={"statistics": np.concatenate(statistics)},
+        **{
+            f"{name}s": np.repeat(table.clips[name].to_numpy(dtype=str), rows)
+            for name in ("clip", "section", "domain")
+        },
+    )
+    rules = {"statistics": ViewRule(ScoringConfig("whitened"))}
+    try:
+        unseen = score_unseen_by_folds(partial(fit_scorer, rules), normals)
+        scorer, _ = calibrate(rules, fit_scorer(rules, normals), unseen)
+    except ParameterError:  # too few clips to tell
+        return []
+    found = outliers(scorer, unseen, set(table.clips["clip"]))
+    if not found:
+        return []
+    names = ", ".join(warning.clip for warning in found[1:4])
+    more = f" (and {len(found) - 1} more: {names}{', ...' if len(found) > 4 else ''})"
+    return [f"{found[0].clip} {found[0].reason}{more if len(found) > 1 else ''}; listen to it"]
 
 
 def _enrolled(row: Any) -> EnrolledClip:

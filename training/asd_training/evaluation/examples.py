@@ -49,6 +49,7 @@ class Example:
         threshold: of its section.
         spectrogram: of the window that scored highest, in dB [shape=(n_mels, n_frames)].
         start_seconds: where that window begins in the clip.
+        samples: of that window at the model's rate [shape=(n,)], int16.
     """
 
     why: str
@@ -56,6 +57,7 @@ class Example:
     threshold: float
     spectrogram: NDArray[np.float64]
     start_seconds: float
+    samples: NDArray[np.int16]
 
 
 def sample_embeddings(
@@ -150,6 +152,14 @@ def look_at(
                 float(thresholds[row["section"]]),
                 to_db(analysis.mel(window), detector.front_end.mel),
                 analysis.windows[window].start_s,
+                _as_int16(analysis.window_samples(window)),
             )
         )
     return examples
+
+
+def _as_int16(samples: NDArray[Any]) -> NDArray[np.int16]:
+    """Give samples as they are kept: a third of the memory, and enough to listen to."""
+    if samples.dtype == np.int16:
+        return samples.astype(np.int16)
+    return np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)

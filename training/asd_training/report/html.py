@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -37,6 +38,7 @@ _WORDS = (
     (0.97, "Good", "good"),
     (2.0, "Very good", "good"),
 )
+SOUNDS = "clips"  # folder of the sounds beside the report
 _SIGNIFICANT = 0.01
 # Times the false-alarm rate that was asked for, from which on no ranking is called good.
 _FAR_TOO_MANY = 3.0
@@ -65,12 +67,34 @@ def write(
     baselines: Baselines,
     about: About,
 ) -> None:
-    """Write the report, whole or not at all."""
+    """Write the report, whole or not at all, and beside it the sound of the clips it shows."""
+    path = Path(path)
+    sounds = _write_sounds(path.parent / SOUNDS, about.evaluation.machines)
     with atomic_path(path) as temporary:
-        temporary.write_text(render(results, baselines, about), encoding="utf-8")
+        temporary.write_text(render(results, baselines, about, sounds), encoding="utf-8")
 
 
-def render(results: Results, baselines: Baselines, about: About) -> str:
+def _write_sounds(folder: Path, machines: Sequence[MachineEvaluation]) -> dict[int, str]:
+    """Write the window of each example as FLAC; give its address by the example's `id`."""
+    import soundfile
+
+    sounds: dict[int, str] = {}
+    for number, machine in enumerate(machines):
+        for i, example in enumerate(machine.examples):
+            assert machine.front_end is not None
+            name = f"{number:02d}-{i:02d}.flac"
+            with atomic_path(folder / name) as temporary:
+                soundfile.write(temporary, example.samples, machine.front_end.mel.sr)
+            sounds[id(example)] = f"{folder.name}/{name}"
+    return sounds
+
+
+def render(
+    results: Results,
+    baselines: Baselines,
+    about: About,
+    sounds: Mapping[int, str] = MappingProxyType({}),
+) -> str:
     """Give the report as text.
 
     Args:
@@ -78,6 +102,7 @@ def render(results: Results, baselines: Baselines, about: About) -> str:
             machines that it does not know were scored, but have no labels.
         baselines: published figures.
         about: where the evaluation comes from.
+        sounds: `id` of an example -> address of its sound, relative to the report.
     """
     environment = _environment()
     machines = about.evaluation.machines
@@ -101,7 +126,7 @@ def render(results: Results, baselines: Baselines, about: About) -> str:
         overall=_records(baselines.overall),
         mismatches=baselines.mismatches,
         sources=sorted({*baselines.machines["source"], *baselines.overall["source"]}),
-        machines=[_pictures(m, results.year) for m in machines],
+        machines=[_pictures(m, results.year, sounds) for m in machines],
         version=version("asd-edge"),
         date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
@@ -252,7 +277,7 @@ def _machine_row(
     }
 
 
-def _pictures(machine: MachineEvaluation, year: int) -> dict[str, Any]:
+def _pictures(machine: MachineEvaluation, year: int, sounds: Mapping[int, str]) -> dict[str, Any]:
     from asd_training.report import clip_plots
     from asd_training.report.plots import histogram_figure, roc_figure, to_svg
 
@@ -264,7 +289,12 @@ def _pictures(machine: MachineEvaluation, year: int) -> dict[str, Any]:
             example.spectrogram, machine.front_end, example.start_seconds
         )
         groups.setdefault(example.why, []).append(
-            {**example.row, "threshold": example.threshold, "picture": to_svg(picture)}
+            {
+                **example.row,
+                "threshold": example.threshold,
+                "picture": to_svg(picture),
+                "sound": sounds.get(id(example), ""),
+            }
         )
     return {
         "machine": machine.machine,

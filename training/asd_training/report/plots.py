@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 DPI = 120
 HUGE = 1e100
 """Scores above this are drawn in units of it."""
+# Where the bars of a histogram with logarithmic counts begin: below one clip.
+_LEAST_COUNT = 0.6
+# Highest over lowest score from which on the bins grow with the score.
+_WIDE = 10.0
 _PALE_IN_PAGE = "#a8a8a8"  # seen on light and on dark paper
 _DOMAIN_STYLE = {"source": (BLUE, "-"), "target": (ORANGE, "--"), "": (BLUE, "-")}
 # No hatches: browsers print them opaque.
@@ -151,6 +155,7 @@ def histogram_figure(
                 shown[legend] = ax.stairs(
                     counts,
                     edges,
+                    baseline=_LEAST_COUNT,
                     fill=True,
                     facecolor=(colour, 0.4),
                     edgecolor=colour,
@@ -159,11 +164,22 @@ def histogram_figure(
         if threshold is not None:
             shown["threshold"] = ax.axvline(threshold, color=INK, linewidth=1.3, linestyle="--")
         ax.margins(x=0.02)
-        ax.locator_params(axis="x", nbins=4)
-        ax.locator_params(axis="y", nbins=4, integer=True)
+        # One clip is seen beside hundreds, and normal clips beside anomalies of any distance.
+        ax.set_yscale("log", nonpositive="clip")
+        ax.set_ylim(bottom=_LEAST_COUNT)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.minorticks_off()
+        if _is_wide(edges):
+            ax.set_xscale("log")
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.minorticks_off()
+        else:
+            ax.locator_params(axis="x", nbins=4)
         title = f"{_title(machine, section, domain)}\n{_summary(group, judged)}"
         ax.set_title(title, fontsize=8, color=INK)
-    _label(figure, "anomaly score" if unit == 1 else f"anomaly score / {unit:g}", "clips")
+    _label(
+        figure, "anomaly score" if unit == 1 else f"anomaly score / {unit:g}", "clips (logarithmic)"
+    )
     _legend(figure, shown, "Anomaly scores")
     return figure
 
@@ -241,7 +257,15 @@ def _bin_edges(scores: np.ndarray, threshold: float | None) -> np.ndarray:
     while np.nextafter(low, np.inf) - low > (high - low) / 100:
         low -= 100 * abs(low) * np.finfo(float).eps
         high += 100 * abs(high) * np.finfo(float).eps
-    return np.linspace(low, high, min(40, max(10, round(1.5 * math.sqrt(scores.size)))) + 1)
+    count = min(40, max(10, round(1.5 * math.sqrt(scores.size)))) + 1
+    if low > 0 and low * _WIDE < high and high / float(np.median(scores)) > _WIDE / 2:
+        return np.geomspace(low, high, count)
+    return np.linspace(low, high, count)
+
+
+def _is_wide(edges: np.ndarray) -> bool:
+    """Whether the bins grow with the score, so that the axis is to be logarithmic."""
+    return bool(np.diff(edges)[-1] > 2 * np.diff(edges)[0])
 
 
 def _summary(group: pd.DataFrame, judged: pd.DataFrame) -> str:
