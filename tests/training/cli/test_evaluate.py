@@ -20,6 +20,7 @@ def test_files_and_figures(tmp_path: Path, tiny_bundle: Path, tiny_data: Path) -
     assert sorted(p.name for p in (tmp_path / "e").glob("[!.]*")) == [
         "anomaly_score_hummer_section_00_test.csv",
         "anomaly_score_hummer_section_01_test.csv",
+        "clips",
         "decision_result_hummer_section_00_test.csv",
         "decision_result_hummer_section_01_test.csv",
         "report.html",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from helpers import invoke
 
 from asd_training.cli.evaluate import main
@@ -168,7 +169,11 @@ def test_in_the_command(tmp_path: Path, tiny_run: Path, tiny_data: Path) -> None
     invoke(main, tiny_run, tiny_data, "-o", tmp_path, "--every", "3600")
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
-    assert page.fetched == []
+    # Sounds alone, which lie beside the page.
+    assert len(page.fetched) == 9
+    for address in page.fetched:
+        samples, sr = soundfile.read(tmp_path / address)
+        assert (len(samples), sr) == (8000, 8000)
     assert "one clip every 3600 s" in page.text
     (row,) = [r for r in page.rows if len(r) == 5 and r[0] == "1 %"]
     assert row[3] == "0.24"
@@ -178,3 +183,16 @@ def test_in_the_command(tmp_path: Path, tiny_run: Path, tiny_data: Path) -> None
     assert len(re.findall("data:image/png;base64", text)) == 9
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
+
+
+def test_equal_models_are_called_equal() -> None:
+    row = {"model": "a", "auc": 1.0, "auc_error": 0.0, "false_alarms": 0.0, "target_rate": 0.01}
+    assert html._compare(row, {**row, "model": "b"}) == "Their mean AUCs are equal."
+
+
+def test_a_ranking_is_not_good_where_the_threshold_catches_little() -> None:
+    results, machines = make(separation=9.0, alarms=0)
+    for machine in machines:
+        machine.scores["anomalous"] &= machine.scores["label"] == "normal"
+    text = Page(render(results, machines)).text
+    assert "Misses most anomalies. The ranking is very good, but few anomalies reach" in text

@@ -40,6 +40,8 @@ _WORDS = (
 )
 SOUNDS = "clips"  # folder of the sounds beside the report
 _SIGNIFICANT = 0.01
+# Share of the anomalies caught below which no ranking is called good.
+_FEW_CAUGHT = 0.5
 # Times the false-alarm rate that was asked for, from which on no ranking is called good.
 _FAR_TOO_MANY = 3.0
 
@@ -167,7 +169,9 @@ def _is_within(row: dict[str, Any]) -> bool:
 def _compare(best: dict[str, Any], second: dict[str, Any]) -> str:
     """Say how sure the order of the two best models is, and what else decides."""
     gap = abs(best["auc"] - second["auc"])
-    if gap < max(best["auc_error"], second["auc_error"]):
+    if gap == 0:
+        text = "Their mean AUCs are equal."
+    elif gap < max(best["auc_error"], second["auc_error"]):
         text = "Their mean AUCs differ by less than either interval: the order may be chance."
     else:
         text = "Their mean AUCs differ by more than either interval."
@@ -217,6 +221,10 @@ def _verdict(results: Results, machines: Sequence[MachineEvaluation]) -> dict[st
         if alarms > _FAR_TOO_MANY * target_rate * normals:
             but = f"The ranking is {word.lower()}, the threshold is not to be trusted. "
             word, kind = "Too many false alarms", "bad"
+    caught = said.get("anomaly")
+    if kind == "good" and caught is not None and caught[0] < _FEW_CAUGHT * caught[1]:
+        but = f"The ranking is {word.lower()}, but few anomalies reach the threshold. "
+        word, kind = "Misses most anomalies", "bad"
     return {
         "mean": mean,
         "margin": 1.96 * mean_auc_error(scores, results.year),
