@@ -2,6 +2,7 @@
 
     python benchmarks/real.py --data machines2/slider --data machines2/compressor
     python benchmarks/real.py --toycar toycar      (a folder of MLPerf Tiny's log-mel files)
+    python benchmarks/real.py --data synthetic --preset statistics
 
 A data set is a folder in the layout of DCASE Task 2 (`train/`, `test/`, the section and the label
 in each file's name), or a folder of such folders. Of each section so many normal training clips are
@@ -13,6 +14,7 @@ test clips called anomalous for the rate asked; the share of faults caught. Targ
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,8 +41,9 @@ Scored = dict[str, NDArray[np.float64]]
 class DataSet:
     """Embedded clips of one machine, with what their names say."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
         self.train: list[Clip] = []
         self.test: list[tuple[Clip, str, str]] = []  # with domain and label
 
@@ -61,10 +64,10 @@ class DataSet:
         return max(sections.count(section) for section in sections)
 
 
-def read(folder: Path, detector: Detector) -> DataSet:
+def read(folder: Path, detector: Detector, splits: tuple[str, ...] = ("train", "test")) -> DataSet:
     """Embed a data set in DCASE's layout."""
-    data = DataSet(folder.name)
-    for split in ("train", "test"):
+    data = DataSet(folder)
+    for split in splits:
         for path in sorted((folder / split).iterdir()):
             said = parse_clip_name(path.name) if is_audio_name(path.name) else None
             if said is None:
@@ -89,7 +92,7 @@ def read_toycar(folder: Path, detector: Detector) -> DataSet:
     """Embed MLPerf Tiny's ToyCar files; `toycar.py` says what they are."""
     from toycar import FRAMES, TRAINING_CLIPS
 
-    data = DataSet("ToyCar")
+    data = DataSet(folder.with_name("ToyCar"))
     for path in sorted(folder.glob("*.bin")):
         label, _, section, number = path.name.split("_")[:4]
         # The model wants windows of 10 s, these are 6.4 s: what it would compute of them.
@@ -111,6 +114,23 @@ def find(folders: tuple[Path, ...]) -> Iterator[Path]:
             yield folder
         else:
             yield from sorted(p for p in folder.iterdir() if (p / "train").is_dir())
+
+
+def trained(data: DataSet, drawn: list[Clip], preset: str, rate: float) -> tuple[Bundle, DataSet]:
+    """Train a preset on the clips drawn and export it; give the test clips as it embeds them."""
+    from asd_export.export import export
+    from asd_training.api import train
+
+    with tempfile.TemporaryDirectory() as scratch:
+        clips = Path(scratch, "data", data.name, "train")
+        clips.mkdir(parents=True)
+        for clip in drawn:
+            (clips / clip.name).symlink_to((data.folder / "train" / clip.name).resolve())
+        run, bundle = Path(scratch, "run"), Path(scratch, "bundle.asd")
+        train(clips.parents[1], run, preset=preset, device="cpu")
+        export(run, bundle, false_alarm_rate=rate)
+        contents = read_bundle(bundle)
+    return contents, read(data.folder, Detector.from_bundle(contents), ("test",))
 
 
 def scores(contents: Bundle, data: DataSet, rate: float) -> Scored:
@@ -146,54 +166,78 @@ def measure(data: DataSet, scored: Scored, domain: str) -> dict[str, float]:
     return {"auc": auc, "pauc": pauc, "false_alarms": share(normal), "caught": share(fault)}
 
 
+def measured(
+    data: DataSet, source: Bundle, preset: str | None, count: int | None, draws: int, rate: float
+) -> dict[str, dict[str, float]]:
+    """Learn from so many clips of each section and measure: domain -> means over the draws."""
+    rows: dict[str, list[dict[str, float]]] = {}
+    for draw in range(draws if count else 1):
+        drawn = data.draw(count, draw)
+        if preset is None:
+            contents, test = (
+                enroll(source, drawn, machine=data.name, false_alarm_rate=rate).bundle,
+                data,
+            )
+        else:
+            contents, test = trained(data, drawn, preset, rate)
+        scored = scores(contents, test, rate)
+        for domain in sorted({d for _, d, _ in test.test}):
+            rows.setdefault(domain, []).append(measure(test, scored, domain))
+    return {
+        domain: {key: float(np.mean([v[key] for v in values])) for key in values[0]}
+        for domain, values in rows.items()
+    }
+
+
 @click.command()
 @click.option("--data", multiple=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--toycar", type=click.Path(path_type=Path, exists=True))
+@click.option("--preset", "presets", multiple=True, help="Train it instead of enrolling.")
 @click.option("--clips", multiple=True, type=click.IntRange(min=5), help="Default: 6 12 24 48.")
+@click.option("--all/--no-all", "whole", default=True, help="Also with all clips.")
 @click.option("--draws", type=click.IntRange(min=1), default=DRAWS, show_default=True)
 @click.option("--false-alarm-rate", "rate", type=float, default=0.01, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one a row.")
 def main(
     data: tuple[Path, ...],
     toycar: Path | None,
+    presets: tuple[str, ...],
     clips: tuple[int, ...],
+    whole: bool,
     draws: int,
     rate: float,
     as_json: bool,
 ) -> None:
     """Print what enrolments with few and with all clips catch on real recordings."""
+    if toycar is not None and presets:
+        raise click.UsageError("benchmarks/toycar.py trains presets on ToyCar's log-mel files.")
     source = read_bundle(BUILT_IN)
     detector = Detector.from_bundle(source)
-    table = Table("data", "clips", "domain", "AUC", "pAUC", f"FA, {rate:g} asked", "caught")
+    fa = f"FA, {rate:g} asked"
+    table = Table("data", "learned by", "clips", "domain", "AUC", "pAUC", fa, "caught")
     sets = [lambda f=folder: read(f, detector) for folder in find(data)]
     if toycar is not None:
         sets.append(lambda: read_toycar(toycar, detector))
     for make in sets:
         one = make()
         counts: list[int | None] = [n for n in clips or (6, 12, 24, 48) if n < one.most()]
-        for count in (*counts, None):
-            rows: dict[str, list[dict[str, float]]] = {}
-            for draw in range(draws if count else 1):
-                drawn = one.draw(count, draw)
-                done = enroll(source, drawn, machine=one.name, false_alarm_rate=rate)
-                scored = scores(done.bundle, one, rate)
-                for domain in sorted({d for _, d, _ in one.test}):
-                    rows.setdefault(domain, []).append(measure(one, scored, domain))
-            for domain, values in rows.items():
-                mean = {key: float(np.mean([v[key] for v in values])) for key in values[0]}
-                name = str(count or f"all ({one.most()})")
-                if as_json:
-                    row = {"data": one.name, "clips": name, "domain": domain}
-                    click.echo(json.dumps(row | mean))
-                table.add_row(
-                    one.name,
-                    name,
-                    domain,
-                    f"{mean['auc']:.3f}",
-                    f"{mean['pauc']:.3f}",
-                    f"{100 * mean['false_alarms']:.1f} %",
-                    f"{100 * mean['caught']:.0f} %",
-                )
+        if whole:
+            counts.append(None)
+        for preset in presets or (None,):
+            for count in counts:
+                for domain, mean in measured(one, source, preset, count, draws, rate).items():
+                    learned, number = preset or "enrolment", str(count or f"all ({one.most()})")
+                    row = {"data": one.name, "learned_by": learned, "clips": number}
+                    if as_json:
+                        click.echo(json.dumps(row | {"domain": domain} | mean))
+                    table.add_row(
+                        *row.values(),
+                        domain,
+                        f"{mean['auc']:.3f}",
+                        f"{mean['pauc']:.3f}",
+                        f"{100 * mean['false_alarms']:.1f} %",
+                        f"{100 * mean['caught']:.0f} %",
+                    )
     if not as_json:
         Console(width=100).print(table)
 
