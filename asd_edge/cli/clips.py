@@ -77,11 +77,11 @@ class Failures:
                 click.echo(harmless(text), err=True)
 
 
-def listed(names: list[str]) -> str:
+def listed(names: list[str], most: int = _NAMED) -> str:
     """Name some clips, and say how many more there are.
 
     >>> listed(["a.wav", "b.wav"])
     'a.wav, b.wav'
     """
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Less than this share of the threshold would be left without a clip that is named for it.
 _MOVED = 0.95
+# A person who recorded in two formats must be able to see which files were taken for the same.
+_PAIRS = 50
 
 
 @click.command()
@@ -169,16 +171,26 @@ def _sections(found: list[Path], contents: Bundle | None) -> list[str]:
 
 
 def _warnings(found: Iterable[ClipWarning]) -> Iterable[str]:
-    """One line for each kind; the clips beyond the first are named behind it."""
+    """One line for each kind; clips beyond the first are named behind it, duplicates in pairs."""
     kinds: dict[str, list[ClipWarning]] = {}
     for warning in found:
         kinds.setdefault(warning.kind, []).append(warning)
     for first, *rest in kinds.values():
         more = ""
         if rest:
-            names = listed([warning.clip for warning in rest])
+            if first.kind == "duplicate":
+                names = listed([_pair(warning) for warning in rest], _PAIRS)
+            else:
+                names = listed([warning.clip for warning in rest])
             more = f"; so {'is' if len(rest) == 1 else 'are'} {len(rest)} more: {names}"
         yield f"Warning: {first.clip} {first.reason}{more}"
+
+
+def _pair(warning: ClipWarning) -> str:
+    """Name a duplicate and the clip that stays."""
+    from asd_edge.enrolment.duplicates import Duplicate
+
+    return f"{warning.clip} ({warning.other})" if isinstance(warning, Duplicate) else warning.clip
 
 
 def _summary(output: Path, done: Enrollment, passed_over: int) -> Iterable[str]:
