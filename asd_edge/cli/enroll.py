@@ -86,7 +86,7 @@ def enroll(
         from asd_edge.bundle.locate import BUILT_IN
         from asd_edge.detector import Detector
         from asd_edge.enrolment import enrolment
-        from asd_edge.scoring.fit import FOLDS
+        from asd_edge.scoring.fit import fold_count
 
     if add is not None and source is not None:
         raise click.UsageError("--add and --from exclude each other: --add keeps its own model.")
@@ -103,7 +103,7 @@ def enroll(
     noticed = collected.warnings
     for line in _warnings(noticed):  # before anything can end the command
         click.echo(harmless(line), err=True)
-    folds = FOLDS * (2 if drop_suspects else 1)
+    folds = fold_count([clip.section for clip in collected.clips]) * (2 if drop_suspects else 1)
     with click.progressbar(
         length=folds, label="Calibrating", file=sys.stderr, hidden=_quiet(found)
     ) as bar:

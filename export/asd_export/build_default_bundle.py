@@ -82,7 +82,7 @@ def bundle() -> Bundle:
         )
         for name, view in views.items()
     }
-    scorer, calibration = cross_fit(rules, normals, count=10)
+    scorer, calibration = cross_fit(rules, normals)
     detector = Detector(front_end, embedder, scorer, calibration)
     # A second, which is repeated: a tenth of the bytes.
     golden: Golden = record(detector, train_clip(MACHINES[0], 0)[:SAMPLE_RATE], MACHINES[0])

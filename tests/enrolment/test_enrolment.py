@@ -224,7 +224,7 @@ def test_clips_that_do_not_belong_are_named(
         "slow.wav": "was recorded at 4000 Hz",
         "twin.wav": "is the same sound as clip_03.wav",
     }.items():
-        assert any(f": {name}" in line and reason in line for line in warnings), name
+        assert any(f" {name}" in line and reason in line for line in warnings), name
     assert not any("clip_" in line.split(" is ")[0] for line in warnings)
     assert "16 clips, 3 left out" in result.stderr
     dropped = invoke(
@@ -257,8 +257,10 @@ def test_a_silent_part_of_a_recording_is_left_out(tiny_bundle: Path, tmp_path: P
     result = invoke(main, "enroll", tmp_path / "rec.wav", "-o", out, "--from", tiny_bundle)
     clips = set(read_bundle(out).views["embedding"].references.clips.tolist())
     assert clips == {f"rec.wav@{i}s" for i in (0, 1, 2, 5, 6, 7, 8, 9)}
-    for i in (3, 4):
-        assert f"rec.wav@{i}s is silent (no sound at all); left out" in result.stderr
+    assert (
+        "Warning: rec.wav@3s is silent (no sound at all); left out; so is 1 more: rec.wav@4s\n"
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,12 @@ from asd_edge.scoring.fit import (
     ViewRule,
     cross_fit,
     fit_scorer,
+    fold_count,
     folds,
     score_unseen,
+    score_unseen_by_folds,
 )
+from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.standards import calibrate, unseen_scores
 from asd_edge.scoring.views import ScoringConfig
 from asd_training.reference_selection import random_clips, source_centres
@@ -218,3 +221,19 @@ def test_the_false_alarm_rate_is_kept() -> None:
 def test_too_few_clips() -> None:
     with pytest.raises(ParameterError, match="normal clips"):
         cross_fit({"a": ViewRule()}, make_normals(1))
+
+
+def test_few_clips_are_left_out_one_by_one() -> None:
+    assert fold_count(["00"] * 12 + ["01"] * 8) == 12
+    assert fold_count(["00"] * 20) == 20
+    assert fold_count(["00"] * 6) == fold_count(["00"] * 21) == fold_count([]) == 10
+    sizes = []
+
+    def make(rest: NormalEmbeddings) -> Scorer:
+        sizes.append(len(rest.clips))
+        return fit_scorer({"a": ViewRule()}, rest)
+
+    normals = make_normals(24, windows=1)  # 12 a section
+    normals = dataclasses.replace(normals, domains=np.full(24, ""))
+    score_unseen_by_folds(make, normals)
+    assert sizes == [22] * 12  # one of each section
