@@ -8,6 +8,7 @@ and one of ```toml is a file if its first line is a comment with its name. What 
 block changes that:
 
     <!-- not run: REASON -->     the block needs what a test does not have
+    <!-- may fail -->            its exit status may be any
     <!-- background: URL -->     goes on when URL answers; ended with the page
 
 What the reader already has is made by commands in a comment at the top, <!-- setup ... -->.
@@ -85,6 +86,8 @@ def commands(block: Block) -> str:
         found = f"cat > {name[1]} <<'END OF BLOCK'\n{block.text}\nEND OF BLOCK" if name else ":"
     else:
         found = block.text
+    if block.note == "<!-- may fail -->":
+        found = f"{{ {found}\n}} || true"
     if block.url:
         wait = f"until curl -fsS -o /dev/null {block.url}; do kill -0 $!; sleep 0.5; done"
         found = f"{{ {found}\n}} >background.log 2>&1 &\n{wait} 2>/dev/null"
