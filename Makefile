@@ -17,6 +17,7 @@
 # make test-versions  the x86-64 wheel with the oldest and newest dependencies, on each Python here;
 #                     VERSIONS="quick" scores the examples only, in a minute
 # make test-pi      the lines for a Raspberry Pi of docs/howto/install.md, emulated, with the wheel
+# make mutants      MUTANTS changes of the code, one at a time: do the tests notice?
 # make docs         the pages of docs/ as HTML under build/docs, warnings are errors
 # make clean        remove what these made
 
@@ -33,7 +34,7 @@ COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-monitor-long test-monitor-month test-monitor-rigs test-arm64 wheels
 .PHONY: test-versions test-pi check sanitize fuzz docs docs-reference docs-commands docs-pictures
-.PHONY: clean test-archive test-kills test-day
+.PHONY: clean test-archive test-kills test-day mutants
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -105,6 +106,10 @@ fuzz: $(INSTALLED)
 
 docs-reference: $(INSTALLED)
 	$(BIN)/python docs/generate.py
+
+MUTANTS ?= 100
+mutants: $(INSTALLED)
+	$(BIN)/python tests/mutation/run.py --mutants $(MUTANTS)
 
 docs: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -99,7 +99,9 @@ def _readable(fd: int, size: int, name: str) -> tuple[int, int]:
 def _descriptor(source: Any, name: str) -> int:
     """Give a descriptor of a regular file with the source's bytes; the caller closes it."""
     if source == "-" and isinstance(source, str):
-        if sys.stdin is None or sys.stdin.isatty():
+        if sys.stdin is None:
+            raise AudioError(name, "is closed; pipe a sound file into it", kind="unreadable")
+        if sys.stdin.isatty():
             raise AudioError(name, "is a terminal; pipe a sound file into it", kind="unreadable")
         return _spooled(sys.stdin.buffer, name)
     if hasattr(source, "read"):

@@ -61,13 +61,14 @@ def draw(why: Explanation, path: str | Path) -> None:
     both = why.normal.mel is not None
     figure = _figure(10, 9.2 if both else 6.8)
     grid = figure.add_gridspec(3 if both else 2, 2, width_ratios=(3.4, 1))
-    name = Path(why.decision.clip).name
+    name = _shown(why.decision.clip)
     # A number and its unit stay on one line.
     sentence = re.sub(r"(?<=\d) (?=k?Hz|dB|s\b)", "\N{NO-BREAK SPACE}", why.sentence)
     figure.suptitle(
         f"{name}\n" + "\n".join(textwrap.wrap(sentence, 125, break_on_hyphens=False)),
         fontsize=10.5,
         color=INK,
+        parse_math=False,
     )
 
     clip = figure.add_subplot(grid[0, 0])
@@ -93,13 +94,19 @@ def draw(why: Explanation, path: str | Path) -> None:
         other = _spectrogram(
             normal, why, to_db(why.normal.mel, why.mel_config), limits, COLOURS, own=False
         )
-        normal.set_title(f"nearest normal clip: {Path(why.normal.clip).name}", fontsize=10)
+        title = f"nearest normal clip: {_shown(why.normal.clip)}"
+        normal.set_title(title, fontsize=10, parse_math=False)
         figure.colorbar(other, ax=normal, label="level in dB", pad=0.01)
         normal.set_xlabel("time in s")
     else:
         where.set_xlabel("time in s")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
+
+
+def _shown(clip: str) -> str:
+    """Name of a file as a picture can hold it: no controls, and no bytes that are no text."""
+    return "".join(c if c.isprintable() else "?" for c in Path(clip).name)
 
 
 def _loudest(why: Explanation) -> float:

@@ -308,6 +308,24 @@ def test_command_line(tiny_bundle: Path, tiny_data: Path, tmp_path: Path) -> Non
     assert "nearest normal clip: section_00" in (tmp_path / "both.svg").read_text()
 
 
+@pytest.mark.parametrize("name", ["$x^2_{$", "new\nline", "geh\udce4use", "\\frac{"])
+def test_a_picture_of_a_clip_with_any_name(
+    tiny_bundle: Path, tiny_data: Path, tmp_path: Path, name: str
+) -> None:
+    """Dollars were read as a formula: a traceback after all the work."""
+    normal = tmp_path / "normal"
+    for folder in (tmp_path, normal):
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}.wav"
+        path.write_bytes(
+            (tiny_data / "hummer/test/section_00_source_test_normal_0000.wav").read_bytes()
+        )
+    common = (tmp_path / f"{name}.wav", "--bundle", tiny_bundle, "--section", "00")
+    shown = (*common, "--normal", normal / f"{name}.wav", "--blocks", 2, 2)
+    invoke(main, "explain", *shown, "-o", tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 10_000
+
+
 def test_wrong_use(tiny_bundle: Path, tiny_data: Path, tmp_path: Path) -> None:
     clip = tiny_data / "hummer/test/section_00_source_test_anomaly_0000.wav"
 

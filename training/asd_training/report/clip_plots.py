@@ -62,7 +62,7 @@ def embedding_map(sample: EmbeddingSample) -> Figure:
         ax.set_xlabel(f"first component, {shares[0]:.0%} of the variance", fontsize=8, color=INK)
         ax.set_ylabel(f"second component, {shares[1]:.0%}", fontsize=8, color=INK)
         if len(sample.views) > 1:
-            ax.set_title(name, fontsize=9, color=INK)
+            ax.set_title(name, fontsize=9, color=INK, parse_math=False)
         ax.tick_params(labelsize=7)
     figure.legend(
         list(shown.values()),

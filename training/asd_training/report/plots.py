@@ -95,7 +95,7 @@ def roc_figure(scores: pd.DataFrame, year: int = 2021) -> Figure | None:
         ax.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-        ax.set_title("\n".join(title), fontsize=8, color=INK)
+        ax.set_title("\n".join(title), fontsize=8, color=INK, parse_math=False)
     _label(figure, "false-positive rate (shaded: part of the pAUC)", "true-positive rate")
     _legend(figure, shown, "ROC curves")
     return figure
@@ -176,7 +176,7 @@ def histogram_figure(
         else:
             ax.locator_params(axis="x", nbins=4)
         title = f"{_title(machine, section, domain)}\n{_summary(group, judged)}"
-        ax.set_title(title, fontsize=8, color=INK)
+        ax.set_title(title, fontsize=8, color=INK, parse_math=False)
     _label(
         figure, "anomaly score" if unit == 1 else f"anomaly score / {unit:g}", "clips (logarithmic)"
     )

@@ -1,0 +1,127 @@
+"""Mutation testing: does a test fail if the code is changed? `make mutants MUTANTS=100`.
+
+One operator, comparison or constant of a module is changed in a copy of the tree, and the module's
+tests are run there. A mutant that no test notices survives and is printed with its line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MODULES = {
+    "asd_edge/scoring/recording_rule.py": ["tests/scoring/test_recording_rule.py"],
+    "asd_edge/scoring/calibration.py": ["tests/scoring/test_calibration.py"],
+    "asd_edge/scoring/scorer.py": ["tests/scoring/test_scorer.py", "tests/scoring/test_views.py"],
+    "asd_edge/scoring/whitening.py": ["tests/scoring/test_whitening.py"],
+    "asd_edge/bundle/archive.py": ["tests/bundle/test_reading.py"],
+    "asd_edge/bundle/reading.py": ["tests/bundle/test_reading.py", "tests/bundle/test_format.py"],
+    "training/asd_training/evaluation/metrics.py": ["tests/training/evaluation/test_metrics.py"],
+}
+_SECONDS = 600  # a mutant may loop for ever
+_OTHER: dict[type[ast.AST], type[ast.AST]] = {
+    **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult},
+    **{ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.And: ast.Or, ast.Or: ast.And},
+    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt},
+    **{ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is},
+}
+
+
+class _Mutator(ast.NodeTransformer):
+    """Changes the place number `wanted`, and counts them."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted, self.count, self.done = wanted, 0, ""
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)) and type(node.op) in _OTHER:
+            if self._now(node):
+                node.op = _OTHER[type(node.op)]()  # type: ignore[assignment]
+        elif isinstance(node, ast.Compare) and type(node.ops[0]) in _OTHER:
+            if self._now(node):
+                node.ops[0] = _OTHER[type(node.ops[0])]()  # type: ignore[assignment]
+        elif (
+            isinstance(node, ast.Constant) and type(node.value) in (int, float) and self._now(node)
+        ):
+            node.value = node.value + 1
+        elif isinstance(node, ast.JoinedStr):  # words of a message
+            return node
+        return self.generic_visit(node)
+
+    def _now(self, node: ast.AST) -> bool:
+        self.count += 1
+        if self.count - 1 != self.wanted:
+            return False
+        self.done = f"{getattr(node, 'lineno', 0)}: {ast.unparse(node)}"
+        return True
+
+
+def mutant(source: str, wanted: int) -> tuple[str, str, int]:
+    """Change one place: the code, what was there with its line, and how many places there are."""
+    tree, mutator = ast.parse(source), _Mutator(wanted)
+    changed = ast.unparse(mutator.visit(tree))
+    return changed, mutator.done, mutator.count
+
+
+def survives(tree: Path, module: str, code: str) -> bool:
+    path = tree / module
+    before = path.read_text()
+    path.write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    extra = [str(tree), str(tree / "training"), str(tree / "export")]
+    try:
+        done = subprocess.run(
+            [*command, *ARGUMENTS, *MODULES[module]],
+            cwd=tree,
+            env={**ENVIRONMENT, "PYTHONPATH": ":".join(extra)},
+            capture_output=True,
+            timeout=_SECONDS,
+        )
+        return done.returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        path.write_text(before)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mutants", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", help="part of a module's path")
+    parser.add_argument("pytest", nargs="*", help="arguments for pytest, behind --")
+    arguments = parser.parse_args()
+    ARGUMENTS[:] = arguments.pytest
+    places = []
+    for module in MODULES:
+        if arguments.only in (None, "") or arguments.only in module:
+            count = mutant((ROOT / module).read_text(), -1)[2]
+            places += [(module, place) for place in range(count)]
+    chosen = random.Random(arguments.seed).sample(places, min(arguments.mutants, len(places)))
+    survivors = 0
+    with tempfile.TemporaryDirectory() as name:
+        tree = Path(name) / "tree"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".venv", ".git", "build"))
+        for number, (module, place) in enumerate(chosen, 1):
+            code, what, _ = mutant((ROOT / module).read_text(), place)
+            alive = survives(tree, module, code)
+            survivors += alive
+            word = "SURVIVES" if alive else "noticed"
+            print(f"{number} {word} {module}:{what[:100]}", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants noticed, of {len(places)} places")
+    return 0
+
+
+ARGUMENTS: list[str] = []
+ENVIRONMENT = dict(os.environ)
+
+if __name__ == "__main__":
+    sys.exit(main())
