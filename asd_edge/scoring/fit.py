@@ -27,7 +27,7 @@ from asd_edge.scoring.whitening import projection, whitening
 
 # Folds of the cross-fitting. Up to twenty clips of a section each is left out by itself: with ten
 # folds the slide rail's threshold of twelve clips was so much higher that of its faults 38
-# instead of 45 % were caught. Of more clips a tenth less hardly moves the scores.
+# instead of 42 % were caught. Of more clips a tenth less hardly moves the scores.
 FOLDS = 10
 _FEW_CLIPS = 20
 _BLOCKS = 10  # that the pieces of one recording are left out in
