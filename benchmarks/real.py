@@ -119,7 +119,6 @@ def find(folders: tuple[Path, ...]) -> Iterator[Path]:
 def trained(data: DataSet, drawn: list[Clip], preset: str, rate: float) -> tuple[Bundle, DataSet]:
     """Train a preset on the clips drawn and export it; give the test clips as it embeds them."""
     from asd_export import export
-
     from asd_training import train
 
     with tempfile.TemporaryDirectory() as scratch:
