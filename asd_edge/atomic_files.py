@@ -1,4 +1,4 @@
-"""Writing whole files or none: a temporary name, fsync, rename.
+"""Write files completely or not at all: temporary name, fsync, rename.
 
 A process that is killed leaves its temporary behind. Each temporary is locked by its process while
 that lives, so that the next writer of the same target tells a dead one's from a live one's and

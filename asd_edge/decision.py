@@ -1,4 +1,4 @@
-"""What a detector says of a clip, and how that follows from the scores of its windows."""
+"""Decide a clip or a recording from the scores of its windows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the detector says of one clip.
+    """Decision of the detector about one clip.
 
     A clip shorter than two windows is decided as one, by the mean over its windows. A longer
     one is a sequence of windows, decided by `scoring.recording_rule` at the false-alarm rate for

@@ -62,7 +62,7 @@ class MissingFileError(AsdError, FileNotFoundError):
 
 
 class AudioError(AsdError, ValueError):
-    """A file that is there but cannot be scored as sound.
+    """A file that exists but cannot be scored as sound.
 
     Attributes:
         kind: machine-readable reason: "unreadable", "empty", "truncated", "silent", "too_short",

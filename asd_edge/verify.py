@@ -1,4 +1,4 @@
-"""A bundle's golden clip: record what one device makes of it, replay it on another."""
+"""Golden clip of a bundle: record its results on one device, compare them on another."""
 
 from __future__ import annotations
 

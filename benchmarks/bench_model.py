@@ -1,4 +1,4 @@
-"""What a preset costs on this machine: size, multiply-adds, mel and network time a window.
+"""Cost of a preset on this machine: size, multiply-adds, mel and network time a window.
 
     python benchmarks/bench_model.py
     python benchmarks/bench_model.py --rounds 20 --threads 2 --json

@@ -1,4 +1,4 @@
-"""From a sound file to a decision: asd-edge beside what one would write instead.
+"""From a sound file to a decision: asd-edge beside common ways to write the same.
 
     python benchmarks/bench_pipeline.py
     python benchmarks/bench_pipeline.py --bundle fan.asd --clip clip.wav --rounds 30

@@ -1,4 +1,4 @@
-"""What a process that scores one clip costs: wall time and peak memory.
+"""Cost of a process that scores one clip: wall time and peak memory.
 
     python benchmarks/bench_startup.py demo/valve.asd
     python benchmarks/bench_startup.py demo/valve.asd clip.wav --rounds 15

@@ -1,4 +1,4 @@
-"""Threads and spinning: what they gain and what they cost a device that scores now and then.
+"""Threads and spinning: gain and cost for a device that scores now and then.
 
     python benchmarks/bench_threads.py
     python benchmarks/bench_threads.py --pause 0.1 --rounds 20

@@ -1,4 +1,4 @@
-"""What the detection benchmarks share: presets beside detectors that need no training."""
+"""Shared by the detection benchmarks: presets beside detectors that need no training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing a recipe without anomalies: which one hears small changes of normal clips?
+"""Choose a recipe without anomalies, by small changes of normal clips.
 
     python benchmarks/selection.py --data toycar        # the folder of benchmarks/toycar.py
     python benchmarks/selection.py --features t.parquet # a table of asd-data features, one machine

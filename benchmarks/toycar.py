@@ -68,7 +68,7 @@ def fitted(preset: Preset, epochs: int | None) -> Preset:
 
 
 def amplitude(table: FeatureTable) -> FeatureTable:
-    """Give amplitudes instead of decibels, which is what the report's network hears."""
+    """Give amplitudes instead of decibels, which is the input of the report's network."""
     return dataclasses.replace(table, features=10 ** (table.features / 20))
 
 

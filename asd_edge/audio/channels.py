@@ -1,4 +1,4 @@
-"""Levels of a recording's channels: do they cancel in the mean, is one dead?
+"""Check the channels of a recording: whether they cancel in the mean, and whether one is dead.
 
 A microphone wired the wrong way round inverts its channel, and the mean of it and another
 that hears the same is noise. Scores of noise look normal, so such a recording is refused.

@@ -1,4 +1,4 @@
-"""What the name of a clip says: the file names of DCASE Task 2, 2020 to 2025, and of MIMII.
+"""Parse clip names: the file names of DCASE Task 2, 2020 to 2025, and of MIMII.
 
 2020         normal_id_00_00000000.wav, anomaly_id_00_00000000.wav, id_05_00000000.wav
 2021 - 2025  section_00_source_train_normal_0000[_attributes].wav

@@ -1,7 +1,7 @@
-"""What the header of a sound file says about its length, held against the file's size.
+"""Compare the length that the header of a sound file states with the size of the file.
 
-libsndfile reads what is there and does not mind if the header states more: a file that was
-cut off would be scored from what is left. `examine` compares the two and raises AudioError.
+libsndfile reads a file to its end and raises no error if the header states more: a file that was
+cut off would be scored from the rest. `examine` compares the two and raises AudioError.
 It also finds headers that state too little, because a recorder was switched off before it
 wrote the length or because the length does not fit in 32 bits; the sound is then
 everything up to the end of the file, and the header is mended for the decoder.

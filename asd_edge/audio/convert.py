@@ -1,4 +1,4 @@
-"""Sound that libsndfile does not read (m4a, wma, webm, aac, amr), by ffmpeg if it is installed."""
+"""Convert formats that libsndfile does not read (m4a, wma, webm, aac, amr) by ffmpeg."""
 
 from __future__ import annotations
 

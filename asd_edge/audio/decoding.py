@@ -1,4 +1,4 @@
-"""From a sound file, a stream or an array to frames, block by block.
+"""Decode a sound file, a stream or an array to frames, block by block.
 
 A decoder gives frames [shape=(n, channels)] in order, int16 where that is what the source holds
 and else float32 with full scale 1. Plain 16-bit WAV files are read by hand, in a third of
@@ -28,7 +28,7 @@ class Decoder(Protocol):
     Attributes:
         rate: in Hz.
         channels: their number, at least 1.
-        frames: how many there are; None while nobody knows.
+        frames: how many there are; None as long as it is unknown.
         dtype: of the frames.
         warnings: (kind, reason) of what was noticed so far.
     """

@@ -1,4 +1,4 @@
-"""Frames of every format that libsndfile reads, and what its decoders complain about."""
+"""Decode every format that libsndfile reads; complaints of its decoders become warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a recording was made: what the file states, else what its name says.
+"""Find the time of a recording in its file, or else in its name.
 
 A file states it in the chunk `bext` of a broadcast WAV, in `ICRD` of other WAV files, or in the tag
 DATE of FLAC and Ogg. Recorders that write none put it into the name (20261127_031210.wav). The

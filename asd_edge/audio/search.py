@@ -1,4 +1,4 @@
-"""Finding sound files in folders, and saying what was not read."""
+"""Find sound files in folders, and report the entries that were not read."""
 
 from __future__ import annotations
 

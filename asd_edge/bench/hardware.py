@@ -1,4 +1,4 @@
-"""What this device is, and how warm: processor, temperature, frequency, throttling.
+"""Read the state of the hardware: processor, temperature, frequency, throttling.
 
 Each source is one that some boards lack; what is not there is None or left out.
 

@@ -1,4 +1,4 @@
-"""What a clip costs on this device, stage by stage, and what a process that scores one costs.
+"""Measure the cost of a clip stage by stage, and of a process that scores one clip.
 
 The stages are those of an `Analysis`, asked for one by one: read (the file to samples at the
 model's rate), mel, model, scoring (distances and the decision). The whole is `Detector.score` of

@@ -1,4 +1,4 @@
-"""Which bundle is meant. The first of
+"""Find the bundle that a command uses: the first of
 
 1. the one that the user names (--bundle NAME.asd)
 2. the one that the environment variable ASD_EDGE_BUNDLE names
@@ -62,7 +62,7 @@ def data_folder() -> Path | None:
 
 
 def describe(found: Found, contents: Bundle) -> str:
-    """Say in one line which bundle it is and what it knows."""
+    """Describe the bundle in one line: its place, its machine and its sections."""
     sections = sorted(contents.calibration.scores)
     if found.path == BUILT_IN:
         return (

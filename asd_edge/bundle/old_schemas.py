@@ -1,4 +1,4 @@
-"""Bundles of older schema versions, as this version reads them.
+"""Convert bundles of older schema versions to the present one.
 
 Schema 2 had a weight for each view and section, and scores in units of their own. Its score,
 the sum of weighted distances, is kept and divided by the section's threshold, which is fitted anew

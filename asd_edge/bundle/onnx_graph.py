@@ -1,4 +1,4 @@
-"""What an ONNX file would do, found without running it.
+"""Inspect an ONNX file without running it.
 
 onnxruntime runs whatever a model says: it reads weights from other files, and loops as long as
 the model likes. A bundle comes from elsewhere, so both are refused before the model is loaded. The

@@ -1,4 +1,4 @@
-"""The clips that a command is given: which they are, and what became of those that fail."""
+"""Find the clips that a command is given, and report those that fail."""
 
 from __future__ import annotations
 

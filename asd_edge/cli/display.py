@@ -1,4 +1,4 @@
-"""Text of others (file names, sections, machines) shown so that it cannot do harm.
+"""Show text from outside (file names, sections, machines) so that it can do no harm.
 
 A name may hold an escape sequence that colours or clears the terminal, a newline that forges a row
 of a table, or bytes that are no text in the terminal's encoding.

@@ -35,7 +35,7 @@ _PAIRS = 50
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="The bundle to write, a folder NAME.asd; one that is there is replaced.",
+    help="The bundle to write, a folder NAME.asd; an existing one is replaced.",
 )
 @click.option(
     "--from",

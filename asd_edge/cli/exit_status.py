@@ -1,4 +1,4 @@
-"""How every command ends: one line on stderr for a user's error, and the exit status.
+"""Error reporting and exit status: one line on stderr for an error of the user.
 
 0    done
 1    an error of the input or of the file system, said in one line

@@ -1,4 +1,4 @@
-"""What the commands of asd-edge share: options, and the bundle that is meant."""
+"""Options that the commands of asd-edge share, and opening the bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the clips of one `asd-edge score`, and what is said of it at the end."""
+"""Count the outcomes of one `asd-edge score`, and print the summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a process starts: the entry points of the commands, and a quick start of `asd-edge`.
+"""Start of a process: entry points of the commands, and the settings that make it quick.
 
 Most of a process that scores one clip is imports.
 """

@@ -43,12 +43,12 @@ class Duplicate(ClipWarning):
 def find_duplicates(
     old: Sequence[Clip], clips: Sequence[Clip], scorer: Scorer | None
 ) -> tuple[list[ClipWarning], list[Clip]]:
-    """Find clips that are there already.
+    """Find clips that are in the bundle already, or twice among the new ones.
 
     Args:
-        old: clips that are there; they are compared by their embeddings alone.
+        old: clips of the bundle; they are compared by their embeddings alone.
         clips: new ones.
-        scorer: that is there, if its clips are not.
+        scorer: of the bundle, if its clips are not at hand.
 
     Returns:
         a warning for each duplicate, and the clips that are none, in their order.

@@ -1,4 +1,4 @@
-"""Enrolment: teach the normal sound of a machine to a model that is there, on the device.
+"""Enrolment: fit an existing model to the normal sound of a machine, on the device.
 
 The model has not learned from the clips, so that all of them are references, and each
 is scored against the references of the others (cross-fitting) for the threshold. A bundle
@@ -89,7 +89,7 @@ def enroll(
     channel: Channel | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Enrollment:
-    """Make a bundle of a model that is there and normal clips.
+    """Make a bundle from an existing model and normal clips.
 
     Args:
         source: bundle whose front end, model and rules are taken. A view that is whitened

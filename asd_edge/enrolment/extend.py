@@ -44,8 +44,8 @@ def extend(
 
     Args:
         rules: of the views.
-        scorer: what is there.
-        calibration: what is there.
+        scorer: of the bundle that is extended.
+        calibration: of the bundle that is extended.
         normals: the new clips.
         advance: called after each fold.
 

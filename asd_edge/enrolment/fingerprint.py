@@ -1,4 +1,4 @@
-"""How the bands of a clip rise and fall: tells the same sound in two files from two recordings."""
+"""Fingerprint of a clip, by which the same sound in two files is recognised."""
 
 from __future__ import annotations
 

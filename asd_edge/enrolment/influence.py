@@ -1,4 +1,4 @@
-"""Which clips are strangest, and what the threshold would be without each.
+"""Find the clips that are least like the others, and the threshold without each.
 
 Scores are those of the cross-fitting: of each clip against references of the others, in units of
 the threshold. What a clip does to the threshold is told without fitting references anew: its own

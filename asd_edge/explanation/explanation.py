@@ -1,4 +1,4 @@
-"""Why a clip got its score: bands, times, the nearest normal clip, and one sentence.
+"""Explain the score of a clip: bands, times, the nearest normal clip, and one sentence.
 
 `occlusion` finds where and when, `attribution` what each band contributes, `nearest` what normal
 sounds like; here they become an explanation.

@@ -38,7 +38,7 @@ _VIEWS = {
     STATISTICS: (VERMILLION, ""),
     LEARNED: (BLUE, "////"),
 }
-# Below the loudest value; microphones of machines hear little deeper.
+# Below the loudest value; recordings of machines hold little below that.
 _RANGE_DB = 70.0
 
 

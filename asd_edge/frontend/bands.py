@@ -1,4 +1,4 @@
-"""What mel spectrograms mean to people: frequencies of the bands, and levels in dB."""
+"""Frequencies of mel bands, and levels of mel spectrograms in dB."""
 
 from __future__ import annotations
 

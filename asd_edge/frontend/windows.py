@@ -1,7 +1,7 @@
-"""The way from samples to the model's input: windows of fixed length, each to a mel spectrogram.
+"""From samples to the model's input: windows of fixed length, each as a mel spectrogram.
 
 One frozen `FrontEnd` travels from training through the run and the bundle to
-the device; nothing else decides how a clip is heard.
+the device; no other setting changes the model's input.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Standards: what makes distances comparable, and 1 the threshold.
+"""Standards: scale the distances of views and sections so that the threshold is 1.
 
 From distances of normal clips that the references have not seen to the standards of each view and
 section (`asd_edge.scoring.views.Standard`), and to the calibration in units of the threshold.
@@ -170,7 +170,7 @@ def _standard(rule: Rule, unseen: NDArray[np.float64]) -> Standard:
     centres, spreads = [], []
     for x in powers.T:
         centre, spread = robust_normal(x)
-        # Distances that do not vary say nothing; they must not be blown up.
+        # Distances that do not vary say nothing; they must not be magnified.
         spread = max(spread, _LEAST_SPREAD * centre)
         centres.append(centre)
         spreads.append(spread if spread > 0 else 1.0)

@@ -1,4 +1,4 @@
-"""Views: what a bundle knows of one output of the model, and the rule that scores it.
+"""Views: the references of one output of the model, and the rule that scores it.
 
 All of it is data, which travels in the bundle: the metric, how many references, the parts of the
 embedding that are measured apart, and the standards that make distances of different views and

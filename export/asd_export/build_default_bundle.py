@@ -1,4 +1,4 @@
-"""What comes with the wheel: the model that needs no training, the default bundle, the examples.
+"""Build what the wheel contains: the untrained model, the default bundle, the examples.
 
 python -m asd_export.build_default_bundle
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="The bundle, a folder NAME.asd; a bundle that is there is replaced.",
+    help="The bundle, a folder NAME.asd; an existing bundle is replaced.",
 )
 @click.option(
     "--data",

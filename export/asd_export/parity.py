@@ -1,4 +1,4 @@
-"""Do PyTorch, onnxruntime and the installed edge path agree? An export that differs is none."""
+"""Refuse to export if PyTorch, onnxruntime and the installed edge path disagree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of lower precision: int8 and fp16, kept only where measurement says that they pay.
+"""Networks of lower precision, int8 and fp16, written only if they are measured to be faster.
 
 int8 is onnxruntime's static quantisation in the QDQ format, a scale for each output
 channel, ranges from training clips. Only convolutions, but the first, and the linear

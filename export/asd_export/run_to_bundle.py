@@ -58,7 +58,7 @@ def export(
 
     Args:
         folder: the run.
-        output: the bundle, a folder NAME.asd; one that is there is replaced.
+        output: the bundle, a folder NAME.asd; an existing one is replaced.
         data: where the run's data set lies now, if it moved.
         false_alarm_rate: that the bundle decides at unless told otherwise.
         lower: the precision of the network, if it is not float32, and what it must reach.

@@ -23,7 +23,7 @@ from asd_edge.cli.exit_status import INTERRUPTED
     "-o",
     "--output",
     required=True,
-    help="Folder or URL of the Parquet data set; what is there already is not scored again.",
+    help="Folder or URL of the Parquet data set; clips that it holds already are not scored again.",
 )
 @click.option(
     "--scheduler",

@@ -96,7 +96,7 @@ def synth(
     "--output",
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The table, a file NAME.parquet; one that is there is brought up to date.",
+    help="The table, a file NAME.parquet; an existing one is brought up to date.",
 )
 @click.option("--machine", help="Machine type. Default: all that are in DATA.")
 @click.option(

@@ -1,4 +1,4 @@
-"""A closer look at a bounded number of clips: embeddings for a map, spectrograms of the extremes.
+"""Examples for a report: embeddings for a map, and spectrograms of the extreme clips.
 
 The number of clips looked at does not grow with the data set, nor does the memory they take.
 """

@@ -1,4 +1,4 @@
-"""What a decision costs: false-alarm rate -> threshold -> anomalies caught, false alarms a day.
+"""Cost of decisions: false-alarm rate -> threshold -> anomalies caught, false alarms a day.
 
 A threshold is the device's own, from held-out training clips (`asd_edge.scoring.calibration`), or,
 where only scores are known, read off the normal test clips themselves.

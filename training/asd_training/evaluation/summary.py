@@ -1,4 +1,4 @@
-"""What other programs read of an evaluation: its figures as JSON, its scores as CSV and Parquet."""
+"""Write an evaluation for other programs: its figures as JSON, its scores as CSV and Parquet."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class TripletCNN(nn.Module):
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
         # The deviation of a band that is constant (above the recorder's cut-off, or
-        # without a filter) is rounding, 1e-8 of its mean; it must not be blown up to 1.
+        # without a filter) is rounding, 1e-8 of its mean; it must not be scaled up to 1.
         std = np.where(std > 1e-6 * np.abs(mean), std, 1.0)
         self.mean.copy_(torch.from_numpy(mean[:, np.newaxis]))
         self.std.copy_(torch.from_numpy(std[:, np.newaxis]))

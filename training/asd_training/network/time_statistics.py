@@ -1,4 +1,4 @@
-"""The view that is not learned: what each band does over time, in a few numbers."""
+"""The view that needs no training: statistics of each band over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One synthetic clip: which machine in which hall, heard through which microphone.
+"""One synthetic clip: which machine in which hall, recorded by which microphone.
 
     clip = gain (level(room(machine)) + 10^(-SNR/20) factory)
 
