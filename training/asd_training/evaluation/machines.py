@@ -114,9 +114,7 @@ def evaluate_model(
     """
     paths = find_subjects(model)
     single = len(paths) == 1
-    clips = find_clips(data, machine)
-    if ground_truth is not None:
-        clips = GroundTruth(ground_truth).label_clips(clips)
+    clips = _labelled_clips(data, machine, ground_truth)
     by_machine = _by_machine(clips)
     failures: list[str] = []
     warnings: list[str] = []
@@ -129,9 +127,7 @@ def evaluate_model(
         warnings.append(sentence)
         say(f"Warning: {sentence}")
 
-    unlabelled = all(clip.label == "unknown" for clip in clips if clip.split == "test")
-    if unlabelled and (files := [p for p in data.rglob("*.csv") if is_ground_truth(p.name)]):
-        warn(f"{files[0]} tells labels; --ground-truth {files[0].parent} uses them")
+    _warn_of_labels(data, clips, warn)
     evaluated: list[MachineEvaluation] = []
     origin: dict[str, Path] = {}
     trainings: set[tuple[str, int | None]] = set()
@@ -143,14 +139,10 @@ def evaluate_model(
                 continue
             if name in origin:
                 raise DatasetError(path, f"is of machine {name!r}, and so is {origin[name]}")
-            if name not in by_machine:
-                there = ", ".join(sorted(by_machine))
-                raise DatasetError(data, f"has no machine {name!r}; it has: {there}")
+            own = _clips_of(by_machine, name, data)
             every_seconds = every_seconds or subject.detector.front_end.clip_seconds
             evaluated.append(
-                evaluate_machine(
-                    subject.detector, name, by_machine[name], every_seconds, data, fail, warn
-                )
+                evaluate_machine(subject.detector, name, own, every_seconds, data, fail, warn)
             )
             origin[name] = path
             trainings.add((subject.recipe, subject.seed))
@@ -168,6 +160,25 @@ def evaluate_model(
     recipe, seed = trainings.pop() if len(trainings) == 1 else ("", None)
     year = year_of_clips(clips)
     return Evaluation(evaluated, every_seconds, year, failures, warnings, recipe, seed)
+
+
+def _clips_of(by_machine: dict[str, list[Clip]], name: str, data: Path) -> list[Clip]:
+    if name not in by_machine:
+        machines = ", ".join(sorted(by_machine))
+        raise DatasetError(data, f"has no machine {name!r}; it has: {machines}")
+    return by_machine[name]
+
+
+def _labelled_clips(data: Path, machine: str | None, ground_truth: Path | None) -> list[Clip]:
+    clips = find_clips(data, machine)
+    return clips if ground_truth is None else GroundTruth(ground_truth).label_clips(clips)
+
+
+def _warn_of_labels(data: Path, clips: Iterable[Clip], warn: Callable[[str], None]) -> None:
+    """Warn if no clip has a label and the data set holds published ones."""
+    unlabelled = all(clip.label == "unknown" for clip in clips if clip.split == "test")
+    if unlabelled and (files := [p for p in data.rglob("*.csv") if is_ground_truth(p.name)]):
+        warn(f"{files[0]} tells labels; --ground-truth {files[0].parent} uses them")
 
 
 def _by_machine(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
