@@ -176,6 +176,8 @@ def _read_bytes(path: Path, name: str) -> bytes:
         fd = os.open(path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
         hint = "; a bundle is a folder made by asd-export or enroll" if name == MANIFEST else ""
+        if name == MANIFEST and (path / "run.json").is_file():
+            hint = "; this is a run of asd-train, and asd-export makes a bundle of it"
         raise BundleError(path, name, f"is missing{hint}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -150,7 +150,7 @@ def _report(done: Export, output: Path, kind: str | None) -> None:
     )
     least = min(thresholds.values(), key=lambda t: t.n)
     click.echo(
-        f"with {least.n} held-out clips behind a threshold the true rate lies between "
+        f"with {least.n} calibration clips behind a threshold the true rate lies between "
         f"{least.lowest_rate:.2g} and {least.highest_rate:.2g} (90 %)",
         err=True,
     )

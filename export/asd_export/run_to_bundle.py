@@ -247,6 +247,7 @@ def _provenance(config: RunConfig, embeddings: Embeddings) -> dict[str, Any]:
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "preset": config.preset.name,
+        "recipe": config.preset.label,
         "seed": config.seed,
         "data": Path(config.data).name,
         "training_clips": len(np.unique(clips[~held])),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -255,6 +257,18 @@ class Preset:
             raise PresetError(self.name, 'pseudo_classes need mining other than "none", or adacos')
         if self.augment.mixup and self.loss.name != "adacos":
             raise PresetError(self.name, "mixup is for the loss adacos")
+
+    @property
+    def label(self) -> str:
+        """Name of the recipe; with a digest, if it is not as the preset of that name is.
+
+        Seeds of one recipe have one label, and runs whose values were changed have others.
+        """
+        if self.name in names() and load(self.name) == self:
+            return self.name
+        values = {key: value for key, value in self.to_dict().items() if key != "name"}
+        digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return f"{self.name} ({digest[:6]})"
 
     def to_dict(self) -> dict[str, Any]:
         """Give the preset as plain values in the layout of the TOML files, for JSON."""

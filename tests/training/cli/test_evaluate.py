@@ -182,20 +182,29 @@ def test_what_fails_among_many_is_said(tmp_path: Path, three_machines: tuple[Pat
     runs, data = three_machines
     (runs / "buzzer" / "embeddings.npz").unlink()
     shutil.rmtree(data / "droner")
-    shutil.copytree(runs / "hummer", runs / "z_again")
     result = invoke(main, runs, data, "-o", tmp_path / "e", status=1)
     errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 3
+    assert len(errors) == 2
     assert "is not finished" in errors[0]
     assert "has no machine 'droner'; it has: buzzer, hummer" in errors[1]
-    assert "is of machine 'hummer', and so is" in errors[2]
     assert "no run or bundle for machine buzzer" in result.stderr
     assert "Official score" in result.stdout
     assert "is not finished" in (tmp_path / "e" / "report.html").read_text()
-    for name in ("hummer", "z_again"):
-        shutil.rmtree(runs / name)
+    shutil.rmtree(runs / "hummer")
     result = invoke(main, runs, data, "-o", tmp_path / "e", status=1)
     assert "holds no run or bundle that can be evaluated" in result.stderr
+
+
+def test_two_runs_of_one_machine_are_refused(
+    tmp_path: Path, three_machines: tuple[Path, Path]
+) -> None:
+    """Neither is chosen by its name; another machine of the folder can be."""
+    runs, data = three_machines
+    shutil.copytree(runs / "hummer", runs / "z_again")
+    said = invoke(main, runs, data, "-o", tmp_path / "e", status=1).stderr
+    assert f"z_again: is of machine 'hummer', and so is {runs / 'hummer'}" in said
+    assert not (tmp_path / "e").exists()
+    invoke(main, runs, data, "-o", tmp_path / "e", "--machine", "buzzer")
 
 
 def test_machine_of_score_files(tmp_path: Path, three_machines: tuple[Path, Path]) -> None:
@@ -262,6 +271,8 @@ def test_models_are_compared(tmp_path: Path, tiny_run: Path, tiny_data: Path) ->
     assert "± 0.0000" in result.stdout  # the deviation over two equal models
     page = (tmp_path / "e" / "comparison.html").read_text()
     assert 'href="seed0/report.html"' in page
+    assert "No model is best." in page
+    assert "seed0, seed1 have the same official score" in page
     assert "Recipes over their seeds" in page
     assert (tmp_path / "e" / "seed1" / "report.html").exists()
     result = invoke(main, *models, tiny_data, "-o", tmp_path / "f", "--device", "cpu", "--json")
@@ -272,3 +283,21 @@ def test_models_are_compared(tmp_path: Path, tiny_run: Path, tiny_data: Path) ->
         row["official_score"] for row in rows if row.get("machine") == "all" and "rules" in row
     }
     assert scores == {row["official_score"] for row in compared}
+
+
+def test_changed_recipes_are_not_taken_for_seeds(
+    tmp_path: Path, tiny_run: Path, tiny_data: Path
+) -> None:
+    """A value set by --set makes another recipe, though the preset's name is the same."""
+    for name, epochs in (("a", 5), ("b", 6)):
+        folder = shutil.copytree(tiny_run, tmp_path / name)
+        values = json.loads((folder / "run.json").read_text())
+        values["preset"]["training"]["epochs"] = epochs
+        values["seed"] = epochs
+        (folder / "run.json").write_text(json.dumps(values))
+    models = [tmp_path / name for name in "ab"]
+    result = invoke(main, *models, tiny_data, "-o", tmp_path / "e", "--device", "cpu", "--json")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    recipes = {row["recipe"] for row in rows if "auc_error" in row}
+    assert len(recipes) == 2
+    assert not any(row.get("n") == 2 for row in rows)

@@ -11,7 +11,12 @@ from asd_edge.cli.exit_status import AsdGroup
 from asd_training.synth import MACHINES
 
 
-@click.group(cls=AsdGroup, elsewhere={"score": "asd_training.cli.archive"})
+@click.group(
+    cls=AsdGroup,
+    elsewhere={"score": "asd_training.cli.archive"},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="asd-edge")
 def main() -> None:
     """Make data sets and feature tables for asd-train, and score archives of any size."""
 
@@ -103,7 +108,7 @@ def synth(
     "--preset",
     default="edge",
     show_default=True,
-    help="Whose front end: edge, report, or a TOML file of your own.",
+    help="Whose front end: adacos, edge, report, statistics, triplet, or a TOML file of your own.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Threads.  [default: one a core]")
 def features(data: Path, output: Path, machine: str | None, preset: str, jobs: int | None) -> None:

@@ -58,8 +58,8 @@ _YEARS = ("2020", "2021", "2022", "2023", "2024", "2025")
     "--every",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="One clip is judged every so often, for the false alarms a day. Default: the length "
-    "of the model's input; 10 with --scores.",
+    help="Seconds between two judged clips; scales the false alarms a day. Default: the length of "
+    "the model's input; 10 with --scores.",
 )
 @click.option("--device", default="auto", show_default=True, help="For a run: cpu, cuda or auto.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines instead of a table.")

@@ -112,7 +112,7 @@ def evaluate_model(
         MissingFileError, RunError, BundleError: a single model that cannot be loaded.
         DatasetError: no machine can be evaluated.
     """
-    paths = find_subjects(model)
+    paths = find_subjects(model, machine)
     single = len(paths) == 1
     clips = _labelled_clips(data, machine, ground_truth)
     by_machine = _by_machine(clips)

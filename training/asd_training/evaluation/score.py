@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ class Subject:
     Attributes:
         machine: that it was made for.
         detector: scores clips.
-        recipe: preset that it was trained with; "" if it is not known.
+        recipe: `Preset.label` of what it was trained with; "" if it is not known.
         seed: of its training; None if it is not known.
     """
 
@@ -34,12 +35,16 @@ class Subject:
     seed: int | None = None
 
 
-def find_subjects(path: Path) -> list[Path]:
+def find_subjects(path: Path, machine: str | None = None) -> list[Path]:
     """Find what to evaluate: `path` itself, or the runs and bundles right below it, by name.
+
+    Args:
+        path: a run, a bundle, or a folder of them.
+        machine: the only machine that is meant.
 
     Raises:
         MissingFileError: no such folder.
-        RunError: neither a run nor a bundle, and none in it.
+        RunError: neither a run nor a bundle, and none in it; or two of one machine.
     """
     if not path.exists():
         raise MissingFileError(path, "run or bundle")
@@ -51,7 +56,25 @@ def find_subjects(path: Path) -> list[Path]:
             path,
             f"is neither a run ({run_folder.CONFIG}) nor a bundle ({MANIFEST}), and holds none",
         )
+    first: dict[str, Path] = {}
+    for child in found:
+        name = _machine_of(child)
+        if name in ("", machine or name) and first.setdefault(name, child) != child and name:
+            raise RunError(
+                child,
+                f"is of machine {name!r}, and so is {first[name]}; name one of them, or give both "
+                "as MODEL MODEL DATA to compare them",
+            )
     return found
+
+
+def _machine_of(path: Path) -> str:
+    """Machine of a run or bundle; "" for a damaged one, which loading reports."""
+    file = path / MANIFEST if (path / MANIFEST).is_file() else path / run_folder.CONFIG
+    try:
+        return str(json.loads(file.read_bytes())["machine"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _is_subject(path: Path) -> bool:
@@ -70,7 +93,8 @@ def load_subject(path: Path, device: str = "cpu") -> Subject:
         raise MissingFileError(path, "run or bundle")
     if (path / MANIFEST).is_file():
         contents = read_bundle(path)
-        recipe, seed = (contents.provenance.get(name) for name in ("preset", "seed"))
+        recipe = contents.provenance.get("recipe") or contents.provenance.get("preset")
+        seed = contents.provenance.get("seed")
         return Subject(
             contents.machine,
             Detector.from_bundle(contents, path=path),
@@ -84,7 +108,7 @@ def load_subject(path: Path, device: str = "cpu") -> Subject:
     model = run_folder.load_model(path, config).to(device)
     scorer, calibration = reference_selection.scorer_and_calibration(config, embeddings)
     detector = Detector(config.preset.front_end, model, scorer, calibration)
-    return Subject(config.machine, detector, config.preset.name, config.seed)
+    return Subject(config.machine, detector, config.preset.label, config.seed)
 
 
 def score_clips(

@@ -149,6 +149,7 @@ def write_comparison(path: str | Path, models: Sequence[Model], data: str, rules
             reports={model.name: model.report for model in models},
             best=best,
             second=second,
+            tied=[r["model"] for r in rows if r["official_score"] == best["official_score"]],
             kind="good" if _is_within(best) else "bad",
             sentence=_compare(best, second) if second else "",
             data=data,
