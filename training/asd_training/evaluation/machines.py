@@ -137,8 +137,6 @@ def evaluate_model(
             name = machine if machine and single else subject.machine
             if machine not in (None, name):
                 continue
-            if name in origin:
-                raise DatasetError(path, f"is of machine {name!r}, and so is {origin[name]}")
             own = _clips_of(by_machine, name, data)
             every_seconds = every_seconds or subject.detector.front_end.clip_seconds
             evaluated.append(
