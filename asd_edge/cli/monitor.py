@@ -121,7 +121,7 @@ def _check(settings: Config) -> None:
         wrong += trouble is not None
         click.echo(f"{what}: {trouble or 'fine'}")
     if wrong:
-        click.echo(f"{wrong} of these need attention.", err=True)
+        click.echo(f"{wrong} of these need{'s' if wrong == 1 else ''} attention.", err=True)
         sys.exit(1)
 
 

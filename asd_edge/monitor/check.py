@@ -63,7 +63,9 @@ def _check_machine(name: str, part: MachineConfig) -> Iterator[tuple[str, str | 
     level = level_dbfs(heard[:, 0])
     silent = "it gives one value only: is it muted, or the cable off?"
     yield f"{name}, microphone", silent if level is None else None
-    if judge is not None and level is not None:
+    if judge is None:
+        yield f"{name}, level and load", "not tested, because the bundle cannot be used"
+    elif level is not None:
         yield f"{name}, level {level:.0f} dBFS", _level(judge, level)
         yield f"{name}, load", _load(judge, heard)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import socket
@@ -177,7 +178,10 @@ def _listen(config: WebConfig) -> socket.socket:
         listener.listen(MAX_CONNECTIONS)  # from now on whoever comes early waits
     except OSError as error:
         listener.close()
-        raise AddressError(config.listen, config.port, error.strerror or f"{error}") from error
+        reason = error.strerror or f"{error}"
+        if error.errno == errno.EADDRINUSE:
+            reason += " (is another monitor running?)"
+        raise AddressError(config.listen, config.port, reason) from error
     return listener
 
 
