@@ -306,6 +306,7 @@ def test_logging_in_and_out(visit: Callable[..., Any], tmp_path: Path) -> None:
     page.keyboard.press("Enter")
     page.locator("#now li").first.wait_for()
     assert page.evaluate("document.cookie") == ""
+    page.expected = ("status of 401",)  # what was asked for just before is refused
     page.get_by_role("button", name="Log out").click()
     page.get_by_label("Password").wait_for()
 
