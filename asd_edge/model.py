@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from asd_edge.frontend.windows import FrontEnd
 INPUT = "mel"  # [shape=(batch, n_mels, n_frames)]
 # Its outputs, each [shape=(batch, d)]: what the network learned, and statistics over time.
 VIEWS = ("embedding", "statistics")
-MAX_SECONDS = 4.0  # of the first run; a network for a device takes milliseconds
+# Of the first run: processor time, because a device may be busy with other things, and time by the
+# clock. A network for a device takes milliseconds.
+MAX_SECONDS = 4.0
+MAX_WAIT_SECONDS = 60.0
 METADATA_KEY = "asd_edge.front_end"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Short names of providers whose package is another one than "onnxruntime", and what brings them.
@@ -151,9 +155,15 @@ class EmbeddingModel:
         options.log_severity_level = 4
         done = threading.Event()
 
+        started = time.process_time()
+        give_up = time.monotonic() + MAX_WAIT_SECONDS
+
         def watch() -> None:
-            if not done.wait(MAX_SECONDS):
-                options.terminate = True
+            while not done.wait(MAX_SECONDS / 4):
+                used = time.process_time() - started
+                if used > MAX_SECONDS or time.monotonic() > give_up:
+                    options.terminate = True
+                    return
 
         watchdog = threading.Thread(target=watch, daemon=True)
         watchdog.start()

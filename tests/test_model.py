@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,29 @@ def test_auto_says_what_it_took(tiny_bundle: Path, tiny_data: Path) -> None:
     assert "cpu" in info["providers"]
     text = invoke(main, "info", tiny_bundle).stdout
     assert "providers         " + ", ".join(info["providers"]) in text
+
+
+def test_a_device_that_is_busy_with_other_things_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, contents: Bundle
+) -> None:
+    """The bound of the first run is of processor time; a loaded device needs longer."""
+
+    class Late:
+        def __init__(self, session: Any) -> None:
+            self._session = session
+
+        def run(self, *arguments: Any) -> Any:
+            time.sleep(0.5)
+            return self._session.run(*arguments)
+
+    monkeypatch.setattr(model, "MAX_SECONDS", 0.2)
+    mel = np.zeros((1, *contents.front_end.shape), np.float32)
+    for wait, fine in ((60.0, True), (0.3, False)):
+        monkeypatch.setattr(model, "MAX_WAIT_SECONDS", wait)
+        network = EmbeddingModel(contents.model, contents.front_end, contents.views)
+        network._session = Late(network._session)
+        if fine:
+            assert len(network.embed(mel)) == len(contents.views)
+        else:
+            with pytest.raises(BundleError, match="takes more than"):
+                network.embed(mel)
