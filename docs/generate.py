@@ -357,7 +357,7 @@ def with_figures(text: str) -> str:
         figure = format(recorded[found[1]]["value"], (found[2] or "").strip() or ".3g")
         return f"<!--figure {found[1]}{found[2] or ''}-->{figure}<!--/figure-->"
 
-    return re.sub(r"<!--figure (\w+)( \S+)?-->.*?<!--/figure-->", value, text)
+    return re.sub(r"<!--figure (\w+)( [^ >-]+)?-->.*?<!--/figure-->", value, text)
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from asd_edge.monitor.history.schema import (
     VERSION,
     WINDOW_COLUMNS,
     Clip,
+    Connection,
     Hour,
     clip_from_row,
     episode_from_row,
@@ -172,7 +173,10 @@ class History:
             self._local.generation = self._generation
             if not self.path.is_file():
                 raise HistoryError(self.path, "no such history; has the monitor run here?")
-            connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
+            place = f"{self.path.absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(
+                place, uri=True, factory=Connection, check_same_thread=False
+            )
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version != VERSION:
                 raise HistoryError(self.path, f"is of version {version}; expected {VERSION}")

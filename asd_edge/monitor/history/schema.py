@@ -8,6 +8,7 @@ are moved once it is known. Levels are hundredths of a dB: a window takes 50 byt
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ from asd_edge.monitor.state import VALIDITIES, Episode, Window
 VERSION = 1
 FILE_NAME = "history.sqlite"
 CLIP_FOLDER = "clips"
+
+
+class Connection(sqlite3.Connection):
+    """Closes itself with the thread, reader or writer that it belongs to."""
+
+    def __del__(self) -> None:
+        self.close()
+
 
 TABLES = """
 CREATE TABLE machines (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);

@@ -19,6 +19,7 @@ from asd_edge.monitor.history.schema import (
     FILE_NAME,
     TABLES,
     VERSION,
+    Connection,
     event_to_detail,
     level_to_row,
     ratio,
@@ -66,7 +67,9 @@ class Writer:
         self._dirty = self._unaggregated()
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, factory=Connection
+        )
         try:
             db.execute("PRAGMA journal_mode = WAL")
             (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
