@@ -212,7 +212,7 @@ def _import_quietly() -> None:
     printed: list[bytes] = []
     try:
         with native_stderr.captured() as printed:
-            import onnxruntime  # noqa: F401
+            import onnxruntime  # noqa: F401 - for what it prints
     finally:
         own = (b"onnxruntime", b"cpuinfo")
         native_stderr.pass_on(x for x in printed if not any(word in x for word in own))

@@ -79,7 +79,7 @@ class FakeMonitor:
         if getattr(command, "episode", None) in {None, *known}:
             future.set_result(f"{type(command).__name__} done.")
         else:
-            future.set_exception(CommandError(f"there is no alarm {command.episode}"))  # type: ignore[union-attr]
+            future.set_exception(CommandError(f"there is no alarm {command.episode}"))
         return future
 
     def delivered(self, name: str, event: int) -> None:
@@ -92,7 +92,7 @@ class FakeMonitor:
 
     def change(self, machine: str, **values: Any) -> MachineState:
         """Change a machine and publish that its state changed."""
-        changed = replace(self.snapshot.machine(machine), **values)  # type: ignore[type-var]
+        changed = replace(self.snapshot.machine(machine), **values)
         machines = tuple(changed if m.id == machine else m for m in self.snapshot.machines)
         self.snapshot = replace(self.snapshot, machines=machines)
         self.bus.publish(StateEvent(changed))
@@ -102,7 +102,7 @@ class FakeMonitor:
         """Publish a window."""
         valid = {"last_valid": window, "last_heard": window.end}
         more = valid if window.validity == "valid" else {}
-        changed = replace(self.snapshot.machine(window.machine), last=window, **more)  # type: ignore[type-var]
+        changed = replace(self.snapshot.machine(window.machine), last=window, **more)
         machines = tuple(changed if m.id == window.machine else m for m in self.snapshot.machines)
         self.snapshot = replace(self.snapshot, machines=machines)
         self.bus.publish(WindowEvent(window))
@@ -112,7 +112,7 @@ class FakeMonitor:
     ) -> AlarmEvent:
         """Note an event in the history, then publish it."""
         number = len(self.history.all_events) + 1
-        event = AlarmEvent(number, at, action, episode, notify)  # type: ignore[arg-type]
+        event = AlarmEvent(number, at, action, episode, notify)
         self.history.all_events.append(event)
         self.bus.publish(event)
         return event

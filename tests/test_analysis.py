@@ -68,7 +68,7 @@ def test_every_stage_is_computed_once(detector: Detector, monkeypatch: pytest.Mo
 
         def counted(*args: object, name: str = name, inner: object = inner) -> object:
             calls[name] += 1
-            return inner(*args)  # type: ignore[operator]
+            return inner(*args)
 
         monkeypatch.setattr(owner, name, counted)
     analysis = detector.analyse(hum(3.0), SR)

@@ -98,7 +98,7 @@ def test_tf32_passes_verify_with_its_own_tolerance(tiny_bundle: Path) -> None:
     network = detector.model
     assert isinstance(network, EmbeddingModel)
     honest = network.embed
-    network.embed = lambda mel: {k: x * np.float32(1.0005) for k, x in honest(mel).items()}  # type: ignore[method-assign]
+    network.embed = lambda mel: {k: x * np.float32(1.0005) for k, x in honest(mel).items()}
     for name, passed in (("cuda", False), ("cuda-tf32", True)):
         network.provider = name
         checks = {check.stage: check for check in verify.verify(detector, contents.golden)}

@@ -89,7 +89,7 @@ def _describe(contents: Bundle, detector: Detector) -> dict[str, Any]:
             },
             "threshold": threshold.value,
             "rule": threshold.rule,
-            "held_out_clips": threshold.n,
+            "calibration_clips": threshold.n,
             "lowest_rate": threshold.lowest_rate,
             "highest_rate": threshold.highest_rate,
         }

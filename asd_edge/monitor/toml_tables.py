@@ -36,8 +36,9 @@ def parse(cls: type[T], table: Mapping[str, Any], file: str | Path, where: str =
         ConfigError: an unknown or missing key, a value of a wrong type or out of range.
     """
     hints = typing.get_type_hints(cls)
-    # mypy cannot say that a type variable is some dataclass.
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    # mypy knows no bound that says that a type variable is some dataclass.
+    found = dataclasses.fields(cls)  # type: ignore[arg-type]  # see above
+    fields = {field.name: field for field in found}
     values = {}
     for key, value in table.items():
         if key not in fields:

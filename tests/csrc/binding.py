@@ -33,7 +33,7 @@ def make_plan(name: str, n_fft: int, **changed: object) -> _core.Plan:
         "center": True,
         "reflect": True,
     }
-    return _core.Plan(**(config | changed), instruction_set=name)  # type: ignore[arg-type]
+    return _core.Plan(**(config | changed), instruction_set=name)
 
 
 def by_stream(plan: _core.Plan, y: np.ndarray) -> np.ndarray:

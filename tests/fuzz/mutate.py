@@ -51,7 +51,7 @@ def mutated(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes
             width = int(rng.choice([1, 2, 4, 8]))
             value = int(rng.choice(_ODD)) & (1 << 8 * width) - 1
             order = "little" if rng.random() < 0.5 else "big"
-            changed[at : at + width] = value.to_bytes(width, order)  # type: ignore[arg-type]
+            changed[at : at + width] = value.to_bytes(width, order)
         elif kind == 4:
             del changed[at : at + int(rng.integers(1, 64))]
         elif kind == 5:

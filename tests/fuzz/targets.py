@@ -125,7 +125,7 @@ def arguments(data: bytes) -> None:
         result = CliRunner().invoke(main, words)
     clean = result.exception is None or isinstance(result.exception, SystemExit)
     if not clean:
-        raise result.exception  # type: ignore[misc]
+        raise result.exception
     assert result.exit_code in (0, 1, 2, 3)
 
 

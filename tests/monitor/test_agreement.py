@@ -194,7 +194,7 @@ def test_all_say_the_same_of_an_alarm(
     assert cleared["episode"] == noted.id
     wait_for(lambda: device.ask("/api/state")["machines"][0]["status"] == "normal")
     past = wait_for(lambda: (e := device.ask("/api/episodes")[0])["clips"] and e)
-    assert past["cleared_at"] == pytest.approx(history.episode(noted.id).cleared_at, abs=0.002)  # type: ignore[union-attr]
+    assert past["cleared_at"] == pytest.approx(history.episode(noted.id).cleared_at, abs=0.002)
     for number in past["clips"]:
         content = device.ask(f"/clips/{number}.flac")
         assert content[:4] == b"fLaC"
@@ -221,6 +221,6 @@ def _report_latency(listener: Arrivals, device: Device) -> None:
         if values["last_heard"] != heard and values["last_heard"] is not None:
             heard = values["last_heard"]
             end = datetime.fromisoformat(heard).timestamp()
-            nearest = min(played, key=lambda at, end=end: abs(at - end))  # type: ignore[misc]
+            nearest = min(played, key=lambda at, end=end: abs(at - end))
             late.append(listener.at[number] - nearest)
     print(f"\nlatency: median {statistics.median(late) * 1000:.0f} ms of {len(late)} windows")

@@ -78,7 +78,7 @@ def run(
     ],
 )
 def test_raised(heard: str, raised: str, config: dict[str, float]) -> None:
-    assert run(heard, AlarmConfig(**config))[0] == raised  # type: ignore[arg-type]
+    assert run(heard, AlarmConfig(**config))[0] == raised
 
 
 def actions(told: list[tuple[int, Told]]) -> list[tuple[int, str, bool]]:

@@ -111,7 +111,7 @@ def test_commands_by_page_and_mqtt_are_done_and_told_everywhere(
     before = len(read_bundle(bundle).views["embedding"].references.clips)
     wait_for(lambda: daemon.history.clips(second))
     page.ask(f"/api/episodes/{second}/was-normal", {})
-    wait_for(lambda: daemon.history.episode(second).verdict == "normal")  # type: ignore[union-attr]
+    wait_for(lambda: daemon.history.episode(second).verdict == "normal")
     wait_for(lambda: daemon.says("was replaced; it is used"))
     # Its own windows alone: those of the fault, which the clip's time before it holds, are none.
     added = len(read_bundle(bundle).views["embedding"].references.clips) - before
@@ -135,7 +135,7 @@ def test_whoever_gets_an_event_finds_it_in_the_snapshot(tmp_path: Path, hum_bund
     (tmp_path / "m.toml").write_text(toml(hum_bundle, player(sound, 20)))
     daemon = Daemon(read(tmp_path / "m.toml"), None, lambda _: None)
     seen: list[tuple[Event, Any]] = []
-    daemon.bus.subscribe("test").put = lambda event: seen.append(  # type: ignore[method-assign]
+    daemon.bus.subscribe("test").put = lambda event: seen.append(
         (event, daemon.snapshot.machine("fan"))
     )
     daemon._start_captures()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -91,7 +92,8 @@ def test_a_microphone_that_is_missing_or_dead_for_long_is_an_alarm(
     path.write_bytes(sound.astype("<i2").tobytes())
     program = player(path).partition(" = ")[2]
     words = program.strip("[]").split(", ", 3)
-    wrapped = f'command = ["sh", "-c", "test -e plugged && exec \\"$@\\"; echo no mic >&2", "sh", {", ".join(words)}]'  # noqa: E501
+    plug = json.dumps('test -e plugged && exec "$@"; echo no mic >&2')
+    wrapped = f'command = ["sh", "-c", {plug}, "sh", {", ".join(words)}]'
     daemon = start(toml(hum_bundle, wrapped), SOON)
     wait_for(lambda: actions(daemon, "microphone") == ["raise"], 60, "missing")
     assert daemon.events()[0].episode.sentence == "no mic"

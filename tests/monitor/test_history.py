@@ -37,7 +37,7 @@ def window(i: int, machine: str = "fan", score: float | None = 2.0, **rest: obje
         "monotonic": start + 10 - BOOT.offset,
         **rest,
     }
-    return Window(machine, start, start + 10, 480_000 * i, 1, score=score, **values)  # type: ignore[arg-type]
+    return Window(machine, start, start + 10, 480_000 * i, 1, score=score, **values)
 
 
 EPISODE = Episode(1, "fan", "sound", T0 + 50, sentence="4.7-5.4 kHz, 8 dB above normal")
@@ -63,7 +63,7 @@ def sound(number: int, seconds: float = 1.0, episode: int = 1) -> Sound:
 
 def keeper(folder: Path, bus: Bus | None = None, **rest: object) -> tuple[Keeper, list[str]]:
     said: list[str] = []
-    config = HistoryConfig(folder=folder, free_space_mb=0.0, **rest)  # type: ignore[arg-type]
+    config = HistoryConfig(folder=folder, free_space_mb=0.0, **rest)
     return Keeper(config, bus or Bus(), said.append, now=lambda: T0, threaded=False), said
 
 

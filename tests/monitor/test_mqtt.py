@@ -270,8 +270,8 @@ def test_user_and_password_from_a_file(tmp_path: Path, started: Callable[..., mq
         right.write_text("secret\n")
         wrong.write_text("guess\n")
         settings = {"host": "127.0.0.1", "port": broker.port, "user": "edge"}
-        assert mqtt.check(MqttConfig(**settings, password_file=right)) == []  # type: ignore[arg-type]
-        (fault,) = mqtt.check(MqttConfig(**settings, password_file=wrong))  # type: ignore[arg-type]
+        assert mqtt.check(MqttConfig(**settings, password_file=right)) == []
+        (fault,) = mqtt.check(MqttConfig(**settings, password_file=wrong))
         assert "refuses" in fault
         started(broker.port, FakeMonitor(machine()), user="edge", password_file=right)
         listener = Listener(broker.port, username="edge", password="secret")

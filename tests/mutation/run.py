@@ -44,10 +44,10 @@ class _Mutator(ast.NodeTransformer):
     def visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)) and type(node.op) in _OTHER:
             if self._now(node):
-                node.op = _OTHER[type(node.op)]()  # type: ignore[assignment]
+                node.op = _OTHER[type(node.op)]()
         elif isinstance(node, ast.Compare) and type(node.ops[0]) in _OTHER:
             if self._now(node):
-                node.ops[0] = _OTHER[type(node.ops[0])]()  # type: ignore[assignment]
+                node.ops[0] = _OTHER[type(node.ops[0])]()
         elif (
             isinstance(node, ast.Constant) and type(node.value) in (int, float) and self._now(node)
         ):

@@ -72,7 +72,7 @@ def synth(
     seed: int,
     jobs: int | None,
 ) -> None:
-    """Write a synthetic data set in the DCASE 2021 layout to the folder OUT.
+    """Write a synthetic data set in the layout of DCASE 2022 and later to the folder OUT.
 
     For demos and tests only: the sounds are computed from simple models of the
     machines. The same seed gives the same files. Clips that are in OUT already

@@ -3,7 +3,7 @@
 tones     the building blocks: phases, harmonics, coloured noise, ringing impulses
 models    the seven machines and their faults, by simple physics
 scene     one clip: section, domain, fault, factory noise, gain
-dataset   a folder of clips in the DCASE 2021 layout, in parallel
+dataset   a folder of clips in the layout of DCASE 2022 and later, in parallel
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writing the synthetic data set: the DCASE 2021 layout, in parallel, repeatable and resumable."""
+"""Write the synthetic data set (layout of DCASE 2022 and later), in parallel and resumable."""
 
 from __future__ import annotations
 
