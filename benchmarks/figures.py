@@ -2,8 +2,8 @@
 
     record({"pipeline_ms": 0.62}, "python benchmarks/bench_pipeline.py --record")
 
-keeps them in benchmarks/figures.json with the command, the day, the machine and the versions. A
-page quotes one as `<!--figure pipeline_ms-->0.62<!--/figure-->`; `make docs-reference` puts the
+keeps them in benchmarks/figures.json under the command, with the day, the machine and the versions.
+A page quotes one as `<!--figure pipeline_ms-->0.62<!--/figure-->`; `make docs-reference` puts the
 recorded value between the two, and a test fails while they differ.
 """
 
@@ -26,13 +26,16 @@ _VERSIONS = ("numpy", "onnxruntime")
 def record(figures: Mapping[str, float], command: str) -> None:
     """Keep figures that a command has printed, in place of older ones of the same names."""
     known = json.loads(FILE.read_text()) if FILE.is_file() else {}
-    origin = {
-        "command": command,
+    for run in known.values():
+        run["figures"] = {k: v for k, v in run["figures"].items() if k not in figures}
+    kept = {name: float(value) for name, value in sorted(figures.items())}
+    known[command] = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": cpu_model(),
         "versions": f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in _VERSIONS),
+        "figures": kept,
     }
-    known |= {name: {"value": float(value), **origin} for name, value in figures.items()}
+    known = {name: run for name, run in sorted(known.items()) if run["figures"]}
     with atomic_path(FILE) as path:
-        path.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+        path.write_text(json.dumps(known, indent=1) + "\n")

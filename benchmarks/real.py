@@ -9,17 +9,20 @@ in each file's name), or a folder of such folders. Of each section so many norma
 drawn, five times, enrolled into one bundle for all sections with the model that needs no
 training, and the test clips are scored: AUC and pAUC, means over sections; the share of normal
 test clips called anomalous for the rate asked; the share of faults caught. Target domain apart.
+`--record` keeps them in benchmarks/figures.json, from which README and docs quote them.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import numpy as np
+from figures import record as keep
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -189,6 +192,21 @@ def measured(
     }
 
 
+def named(
+    data: str, learned: str, count: int | None, domain: str, mean: dict[str, float]
+) -> dict[str, float]:
+    """Name the figures of a row for README and docs; shares become percent."""
+    parts = ["real", data.lower(), *([learned] if learned != "enrolment" else [])]
+    parts += [str(count or "all"), *([domain] if domain != "source" else [])]
+    prefix = "_".join(parts)
+    return {
+        f"{prefix}_auc": round(mean["auc"], 6),
+        f"{prefix}_pauc": round(mean["pauc"], 6),
+        f"{prefix}_false_alarms_percent": round(100 * mean["false_alarms"], 4),
+        f"{prefix}_caught_percent": round(100 * mean["caught"], 4),
+    }
+
+
 @click.command()
 @click.option("--data", multiple=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--toycar", type=click.Path(path_type=Path, exists=True))
@@ -198,6 +216,7 @@ def measured(
 @click.option("--draws", type=click.IntRange(min=1), default=DRAWS, show_default=True)
 @click.option("--false-alarm-rate", "rate", type=float, default=0.01, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one a row.")
+@click.option("--record", is_flag=True, help="Keep the figures for README: benchmarks/figures.json")
 def main(
     data: tuple[Path, ...],
     toycar: Path | None,
@@ -207,6 +226,7 @@ def main(
     draws: int,
     rate: float,
     as_json: bool,
+    record: bool,
 ) -> None:
     """Print what enrolments with few and with all clips catch on real recordings."""
     if toycar is not None and presets:
@@ -218,6 +238,7 @@ def main(
     sets = [lambda f=folder: read(f, detector) for folder in find(data)]
     if toycar is not None:
         sets.append(lambda: read_toycar(toycar, detector))
+    figures: dict[str, float] = {}
     for make in sets:
         one = make()
         counts: list[int | None] = [n for n in clips or (6, 12, 24, 48) if n < one.most()]
@@ -230,6 +251,8 @@ def main(
                     row = {"data": one.name, "learned_by": learned, "clips": number}
                     if as_json:
                         click.echo(json.dumps(row | {"domain": domain} | mean))
+                    if record:
+                        figures |= named(one.name, learned, count, domain, mean)
                     table.add_row(
                         *row.values(),
                         domain,
@@ -240,6 +263,9 @@ def main(
                     )
     if not as_json:
         Console(width=100).print(table)
+    if record:
+        arguments = [Path(x).name for x in sys.argv[1:]]  # without the folders above data sets
+        keep(figures, " ".join(["python benchmarks/real.py", *arguments]))
 
 
 if __name__ == "__main__":

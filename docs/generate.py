@@ -349,12 +349,13 @@ def outdated() -> dict[Path, str]:
 def with_figures(text: str) -> str:
     """Put the recorded value into each `<!--figure NAME-->...<!--/figure-->` of a page.
 
-    A format may follow the name, as in `<!--figure slider_all_caught .0%-->`.
+    A format may follow the name, as in `<!--figure real_slider_all_auc .3f-->`.
     """
-    recorded = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
+    runs = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
+    recorded = {name: x for run in runs.values() for name, x in run["figures"].items()}
 
     def value(found: re.Match[str]) -> str:
-        figure = format(recorded[found[1]]["value"], (found[2] or "").strip() or ".3g")
+        figure = format(recorded[found[1]], (found[2] or "").strip() or ".3g")
         return f"<!--figure {found[1]}{found[2] or ''}-->{figure}<!--/figure-->"
 
     return re.sub(r"<!--figure (\w+)( [^ >-]+)?-->.*?<!--/figure-->", value, text)

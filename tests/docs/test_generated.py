@@ -39,7 +39,7 @@ def test_figures_are_those_that_were_recorded(
     generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "FIGURES", tmp_path / "figures.json")
-    generate.FIGURES.write_text('{"ms": {"value": 0.6182}}')
+    generate.FIGURES.write_text('{"command": {"figures": {"ms": 0.6182}}}')
     page = "a <!--figure ms-->9<!--/figure--> b <!--figure ms .1f-->9<!--/figure--> c"
     wanted = "a <!--figure ms-->0.618<!--/figure--> b <!--figure ms .1f-->0.6<!--/figure--> c"
     assert generate.with_figures(page) == wanted
