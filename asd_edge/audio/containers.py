@@ -17,11 +17,11 @@ from asd_edge.errors import AudioError
 
 # Recorders that write to a pipe cannot know the length and leave a value like these (sox, ffmpeg,
 # arecord); everything up to the end of the file is then meant.
-_UNKNOWN_32 = (range(0x7FFF_0000, 0x8000_0100), range(0xFFFF_0000, 0x1_0000_0000))
-_UNKNOWN_64 = range(0x7FFF_FFFF_0000_0000, 0x1_0000_0000_0000_0000)
+UNKNOWN_32 = (range(0x7FFF_0000, 0x8000_0100), range(0xFFFF_0000, 0x1_0000_0000))
+UNKNOWN_64 = range(0x7FFF_FFFF_0000_0000, 0x1_0000_0000_0000_0000)
 
 HEAD = 512  # bytes that hold all headers of an ordinary file
-_MAX_CHUNKS = 1000  # of a real file there are under 20; a file of zeros has millions
+MAX_CHUNKS = 1000  # of a real file there are under 20; a file of zeros has millions
 
 _PCM, _MP3, _EXTENSIBLE = 0x0001, 0x0055, 0xFFFE
 
@@ -37,6 +37,8 @@ class Header(NamedTuple):
         exact: whether the number of frames that the decoder states is binding.
         at_least: frames below which a file of inexact length is cut off.
         is_mpeg: whether the sound is MPEG audio, whose decoder prints its complaints on stderr.
+        end: where the file ends for the decoder, which would take what lies behind for sound; 0 if
+            it may see all of the file.
     """
 
     container: str = ""
@@ -46,6 +48,7 @@ class Header(NamedTuple):
     exact: bool = True
     is_mpeg: bool = False
     at_least: int = 0
+    end: int = 0
 
 
 class Pcm(NamedTuple):
@@ -57,7 +60,7 @@ class Pcm(NamedTuple):
     rate: int
 
 
-_NO_HEADER = Header()
+NO_HEADER = Header()
 
 
 def examine(fd: int, size: int, name: str) -> Header:
@@ -75,26 +78,14 @@ def examine(fd: int, size: int, name: str) -> Header:
     form = head[:4]
     if form in _RIFF and head[8:12] == b"WAVE":
         return _wav(fd, size, name, head)
-    if form == b"FORM":
-        return _iff(fd, size, name, head)
-    if form in (b".snd", b"dns."):
-        return _au(size, name, head)
-    if head[:16] == _W64_RIFF:
-        return _w64(fd, size, name, head)
-    if form == b"caff":
-        return _caf(fd, size, name)
-    if head[:20] == b"Creative Voice File\x1a":
-        return _voc(fd, size, name, head)
-    if form == b"OggS":
-        return _ogg(fd, size, name)
     if form[:2] == b"\xf0\x7e":  # libsndfile's reader of these prints on stdout
         raise AudioError(name, "is a MIDI sample dump, which is not read", kind="unreadable")
-    if form[:3] == b"ID3" or (len(form) > 1 and form[0] == 0xFF and form[1] & 0xE0 == 0xE0):
-        return _mp3(fd, size, name)
-    return _NO_HEADER
+    from asd_edge.audio import other_containers  # here, because most clips are WAV files
+
+    return other_containers.examine(fd, size, name, head)
 
 
-def _truncated(name: str, present: int, told: int) -> AudioError:
+def truncated(name: str, present: int, told: int) -> AudioError:
     reason = f"is truncated: {max(present, 0)} of {told} bytes of sound are there"
     return AudioError(name, reason, kind="truncated")
 
@@ -105,7 +96,7 @@ def too_few_samples(name: str, got: int, told: int) -> AudioError:
     return AudioError(name, reason, kind="truncated")
 
 
-_UNFINISHED = (
+UNFINISHED = (
     "unfinished",
     "has a header without the length, as of a recorder that lost power; read up to its end",
 )
@@ -121,46 +112,50 @@ def _wav(fd: int, size: int, name: str, head: bytes) -> Header:
     form: tuple[int, ...] | None = None
     wide: tuple[int, int] | None = None  # data length of RF64, and where it is written
     at = 12
-    for _ in range(_MAX_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         chunk = head[at : at + 48] if at + 48 <= len(head) else os.pread(fd, 48, at)
         if len(chunk) < 8:
-            return _NO_HEADER
+            return NO_HEADER
         kind, length = chunk[:4], struct.unpack_from(f"{order}I", chunk, 4)[0]
-        if not _is_name(kind):
-            return _NO_HEADER
+        if not is_name(kind):
+            return NO_HEADER
         at += 8
         if kind == b"data":
             break
         if kind == b"fmt " and len(chunk) >= 24:
-            form = struct.unpack_from(f"{order}HHIIHH", chunk, 8)
-            if form[0] == _EXTENSIBLE and length >= 40 and len(chunk) >= 34:
-                form = (struct.unpack_from(f"{order}H", chunk, 32)[0], *form[1:])
+            own = struct.unpack_from(f"{order}HHIIHH", chunk, 8)
+            if own[0] == _EXTENSIBLE and length >= 40 and len(chunk) >= 34:
+                own = (struct.unpack_from(f"{order}H", chunk, 32)[0], *own[1:])
+            if form not in (None, own):
+                raise AudioError(name, "has two headers (fmt) that differ", kind="unreadable")
+            form = own
         elif kind == b"ds64" and len(chunk) >= 24:
             wide = struct.unpack_from("<Q", chunk, 16)[0], at + 8
         at += length + length % 2
     else:
-        return _NO_HEADER
-    present, told, unknown = size - at, length, any(length in r for r in _UNKNOWN_32)
+        return NO_HEADER
+    present, told, unknown = size - at, length, any(length in r for r in UNKNOWN_32)
     patches: tuple[tuple[int, bytes], ...] = ()
     warnings: list[tuple[str, str]] = []
     if wide is not None and length == 0xFFFF_FFFF:
-        told, unknown = wide[0], wide[0] in _UNKNOWN_64
+        told, unknown = wide[0], wide[0] in UNKNOWN_64
         if (told == 0 and present > 0) or unknown:
-            warnings += [] if unknown else [_UNFINISHED]
+            warnings += [] if unknown else [UNFINISHED]
             told, patches = present, ((wide[1], struct.pack("<Q", present)),)
     elif unknown or (told == 0 and present > 0 and abs(riff_length + 8 - size) > 1):
-        warnings += [] if unknown else [_UNFINISHED]
+        warnings += [] if unknown else [UNFINISHED]
         told, patches = present, _to_the_end(order, at)
     elif told < present and present - told >= 1 << 32:
         told += (present - told) >> 32 << 32
         warnings.append(_WRAPPED)
         patches = _to_the_end(order, at)
-    elif told + (told % 2) < present and not _is_chunk(fd, at + told + told % 2):
-        more = present - told
-        warnings.append(("more_sound", f"has {more} bytes behind what its header states; not read"))
     if told > present:
-        raise _truncated(name, present, told)
+        raise truncated(name, present, told)
+    if told < present and not patches:
+        warnings += _behind(fd, at + told, size, order)
     pcm = None
+    if form is not None:
+        _check_bits(form, name)
     if form is not None and order == "<":
         tag, channels, rate, _, align, bits = form
         if tag == _PCM and bits == 16 and channels and align == 2 * channels:
@@ -174,164 +169,41 @@ def _to_the_end(order: str, data: int) -> tuple[tuple[int, bytes], ...]:
     return (4, struct.pack(f"{order}I", 8)), (data - 4, bytes(4))
 
 
-def _is_chunk(fd: int, at: int) -> bool:
-    """Say whether what begins at a place looks like a chunk or a tag, or is too short for sound."""
-    start = os.pread(fd, 8, at)
-    return len(start) < 8 or _is_name(start[:4])
+def more_sound(count: int) -> tuple[str, str]:
+    """Warning about bytes that the header says nothing of, and that are not read."""
+    return "more_sound", f"has {count} bytes behind what its header states; not read"
 
 
-def _is_name(kind: bytes) -> bool:
-    return kind.isascii() and kind.decode().isprintable()
+def _behind(fd: int, end: int, size: int, order: str) -> list[tuple[str, str]]:
+    """Warn of what is no chunk behind the sound, of a second chunk of sound, and of another file.
 
-
-def _iff(fd: int, size: int, name: str, head: bytes) -> Header:
-    """AIFF and AIFC (chunk SSND), and 8SVX and 16SV (chunk BODY)."""
-    (form_length,) = struct.unpack_from(">I", head, 4) if len(head) >= 8 else (0,)
-    at = 12
-    for _ in range(_MAX_CHUNKS):
+    A chunk begins at an even place, but not all recorders fill up to that.
+    """
+    at = end + end % 2 if is_name(os.pread(fd, 4, end + end % 2)) else end
+    for _ in range(MAX_CHUNKS):
         chunk = os.pread(fd, 8, at)
-        if len(chunk) < 8:
-            return _NO_HEADER
-        kind, told = chunk[:4], struct.unpack(">I", chunk[4:])[0]
-        at += 8
-        if kind in (b"SSND", b"BODY"):
+        if len(chunk) < 8:  # too short for sound
             break
-        at += told + told % 2
-    else:
-        return _NO_HEADER
-    present = size - at
-    if any(told in r for r in _UNKNOWN_32):
-        return Header("AIFF")
-    if told == 0 and present > 8 and abs(form_length + 8 - size) > 1:
-        return Header(
-            "AIFF", patches=((at - 4, struct.pack(">I", present)),), warnings=(_UNFINISHED,)
-        )
-    if told > present:
-        raise _truncated(name, present, told)
-    return Header("AIFF")
+        kind, length = struct.unpack(f"{order}4sI", chunk)
+        if not is_name(kind) or kind == b"data" or kind in _RIFF:
+            return [more_sound(size - at)]
+        at += 8 + length + length % 2
+    return []
 
 
-def _au(size: int, name: str, head: bytes) -> Header:
-    """Sun/NeXT AU: offset and length of the sound, of either byte order."""
-    if len(head) < 24:
-        return _NO_HEADER
-    order = ">" if head[0] == ord(".") else "<"
-    offset, told = struct.unpack_from(f"{order}II", head, 4)
-    present = size - offset
-    if told == 0 and present > 0:
-        return Header("AU", patches=((8, b"\xff" * 4),), warnings=(_UNFINISHED,))
-    if told != 0xFFFF_FFFF and told > present:
-        raise _truncated(name, present, told)
-    return Header("AU")
+def _check_bits(form: tuple[int, ...], name: str) -> None:
+    """Refuse PCM whose samples take more bytes than their bits need.
+
+    libsndfile reads them side by side, others as the bytes say.
+    """
+    tag, channels, _, _, align, bits = form
+    if tag == _PCM and bits and channels and align % channels == 0:
+        width = align // channels
+        if -(-bits // 8) < width <= 8:
+            reason = f"states samples of {bits} bits in {width} bytes each; write it with as many"
+            raise AudioError(name, reason, kind="unreadable")
 
 
-_W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
-_W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
-
-
-def _w64(fd: int, size: int, name: str, head: bytes) -> Header:
-    """Sony Wave64: chunks of a 16-byte name and a 64-bit length that counts both."""
-    at = 40
-    for _ in range(_MAX_CHUNKS):
-        chunk = os.pread(fd, 24, at) if at < size else b""
-        if len(chunk) < 24:
-            return _NO_HEADER
-        (length,) = struct.unpack_from("<Q", chunk, 16)
-        if chunk[:16] == _W64_DATA:
-            break
-        at += max(-(-length // 8) * 8, 24)
-    else:
-        return _NO_HEADER
-    present, told = size - at - 24, length - 24
-    if length <= 24 and present > 0 and struct.unpack_from("<Q", head, 16)[0] != size:
-        patches = ((at + 16, struct.pack("<Q", present + 24)),)
-        return Header("W64", patches=patches, warnings=(_UNFINISHED,))
-    if told > present and length not in _UNKNOWN_64:
-        raise _truncated(name, present, told)
-    return Header("W64")
-
-
-def _caf(fd: int, size: int, name: str) -> Header:
-    """Apple's Core Audio Format: the length of the chunk `data` may be -1, up to the end."""
-    at = 8
-    for _ in range(_MAX_CHUNKS):
-        chunk = os.pread(fd, 12, at) if at < size else b""
-        if len(chunk) < 12:
-            return _NO_HEADER
-        kind, told = struct.unpack(">4sq", chunk)
-        at += 12
-        if kind == b"data":
-            break
-        if told < 0:
-            return _NO_HEADER
-        at += told
-    else:
-        return _NO_HEADER
-    if told > size - at:
-        raise _truncated(name, size - at, told)
-    return Header("CAF")
-
-
-def _voc(fd: int, size: int, name: str, head: bytes) -> Header:
-    """Creative Voice: blocks of a type and a 24-bit length; type 0 ends the file."""
-    if len(head) < 26:
-        return _NO_HEADER
-    (at,) = struct.unpack_from("<H", head, 20)
-    for _ in range(1_000_000):  # a block holds up to 16 MB, and tools write much shorter ones
-        block = os.pread(fd, 4, at)
-        if len(block) < 4 or block[0] == 0:
-            return Header("VOC")
-        told = int.from_bytes(block[1:], "little")
-        at += 4
-        if told > size - at:
-            raise _truncated(name, size - at, told)
-        at += told
-    return Header("VOC")
-
-
-_OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest page
-_OGG_LAST = 0x04  # flag of the last page of a stream
-
-
-def _ogg(fd: int, size: int, name: str) -> Header:
-    """Ogg: the last page of a stream is marked, and must be whole."""
-    start = max(0, size - _OGG_PAGE)
-    tail = os.pread(fd, _OGG_PAGE, start)
-    at = tail.rfind(b"OggS")
-    if at >= 0 and len(tail) >= at + 27:
-        segments = tail[26 + at]
-        table = tail[at + 27 : at + 27 + segments]
-        whole = len(table) == segments and len(tail) >= at + 27 + segments + sum(table)
-        if whole and tail[at + 5] & _OGG_LAST:
-            return Header("OGG")
-    raise AudioError(name, "is truncated: its last page of sound is missing", kind="truncated")
-
-
-def _mp3(fd: int, size: int, name: str) -> Header:
-    """MP3: the bytes and frames that the first frame states (Xing, Info, VBRI), if it does."""
-    at = 0
-    head = os.pread(fd, 10, 0)
-    if head[:3] == b"ID3" and len(head) == 10:
-        length = 0
-        for byte in head[6:]:
-            length = length << 7 | byte & 0x7F
-        at = 10 + length
-    frame = os.pread(fd, 200, at)
-    told = frames = 0
-    place = max(frame.find(b"Xing", 4, 48), frame.find(b"Info", 4, 48))
-    if place > 0 and len(frame) >= place + 16:
-        flags, offset = frame[place + 7], place + 8
-        if flags & 1:
-            frames = int.from_bytes(frame[offset : offset + 4], "big")
-            offset += 4
-        if flags & 2:
-            told = int.from_bytes(frame[offset : offset + 4], "big")
-    elif frame[36:40] == b"VBRI" and len(frame) >= 54:
-        told, frames = struct.unpack_from(">II", frame, 46)
-    # Encoders differ in whether they count the first frame; one frame is below this.
-    if told > size - at + 512:
-        raise _truncated(name, size - at, told)
-    samples = 1152 if frame[1:2] and frame[1] & 0x08 else 576  # a frame of MPEG 1, or of 2 and 2.5
-    # The encoder's delay is cut off, and a damaged frame is no reason to refuse a clip.
-    at_least = max(frames - 5, 0) * samples
-    return Header("MP3", exact=False, is_mpeg=True, at_least=at_least)
+def is_name(kind: bytes) -> bool:
+    """Say whether bytes look like the name of a chunk."""
+    return kind.isascii() and kind.decode().isprintable()

@@ -19,13 +19,14 @@ from asd_edge.errors import AudioError
 
 
 class _Mended(io.RawIOBase):
-    """A file as it would be with another header: libsndfile reads it through callbacks."""
+    """A file as it would be with another header or end: libsndfile reads it through callbacks."""
 
-    def __init__(self, fd: int, patches: tuple[tuple[int, bytes], ...]) -> None:
-        self._fd, self._patches, self._at = fd, patches, 0
+    def __init__(self, fd: int, header: Header) -> None:
+        self._fd, self._patches, self._at = fd, header.patches, 0
+        self._size = header.end or os.fstat(fd).st_size
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = (0, self._at, os.fstat(self._fd).st_size)[whence]
+        base = (0, self._at, self._size)[whence]
         self._at = max(base + offset, 0)
         return self._at
 
@@ -33,7 +34,7 @@ class _Mended(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
+        view = memoryview(buffer).cast("B")[: max(self._size - self._at, 0)]
         try:
             count = os.preadv(self._fd, [view], self._at)
         except OSError:  # raised in a callback it would only be printed; so the file ends here
@@ -73,10 +74,10 @@ class SoundFile:
 
     def _opened(self) -> Any:
         os.lseek(self._fd, 0, os.SEEK_SET)
-        patches = self._header.patches
+        header = self._header
         try:
             with self._complaints():
-                source = _Mended(self._fd, patches) if patches else self._fd
+                source = _Mended(self._fd, header) if header.patches or header.end else self._fd
                 return _InOrder(source, closefd=False)
         except soundfile.LibsndfileError as error:
             raise _unreadable(self._name, error) from error

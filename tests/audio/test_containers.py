@@ -191,3 +191,118 @@ def test_raw_files_are_no_sound_files(tmp_path: Path) -> None:
     path.write_bytes(noise(1000).tobytes())
     with pytest.raises(AudioError, match="cannot be read as sound"):
         open_recording(path, 16000)
+
+
+FORM = struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16)
+
+
+def chunk(name: bytes, content: bytes, padded: bool = True) -> bytes:
+    filled = b"\0" * (len(content) % 2 if padded else 0)
+    return name + struct.pack("<I", len(content)) + content + filled
+
+
+def riff(*chunks: bytes) -> bytes:
+    return chunk(b"RIFF", b"WAVE" + b"".join(chunks))
+
+
+def pcm(n: int) -> np.ndarray:
+    return np.round(noise(n)[:, 0] * 32768).astype("<i2")
+
+
+WORDS = chunk(b"LIST", b"INFOISFT\x03\0\0\0abc")
+SOUND = chunk(b"data", pcm(3000).tobytes())
+HEADER = chunk(b"fmt ", FORM)
+BEHIND = {
+    "a second chunk of sound": riff(HEADER, SOUND, SOUND),
+    "words between them": riff(HEADER, SOUND, WORDS, SOUND),
+    "sound behind the form": riff(HEADER, SOUND) + SOUND,
+    "another file": riff(HEADER, SOUND) * 2,
+    "bytes": riff(HEADER, SOUND) + bytes(range(200, 256)) * 10,
+}
+NOTHING_BEHIND = {
+    "words before and behind": riff(WORDS, HEADER, WORDS, SOUND, WORDS, chunk(b"id3 ", bytes(64))),
+    "words that are not filled up": riff(HEADER, SOUND, chunk(b"LIST", b"INFOx", False), WORDS[:7]),
+    "the header twice": riff(HEADER, HEADER, SOUND),
+    "another header behind the sound": riff(
+        HEADER, SOUND, chunk(b"fmt ", FORM.replace(b"@", b"P"))
+    ),
+}
+
+
+@pytest.mark.parametrize("what", [*BEHIND, *NOTHING_BEHIND])
+def test_what_lies_behind_the_sound_is_said_if_it_may_be_sound(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes((BEHIND | NOTHING_BEHIND)[what])
+    with open_recording(path, 16000) as recording:
+        np.testing.assert_array_equal(recording.samples(), pcm(3000))
+        kinds = [warning.kind for warning in recording.warnings]
+    assert kinds == (["more_sound"] if what in BEHIND else [])
+
+
+@pytest.mark.parametrize("odd", [b"", b"\0"])
+def test_an_odd_number_of_bytes_of_sound(tmp_path: Path, odd: bytes) -> None:
+    """A chunk begins at an even place; recorders that forget it are understood."""
+    form = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 16000, 16000, 1, 8))
+    path = tmp_path / "x.wav"
+    path.write_bytes(riff(form, chunk(b"data", bytes(range(101, 200)), False) + odd + WORDS))
+    with open_recording(path, 16000) as recording:
+        np.testing.assert_allclose(recording.samples() * 128 + 128, np.arange(101, 200))
+        assert recording.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (HEADER + chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16)), "two headers"),
+        (HEADER + chunk(b"fmt ", struct.pack("<HHIIHH", 1, 2, 16000, 64000, 4, 16)), "two headers"),
+        (chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 16000, 64000, 4, 24)), "24 bits in 4 bytes"),
+        (chunk(b"fmt ", struct.pack("<HHIIHH", 1, 2, 16000, 128000, 8, 16)), "16 bits in 4 bytes"),
+    ],
+)
+def test_headers_that_readers_understand_differently(
+    tmp_path: Path, header: bytes, reason: str
+) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(riff(header, SOUND))
+    with pytest.raises(AudioError, match=reason):
+        open_recording(path, 16000)
+
+
+CATENATED = [
+    ("wav", "RF64", "PCM_16"),
+    ("au", "AU", "PCM_16"),
+    ("w64", "W64", "PCM_16"),
+    ("voc", "VOC", "PCM_16"),
+    ("svx", "SVX", "PCM_16"),
+    ("caf", "CAF", "PCM_16"),
+    ("ogg", "OGG", "VORBIS"),
+    ("ogg", "OGG", "OPUS"),
+    ("mp3", "MP3", "MPEG_LAYER_III"),
+]
+
+
+@pytest.mark.parametrize("kind", CATENATED, ids=str)
+def test_files_that_were_put_together(tmp_path: Path, kind: tuple[str, str, str]) -> None:
+    """`cat a b > c`: the second is not read, its header never taken for sound, and it is said."""
+    path = written(tmp_path, *kind)
+    with open_recording(path, 16000) as recording:
+        expected = recording.samples()
+        assert recording.warnings == []
+    again = tmp_path / f"again.{kind[0]}"
+    soundfile.write(again, noise(8000), 16000, format=kind[1], subtype=kind[2])
+    path.write_bytes(path.read_bytes() + again.read_bytes())
+    with open_recording(path, 16000) as recording:
+        np.testing.assert_array_equal(recording.samples(), expected)
+        assert "more_sound" in [warning.kind for warning in recording.warnings]
+
+
+def test_a_chunk_behind_the_sound_of_a_w64_file_is_no_sound(tmp_path: Path) -> None:
+    """libsndfile alone gives it as samples."""
+    path = written(tmp_path, "w64", "W64", "PCM_16")
+    with open_recording(path, 16000) as recording:
+        expected = recording.samples()
+    guid = b"summ" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+    path.write_bytes(path.read_bytes() + guid + struct.pack("<Q", 64) + bytes(40))
+    with open_recording(path, 16000) as recording:
+        np.testing.assert_array_equal(recording.samples(), expected)
+        assert recording.warnings == []

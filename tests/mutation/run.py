@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULES = {
@@ -27,6 +30,8 @@ MODULES = {
     "training/asd_training/evaluation/metrics.py": ["tests/training/evaluation/test_metrics.py"],
 }
 _SECONDS = 600  # a mutant may loop for ever
+# Imported once, before the tests of each mutant are forked off: most of their time otherwise.
+_SLOW_IMPORTS = ("onnxruntime", "pandas", "scipy.stats", "sklearn.metrics", "torch")
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult},
     **{ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.And: ast.Or, ast.Or: ast.And},
@@ -75,21 +80,31 @@ def survives(tree: Path, module: str, code: str) -> bool:
     path = tree / module
     before = path.read_text()
     path.write_text(code)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    extra = [str(tree), str(tree / "training"), str(tree / "export")]
+    # Tests run in a fork, in which nothing of the project is imported yet.
+    process = multiprocessing.get_context("fork").Process(
+        target=run_tests, args=(tree, MODULES[module])
+    )
     try:
-        done = subprocess.run(
-            [*command, *ARGUMENTS, *MODULES[module]],
-            cwd=tree,
-            env={**ENVIRONMENT, "PYTHONPATH": ":".join(extra)},
-            capture_output=True,
-            timeout=_SECONDS,
-        )
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        process.start()
+        process.join(_SECONDS)
+        return process.exitcode == 0
     finally:
+        process.kill()
+        process.join()
         path.write_text(before)
+
+
+def run_tests(tree: Path, tests: list[str]) -> None:
+    """Run tests of a copy of the tree; the exit status is pytest's."""
+    os.chdir(tree)
+    paths = [str(tree), str(tree / "training"), str(tree / "export")]
+    sys.path[:0] = paths
+    os.environ["PYTHONPATH"] = ":".join(paths)
+    sys.dont_write_bytecode = True  # of code that differs in the same second, and in no length
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    os._exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *ARGUMENTS, *tests]))
 
 
 def main() -> int:
@@ -106,10 +121,15 @@ def main() -> int:
             count = mutant((ROOT / module).read_text(), -1)[2]
             places += [(module, place) for place in range(count)]
     chosen = random.Random(arguments.seed).sample(places, min(arguments.mutants, len(places)))
+    for name in _SLOW_IMPORTS:
+        importlib.import_module(name)
     survivors = 0
     with tempfile.TemporaryDirectory() as name:
         tree = Path(name) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".venv", ".git", "build"))
+        for module in sorted({module for module, _ in chosen}):
+            if not survives(tree, module, (ROOT / module).read_text()):
+                sys.exit(f"the tests of {module} fail without a mutant: {MODULES[module]}")
         for number, (module, place) in enumerate(chosen, 1):
             code, what, _ = mutant((ROOT / module).read_text(), place)
             alive = survives(tree, module, code)
@@ -121,7 +141,6 @@ def main() -> int:
 
 
 ARGUMENTS: list[str] = []
-ENVIRONMENT = dict(os.environ)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,0 +1,230 @@
+"""Headers of sound files other than WAV; see `containers`."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from asd_edge.audio.containers import (
+    MAX_CHUNKS,
+    NO_HEADER,
+    UNFINISHED,
+    UNKNOWN_32,
+    UNKNOWN_64,
+    Header,
+    is_name,
+    more_sound,
+    truncated,
+)
+from asd_edge.errors import AudioError
+
+
+def examine(fd: int, size: int, name: str, head: bytes) -> Header:
+    """Examine the header of a file that is no WAV file.
+
+    Args:
+        fd: descriptor of a regular file.
+        size: its length in bytes.
+        name: what messages call it.
+        head: its first bytes.
+
+    Raises:
+        AudioError: the header states more sound than the file holds.
+    """
+    form = head[:4]
+    if form == b"FORM":
+        return _iff(fd, size, name, head)
+    if form in (b".snd", b"dns."):
+        return _au(size, name, head)
+    if head[:16] == _W64_RIFF:
+        return _w64(fd, size, name, head)
+    if form == b"caff":
+        return _caf(fd, size, name)
+    if head[:20] == b"Creative Voice File\x1a":
+        return _voc(fd, size, name, head)
+    if form == b"OggS":
+        return _ogg(fd, size, name, head)
+    if form[:3] == b"ID3" or (len(form) > 1 and form[0] == 0xFF and form[1] & 0xE0 == 0xE0):
+        return _mp3(fd, size, name)
+    return NO_HEADER
+
+
+def _iff(fd: int, size: int, name: str, head: bytes) -> Header:
+    """AIFF and AIFC (chunk SSND), and 8SVX and 16SV (chunk BODY)."""
+    (form_length,) = struct.unpack_from(">I", head, 4) if len(head) >= 8 else (0,)
+    at = 12
+    for _ in range(MAX_CHUNKS):
+        chunk = os.pread(fd, 8, at)
+        if len(chunk) < 8:
+            return NO_HEADER
+        kind, told = chunk[:4], struct.unpack(">I", chunk[4:])[0]
+        at += 8
+        if kind in (b"SSND", b"BODY"):
+            break
+        at += told + told % 2
+    else:
+        return NO_HEADER
+    present = size - at
+    if any(told in r for r in UNKNOWN_32):
+        return Header("AIFF")
+    if told == 0 and present > 8 and abs(form_length + 8 - size) > 1:
+        return Header(
+            "AIFF", patches=((at - 4, struct.pack(">I", present)),), warnings=(UNFINISHED,)
+        )
+    if told > present:
+        raise truncated(name, present, told)
+    # libsndfile reads 8SVX up to the end of the file.
+    end = at + told if kind == b"BODY" and told < present else 0
+    more = size - (8 + form_length + form_length % 2)
+    return Header("AIFF", warnings=(more_sound(more),) if more > 1 else (), end=end)
+
+
+def _au(size: int, name: str, head: bytes) -> Header:
+    """Sun/NeXT AU: offset and length of the sound, of either byte order."""
+    if len(head) < 24:
+        return NO_HEADER
+    order = ">" if head[0] == ord(".") else "<"
+    offset, told = struct.unpack_from(f"{order}II", head, 4)
+    present = size - offset
+    if told == 0 and present > 0:
+        return Header("AU", patches=((8, b"\xff" * 4),), warnings=(UNFINISHED,))
+    if told != 0xFFFF_FFFF and told > present:
+        raise truncated(name, present, told)
+    more = present - told if told != 0xFFFF_FFFF else 0
+    return Header("AU", warnings=(more_sound(more),) if more > 1 else ())
+
+
+_W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+_W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
+
+
+def _w64(fd: int, size: int, name: str, head: bytes) -> Header:
+    """Sony Wave64: chunks of a 16-byte name and a 64-bit length that counts both."""
+    at = 40
+    for _ in range(MAX_CHUNKS):
+        chunk = os.pread(fd, 24, at) if at < size else b""
+        if len(chunk) < 24:
+            return NO_HEADER
+        (length,) = struct.unpack_from("<Q", chunk, 16)
+        if chunk[:16] == _W64_DATA:
+            break
+        at += max(-(-length // 8) * 8, 24)
+    else:
+        return NO_HEADER
+    present, told = size - at - 24, length - 24
+    if length <= 24 and present > 0 and struct.unpack_from("<Q", head, 16)[0] != size:
+        patches = ((at + 16, struct.pack("<Q", present + 24)),)
+        return Header("W64", patches=patches, warnings=(UNFINISHED,))
+    if told > present and length not in UNKNOWN_64:
+        raise truncated(name, present, told)
+    behind = at + -(-length // 8) * 8
+    if length in UNKNOWN_64 or behind >= size:
+        return Header("W64")
+    # libsndfile takes whatever lies behind the sound for more of it.
+    start = os.pread(fd, 16, behind)
+    is_chunk = start[4:] == _W64_DATA[4:] and start != _W64_DATA
+    warnings = () if is_chunk or size - behind < 16 else (more_sound(size - behind),)
+    return Header("W64", warnings=warnings, end=at + length)
+
+
+def _caf(fd: int, size: int, name: str) -> Header:
+    """Apple's Core Audio Format: the length of the chunk `data` may be -1, up to the end."""
+    at = 8
+    for _ in range(MAX_CHUNKS):
+        chunk = os.pread(fd, 12, at) if at < size else b""
+        if len(chunk) < 12:
+            return NO_HEADER
+        kind, told = struct.unpack(">4sq", chunk)
+        at += 12
+        if kind == b"data":
+            break
+        if told < 0:
+            return NO_HEADER
+        at += told
+    else:
+        return NO_HEADER
+    if told > size - at:
+        raise truncated(name, size - at, told)
+    more = size - at - told if told >= 0 else 0
+    start = os.pread(fd, 12, at + told) if more else b""
+    is_chunk = is_name(start[:4]) and start[:4] not in (b"data", b"caff")
+    return Header("CAF", warnings=(more_sound(more),) if more >= 12 and not is_chunk else ())
+
+
+def _voc(fd: int, size: int, name: str, head: bytes) -> Header:
+    """Creative Voice: blocks of a type and a 24-bit length; type 0 ends the file."""
+    if len(head) < 26:
+        return NO_HEADER
+    (at,) = struct.unpack_from("<H", head, 20)
+    for _ in range(1_000_000):  # a block holds up to 16 MB, and tools write much shorter ones
+        block = os.pread(fd, 4, at)
+        if len(block) < 4 or block[0] == 0:
+            more = size - at - 1
+            if more <= 0:
+                return Header("VOC")
+            # libsndfile reads beyond the block that ends the file.
+            return Header("VOC", warnings=(more_sound(more),), end=at + 1)
+        told = int.from_bytes(block[1:], "little")
+        at += 4
+        if told > size - at:
+            raise truncated(name, size - at, told)
+        at += told
+    return Header("VOC")
+
+
+_OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest page
+_OGG_LAST = 0x04  # flag of the last page of a stream
+
+
+_CHAINED = (
+    "more_sound",
+    "holds several recordings, one behind the other; only the first is read",
+)
+
+
+def _ogg(fd: int, size: int, name: str, head: bytes) -> Header:
+    """Ogg: the last page of a stream is marked, and must be whole."""
+    start = max(0, size - _OGG_PAGE)
+    tail = os.pread(fd, _OGG_PAGE, start)
+    at = tail.rfind(b"OggS")
+    if at >= 0 and len(tail) >= at + 27:
+        segments = tail[26 + at]
+        table = tail[at + 27 : at + 27 + segments]
+        whole = len(table) == segments and len(tail) >= at + 27 + segments + sum(table)
+        if whole and tail[at + 5] & _OGG_LAST:
+            same = tail[at + 14 : at + 18] == head[14:18]  # number of the stream
+            return Header("OGG", warnings=() if same else (_CHAINED,))
+    raise AudioError(name, "is truncated: its last page of sound is missing", kind="truncated")
+
+
+def _mp3(fd: int, size: int, name: str) -> Header:
+    """MP3: the bytes and frames that the first frame states (Xing, Info, VBRI), if it does."""
+    at = 0
+    head = os.pread(fd, 10, 0)
+    if head[:3] == b"ID3" and len(head) == 10:
+        length = 0
+        for byte in head[6:]:
+            length = length << 7 | byte & 0x7F
+        at = 10 + length
+    frame = os.pread(fd, 200, at)
+    told = frames = 0
+    place = max(frame.find(b"Xing", 4, 48), frame.find(b"Info", 4, 48))
+    if place > 0 and len(frame) >= place + 16:
+        flags, offset = frame[place + 7], place + 8
+        if flags & 1:
+            frames = int.from_bytes(frame[offset : offset + 4], "big")
+            offset += 4
+        if flags & 2:
+            told = int.from_bytes(frame[offset : offset + 4], "big")
+    elif frame[36:40] == b"VBRI" and len(frame) >= 54:
+        told, frames = struct.unpack_from(">II", frame, 46)
+    # Encoders differ in whether they count the first frame; one frame is below this.
+    if told > size - at + 512:
+        raise truncated(name, size - at, told)
+    behind = os.pread(fd, 4, at + told) if told else b""
+    is_frame = behind[:3] == b"ID3" or behind[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")
+    warnings = (more_sound(size - at - told),) if is_frame and size - at - told > 500 else ()
+    samples = 1152 if frame[1:2] and frame[1] & 0x08 else 576  # a frame of MPEG 1, or of 2 and 2.5
+    # The encoder's delay is cut off, and a damaged frame is no reason to refuse a clip.
+    at_least = max(frames - 5, 0) * samples
+    return Header("MP3", warnings=warnings, exact=False, is_mpeg=True, at_least=at_least)
