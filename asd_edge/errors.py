@@ -115,7 +115,7 @@ class ProviderError(AsdError, ValueError):
         name: what the user asked for.
         available: short names of the others that the build has.
         reason: what is wrong with it, if not that it is missing.
-        install: how to get a build that has it, and the libraries that it needs.
+        advice: what to do: how to get a build that has it, and the libraries that it needs.
     """
 
     kind = "provider"
@@ -125,11 +125,11 @@ class ProviderError(AsdError, ValueError):
         name: str,
         available: Iterable[str],
         reason: str | None = None,
-        install: str | None = None,
+        advice: str | None = None,
     ) -> None:
         reason = reason or "is not in this onnxruntime build"
-        advice = f". To install it: {install}" if install else ""
-        super().__init__(f"provider {name!r} {reason}; it has: {', '.join(available)}{advice}")
+        end = f". {advice}" if advice else ""
+        super().__init__(f"provider {name!r} {reason}; it has: {', '.join(available)}{end}")
 
 
 class OptionalDependencyError(AsdError, ImportError):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -34,6 +35,9 @@ _INSTALL = {
     "cuda": "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'",
     "openvino": "pip uninstall onnxruntime, then pip install onnxruntime-openvino",
 }
+# "CUDA failure 100: no CUDA-capable device is detected ; GPU=0 ; hostname=...", deep in a message.
+_CUDA_FAILURE = re.compile(r"(CUDA|CUDNN|CUBLAS) failure \d+:[^;]*")
+_LOOK = "Look with nvidia-smi whether the driver finds a GPU that has memory to spare"
 # CUDA that may round the network's products to TF32, a mantissa of 10 bits instead of 23.
 TF32 = "cuda-tf32"
 
@@ -233,7 +237,7 @@ def _available() -> list[str]:
 
 
 def _short(name: str) -> str:
-    return name.removesuffix("ExecutionProvider").lower()
+    return name.lower().removesuffix("executionprovider")
 
 
 def _open(model: bytes, provider: str, threads: int, path: str | Path) -> Any:
@@ -249,8 +253,7 @@ def _open(model: bytes, provider: str, threads: int, path: str | Path) -> Any:
         if wanted in (name.lower(), _short(name)):
             break
     else:
-        install = _INSTALL.get(wanted.removesuffix("executionprovider"))
-        raise ProviderError(provider, map(_short, available), install=install)
+        raise ProviderError(provider, map(_short, available), advice=_install(wanted))
     try:
         session = _start(model, name, threads, tf32=provider.lower() == TF32)
         if session.get_providers()[0] == name:
@@ -267,8 +270,13 @@ def _open(model: bytes, provider: str, threads: int, path: str | Path) -> Any:
         provider,
         others,
         f"is in this onnxruntime build but fails ({reason})",
-        install=_INSTALL.get(_short(name)),
+        advice=_LOOK if _CUDA_FAILURE.match(reason) else _install(name),
     )
+
+
+def _install(provider: str) -> str | None:
+    how = _INSTALL.get(_short(provider))
+    return f"To install it: {how}" if how else None
 
 
 def _start(model: bytes, name: str, threads: int, *, tf32: bool = False) -> Any:
@@ -309,4 +317,8 @@ def _load_cuda_from_pip(ort: Any) -> None:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    """What went wrong, on one line: of CUDA's errors, whose place in the source comes first, that
+    alone."""
+    text = " ".join(str(error).split())
+    cuda = _CUDA_FAILURE.search(text)
+    return cuda[0].strip() if cuda else text[:200]

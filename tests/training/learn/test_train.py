@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,6 +138,21 @@ def test_an_interruption_within_an_epoch_loses_that_epoch_alone(
         run_folder.read_embeddings(folder).normals.views["embedding"],
         run_folder.read_embeddings(whole).normals.views["embedding"],
     )
+
+
+def test_a_gpu_is_asked_for_results_that_repeat(
+    tmp_path: Path, tiny_data: Path, tiny_preset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    run = learn._Loop.run
+
+    def watched(*arguments: Any) -> Any:
+        asked.append(torch.backends.cudnn.deterministic)
+        return run(*arguments)
+
+    monkeypatch.setattr(learn._Loop, "run", watched)
+    train(tiny_data, tiny_preset, tmp_path / "run", "--epochs", 1)
+    assert (asked, torch.backends.cudnn.deterministic) == ([True], False)
 
 
 def test_seeds_make_runs(tmp_path: Path, tiny_data: Path, tiny_preset: Path) -> None:

@@ -27,6 +27,7 @@ from asd_training.data.feature_table import FeatureTable
 from asd_training.data.holdout import held_out
 from asd_training.errors import NotFiniteError, RunError
 from asd_training.learn.adamw import AdamW
+from asd_training.learn.devices import repeatable
 from asd_training.learn.distributed import Group, check_batch
 from asd_training.learn.objective import ClassificationObjective, TripletObjective, make_objective
 from asd_training.network.views import Network
@@ -113,7 +114,8 @@ def train(
     if group.leads:
         run_folder.write_json(folder / run_folder.CONFIG, config.to_dict())
     if loop is not None:
-        history = loop.run(folder, history, report, on_epoch)
+        with repeatable():
+            history = loop.run(folder, history, report, on_epoch)
     elif group.leads:
         run_folder.save_checkpoint(folder, {"model": network.state_dict(), "clips": digest})
     if group.leads:
