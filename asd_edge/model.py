@@ -318,7 +318,8 @@ def _load_cuda_from_pip(ort: Any) -> None:
 
 def _line(error: Exception) -> str:
     """What went wrong, on one line: of CUDA's errors, whose place in the source comes first, that
-    alone."""
+    alone.
+    """
     text = " ".join(str(error).split())
     cuda = _CUDA_FAILURE.search(text)
     return cuda[0].strip() if cuda else text[:200]
