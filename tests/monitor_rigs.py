@@ -99,19 +99,20 @@ class Feed:
 
 
 class SoundServer:
-    """PulseAudio with one null sink whose monitor is the ALSA device "machine".
+    """PulseAudio with one null sink whose monitor is an ALSA device.
 
     Args:
         folder: for its socket and files; its path must be short.
         rate: of the sink.
+        device: name of the ALSA device.
     """
 
-    def __init__(self, folder: Path, rate: int = 48000) -> None:
+    def __init__(self, folder: Path, rate: int = 48000, device: str = "machine") -> None:
         self.folder, self.rate = folder, rate
         self.socket = folder / "sock"
         self.asoundrc = folder / "asoundrc"
         self.asoundrc.write_text(
-            f'pcm.machine {{ type pulse server "unix:{self.socket}" device "mach.monitor" }}\n'
+            f'pcm.{device} {{ type pulse server "unix:{self.socket}" device "mach.monitor" }}\n'
         )
         self.env = {
             **os.environ,
@@ -147,7 +148,13 @@ class SoundServer:
 
     def play(self, wav: Path) -> None:
         """Play a file into the sink, again and again."""
-        program = f"while :; do paplay --device=mach {wav} || sleep 0.2; done"
+        self._start_player(f"while :; do paplay --device=mach {wav} || sleep 0.2; done")
+
+    def play_once(self, wav: Path) -> None:
+        """Play a file into the sink."""
+        self._start_player(f"exec paplay --device=mach {wav}")
+
+    def _start_player(self, program: str) -> None:
         self._player = subprocess.Popen(
             ["sh", "-c", program],
             env=self.env,
@@ -182,6 +189,18 @@ class SoundServer:
                 os.killpg(self._player.pid, 9)
             self._player.wait(10)
         self.kill()
+
+
+# The count that `jumps` looks for goes from 1 to this.
+COUNT = 20_000
+
+
+def jumps(window: NDArray[np.int16]) -> int:
+    """Give how often a sample is not the one after the one before it; silence may lie between."""
+    x = window[:, 0].astype(np.int64)
+    step = np.diff(x)
+    fine = (step == 1) | (step == 1 - COUNT) | (x[1:] == 0) | (x[:-1] == 0)
+    return int(np.count_nonzero(~fine))
 
 
 @contextlib.contextmanager

@@ -32,7 +32,9 @@ from asd_edge.audio.stream_time import StreamTime
 
 State = Literal["starting", "ok", "missing", "stalled"]
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before the child is started again
+# Seconds from a silent try to the next one. A device that is back is heard after 20 s at the
+# latest, so that a whole window of 10 s is judged within 35.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 STALL = 1.0  # without samples for so long, some may be missing afterwards
 HOPELESS = 10.0  # without samples for so long, the child is started anew
 _PIPE_BYTES = 1 << 20  # the kernel's buffer between the child and this process: 10 s of 48 kHz
@@ -125,6 +127,7 @@ class Capture:
         self._time = StreamTime(rate)
         self._blocks = 0  # of this stream
         self._longest_rest = 0.0
+        self._heard = 0.0  # when samples came last, or the child was started
         self.wanted = 0
         self.beat = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -175,14 +178,15 @@ class Capture:
             if got and time.monotonic() - began > LONGEST_PAUSE:
                 pause = 0.0
             pause = next_pause(pause)
-            end = time.monotonic() + pause
-            while not self._stop.is_set() and time.monotonic() < end:
+            end = time.monotonic() + pause_left(pause, time.monotonic() - self._heard)
+            while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
                 self.beat = time.monotonic()
-                self._stop.wait(0.5)
+                self._stop.wait(min(left, 0.5))
             self._restarts += 1
 
     def _record(self) -> bool:
         """Run the child until it ends or gives up; True if it gave any samples."""
+        self._heard = time.monotonic()
         try:
             child = subprocess.Popen(
                 self.command,
@@ -217,7 +221,7 @@ class Capture:
         out, err = child.stdout.fileno(), child.stderr.fileno()
         buffer = bytearray(_PIPE_BYTES)
         left, got, open_pipes = 0, False, [out, err]
-        last, rest = time.monotonic(), 0.0
+        rest = 0.0
         while not self._stop.wait(rest) if rest else not self._stop.is_set():
             ready, _, _ = select.select(open_pipes, [], [], 0.5)
             now = self.beat = time.monotonic()
@@ -237,13 +241,13 @@ class Capture:
                     self._break()
                 if not got:
                     self._tail, self._error = b"", ""
-                got, last = True, now
+                got, self._heard = True, now
                 left = self._take(buffer, left + size, now, single=rest == 0)
                 self._to("ok")
-            elif now - last > STALL and got and self._state != "stalled":
+            elif now - self._heard > STALL and got and self._state != "stalled":
                 self._stalls += 1
                 self._to("stalled")
-            if now - last > HOPELESS:
+            if now - self._heard > HOPELESS:
                 self._error = f"no sound for {HOPELESS:.0f} s"
                 break
             # A child that says much must not wait until its words are read.
@@ -313,6 +317,11 @@ class Capture:
 def next_pause(pause: float) -> float:
     """Give the seconds to wait before the child is started again, of those before (0: none)."""
     return min(max(2 * pause, SHORTEST_PAUSE), LONGEST_PAUSE)
+
+
+def pause_left(pause: float, in_vain: float) -> float:
+    """Give the seconds still to wait, when the last try was silent for `in_vain` seconds."""
+    return max(pause - in_vain, SHORTEST_PAUSE)
 
 
 def _last_line(tail: bytes) -> str:

@@ -104,7 +104,10 @@ def test_the_pauses() -> None:
     pauses = [0.0]
     for _ in range(8):
         pauses.append(capture.next_pause(pauses[-1]))
-    assert pauses[1:] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert pauses[1:] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0]
+    # a child that was silent for ten seconds was part of the pause
+    assert capture.pause_left(20.0, 10.0) == 10.0
+    assert capture.pause_left(4.0, 10.0) == capture.pause_left(0.5, 0.0) == 0.5
 
 
 def test_a_flood_on_stderr_neither_blocks_nor_grows(made: list[Capture]) -> None:

@@ -1,11 +1,12 @@
-"""A sound server that is unplugged, stopped and killed at random moments: always back, and no
-window that spans what was not heard.
+"""A sound server that is unplugged, stopped and killed at random moments while the daemon listens:
+always back, and no window is judged that spans what was not heard.
 
 ASD_EDGE_ROUNDS=20 (make test-monitor-rigs) does each of them 20 times; the default is once.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -18,20 +19,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from monitor_rigs import SoundServer, alsa_config, need, need_plugin, wait_for
-from numpy.typing import NDArray
+import soundfile
+from helpers import ROOT, invoke
+from monitor_rigs import COUNT, SoundServer, jumps, need, need_plugin, wait_for
+from running_monitor import Running, toml
 
-from asd_edge.audio.capture import Capture, arecord
-from asd_edge.monitor.windows import Cutter
+from asd_edge.cli.enroll import enroll
 
 ROUNDS = int(os.environ.get("ASD_EDGE_ROUNDS", "1"))
-RATE, PERIOD = 48_000, 20_000
-# Counts from 1 to 20000 again and again: a sample tells which one has to come before it.
-_COUNT = """
+RATE = 48_000
+# Counts from 1 to COUNT again and again: a sample tells which one has to come before it.
+_COUNT = f"""
 import sys
-block = b"".join(n.to_bytes(2, "little") for n in range(1, 20001))
+block = b"".join(n.to_bytes(2, "little") for n in range(1, {COUNT} + 1))
 while True:
     sys.stdout.buffer.write(block)
+"""
+# Runs in the daemon: looks into each window that is judged.
+_LOOK = f"""
+import json, sys, time
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from monitor_rigs import jumps
+from asd_edge.monitor.windows import Judge
+log, judge = open("looked", "a", buffering=1), Judge.judge
+def look(self, samples):
+    found = judge(self, samples)
+    values = found.validity, found.score, jumps(samples), int((samples != 0).sum())
+    print(json.dumps(values), file=log)
+    return found
+Judge.judge = look
 """
 
 
@@ -59,7 +75,7 @@ def server() -> Iterator[SoundServer]:
     need("pulseaudio", "pactl", "pacat", "arecord")
     need_plugin()
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="snd") as folder:  # sockets: short names
-        found = SoundServer(Path(folder))
+        found = SoundServer(Path(folder), RATE)
         found.start()
         player = Player(found)
         yield found
@@ -68,49 +84,46 @@ def server() -> Iterator[SoundServer]:
         found.close()
 
 
-def jumps(window: NDArray[np.int16]) -> int:
-    """Give how often a sample is not the one after the one before it; silence may lie between."""
-    x = window[:, 0].astype(np.int64)
-    step = np.diff(x)
-    fine = (step == 1) | (step == 1 - PERIOD) | (x[1:] == 0) | (x[:-1] == 0)
-    return int(np.count_nonzero(~fine))
-
-
 def test_jumps_are_found() -> None:
-    count = (1 + np.arange(3 * PERIOD) % PERIOD).astype(np.int16)[:, np.newaxis]
+    count = (1 + np.arange(3 * COUNT) % COUNT).astype(np.int16)[:, np.newaxis]
     assert jumps(count) == 0
     assert jumps(np.delete(count, 30_000, axis=0)) == 1
     assert jumps(np.insert(count, 100, 0, axis=0)) == 0
 
 
-class Judge:
-    """Cuts windows of a second as the daemon does, and looks into each that is whole."""
-
-    def __init__(self, capture: Capture) -> None:
-        self.capture = capture
-        self._cutter = Cutter(capture.ring, capture.next_break, RATE, RATE)
-        self.whole = self.cut_short = 0
-        self.wrong: list[int] = []
-        self.heard = 0  # samples of the count
-
-    def look(self) -> None:
-        while (cut := self._cutter.due()) is not None:
-            samples = self.capture.ring.read(cut.start, cut.n) if cut.whole else None
-            if samples is None:
-                self.cut_short += 1
-                continue
-            self.whole += 1
-            self.heard += int(np.count_nonzero(samples))
-            self.wrong += [cut.start] if jumps(samples) else []
-
-    def wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.look()
-            time.sleep(0.05)
+@pytest.fixture(scope="module")
+def count_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A machine that sounds like the count."""
+    folder = tmp_path_factory.mktemp("count")
+    count = (1 + np.arange(60 * RATE) % COUNT).astype(np.int16)
+    soundfile.write(folder / "normal.wav", count, RATE, subtype="PCM_16")
+    invoke(enroll, folder / "normal.wav", "--from", tiny_bundle, "-o", folder / "count.asd")
+    return folder / "count.asd"
 
 
-def test_back_within_35_s_and_nothing_judged_that_was_not_heard(server: SoundServer) -> None:
+class Looked:
+    """What the daemon found in each window, and what was in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "looked"
+        self._read = self.scored = 0
+        self.wrong: list[str] = []
+
+    def more(self) -> int:
+        """Read on; give the number of windows that were scored, with sound of the count in them."""
+        lines = self._path.read_text().splitlines()
+        for line in lines[self._read :]:
+            validity, score, jumped, heard = json.loads(line)
+            if validity == "valid":
+                self.scored += score is not None and heard > 0
+                self.wrong += [line] if jumped else []
+        self._read = len(lines)
+        return self.scored
+
+
+def test_back_within_35_s_and_nothing_judged_that_was_not_heard(
+    server: SoundServer, count_bundle: Path, tmp_path: Path
+) -> None:
     rng = random.Random(11)
     faults = {
         "unplugged": (server.unplug, server.plug),
@@ -118,29 +131,30 @@ def test_back_within_35_s_and_nothing_judged_that_was_not_heard(server: SoundSer
         "killed": (server.kill, server.start),
     }
     longest = dict.fromkeys(faults, 0.0)
-    with alsa_config(server.asoundrc):
-        capture = Capture(arecord("machine", RATE, 1), RATE)
-        judge = Judge(capture)
-        capture.start()
-        try:
-            wait_for(lambda: (judge.look(), judge.heard)[1])
-            order = [name for name in faults for _ in range(ROUNDS)]
-            rng.shuffle(order)
-            for name in order:
-                judge.wait(rng.uniform(0.5, 3.0))
-                harm, mend = faults[name]
-                harm()
-                judge.wait(rng.uniform(0.2, 6.0))
-                mend()
-                began, whole = time.monotonic(), judge.whole
-                wait_for(lambda whole=whole: (judge.look(), judge.whole > whole)[1], 35, name)
-                longest[name] = max(longest[name], time.monotonic() - began)
-        finally:
-            capture.stop()
-    judge.look()
-    print(f"\n{ROUNDS} times each; seconds until a whole window was heard again, at most: ", end="")
+    config = toml(count_bundle, 'device = "machine"').replace("rate = 8000", f"rate = {RATE}")
+    daemon = Running(tmp_path, config, _LOOK, ALSA_CONFIG_PATH=str(server.asoundrc))
+    try:
+        wait_for((tmp_path / "looked").exists)
+        looked = Looked(tmp_path)
+        wait_for(looked.more)
+        order = [name for name in faults for _ in range(ROUNDS)]
+        rng.shuffle(order)
+        for name in order:
+            time.sleep(rng.uniform(0.5, 3.0))
+            harm, mend = faults[name]
+            harm()
+            time.sleep(rng.uniform(0.2, 6.0))
+            mend()
+            began, scored = time.monotonic(), looked.more()
+            wait_for(lambda scored=scored: looked.more() > scored, 35, name)
+            longest[name] = max(longest[name], time.monotonic() - began)
+    finally:
+        assert daemon.stop() == 0
+    looked.more()
+    windows = daemon.windows()
+    print(f"\n{ROUNDS} times each; seconds until a window was scored again, at most: ", end="")
     print(", ".join(f"{name} {seconds:.1f}" for name, seconds in longest.items()))
-    print(f"{judge.whole} windows whole, {judge.cut_short} cut short, {len(judge.wrong)} wrong")
-    print(capture.status)
-    assert judge.wrong == []
-    assert judge.cut_short >= ROUNDS
+    found = {kind: sum(w.validity == kind for w in windows) for kind in ("valid", "gap", "dead")}
+    print(f"windows {found}, {len(looked.wrong)} wrong")
+    assert looked.wrong == []
+    assert found["gap"] >= ROUNDS
