@@ -11,7 +11,8 @@
     +-- OptionalDependencyError (ImportError)   "missing_dependency"
     +-- ConfigError (ValueError)                "config"
     +-- HistoryError (OSError)                  "history"
-    +-- CommandError (LookupError)              "command"
+    +-- CommandError (RuntimeError)             "command"
+        +-- NoSuchTargetError (LookupError)     "no_such_target"
 
 Behind each class are the values of `kind`, by which a program tells errors apart. A message says
 what is wrong, with which file, and what to do. It is made in the class, so that every place that
@@ -168,10 +169,16 @@ class HistoryError(AsdError, OSError):
         super().__init__(f"{path}: {reason}")
 
 
-class CommandError(AsdError, LookupError):
-    """A command to the daemon that it refuses, such as one for an alarm that is not there."""
+class CommandError(AsdError, RuntimeError):
+    """A command that the daemon refuses as things are, such as a second acknowledgement."""
 
     kind = "command"
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
+
+
+class NoSuchTargetError(CommandError, LookupError):
+    """A command for an alarm or a machine that does not exist."""
+
+    kind = "no_such_target"

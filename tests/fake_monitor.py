@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from asd_edge.errors import CommandError
+from asd_edge.errors import NoSuchTargetError
 from asd_edge.monitor.commands import Command
 from asd_edge.monitor.config import Config, MachineConfig
 from asd_edge.monitor.events import AlarmEvent, Bus, StateEvent, WindowEvent
@@ -79,7 +79,7 @@ class FakeMonitor:
         if getattr(command, "episode", None) in {None, *known}:
             future.set_result(f"{type(command).__name__} done.")
         else:
-            future.set_exception(CommandError(f"there is no alarm {command.episode}"))
+            future.set_exception(NoSuchTargetError(f"there is no alarm {command.episode}"))
         return future
 
     def delivered(self, name: str, event: int) -> None:

@@ -20,7 +20,8 @@ FAMILY = {
     "OptionalDependencyError": (ImportError, "missing_dependency"),
     "ConfigError": (ValueError, "config"),
     "HistoryError": (OSError, "history"),
-    "CommandError": (LookupError, "command"),
+    "CommandError": (RuntimeError, "command"),
+    "NoSuchTargetError": (LookupError, "no_such_target"),
 }
 
 

@@ -16,7 +16,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from asd_edge.errors import CommandError
+from asd_edge.errors import CommandError, ParameterError
 from asd_edge.monitor.config import AlarmConfig
 from asd_edge.monitor.events import Action
 
@@ -164,10 +164,11 @@ def shelve(state: AlarmState, seconds: float, t: float) -> AlarmState:
     """Tell nobody of this alarm for `seconds`; 0 ends the shelving.
 
     Raises:
-        CommandError: more than 24 hours, less than 0, or not shelved and 0.
+        ParameterError: more than 24 hours, or less than 0.
+        CommandError: 0, and it is not shelved.
     """
     if not 0 <= seconds <= LONGEST_SHELVING:
-        raise CommandError(f"an alarm can be shelved for 0 to 24 hours, not for {seconds:g} s")
+        raise ParameterError("shelve", f"{seconds / HOUR:g} hours", "0 to 24 hours")
     if seconds == 0 and state.shelved_until is None:
         raise CommandError("this alarm is not shelved")
     return dataclasses.replace(state, shelved_until=t + seconds if seconds else None)

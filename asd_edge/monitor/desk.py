@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
-from asd_edge.errors import AsdError, CommandError
+from asd_edge.errors import AsdError, CommandError, NoSuchTargetError
 from asd_edge.monitor import commands, feedback
 from asd_edge.monitor.clock import Clock
 from asd_edge.monitor.config import MachineConfig
@@ -61,7 +61,7 @@ class Desk:
         if isinstance(command, commands.Shelve):
             one = self._machines().get(command.machine)
             if one is None:
-                raise CommandError(f"no machine is called {command.machine}")
+                raise NoSuchTargetError(f"no machine is called {command.machine}")
             event = one.machine.alarms["sound"].shelve(command.seconds, command.by, now)
             self._record(one, _changes(event))
             hours = command.seconds / 3600
@@ -96,8 +96,12 @@ class Desk:
     ) -> None:
         try:
             answer = feedback.add_as_normal(machine, clips)
-        except (AsdError, OSError) as error:
+        except AsdError as error:
             future.set_exception(error)
+            return
+        except OSError as error:
+            reason = error.strerror or f"{error}"
+            future.set_exception(CommandError(f"{machine.bundle} cannot be written: {reason}"))
             return
         self._later(lambda: self._note(episode, "normal", by))
         future.set_result(answer)
@@ -111,7 +115,7 @@ class Desk:
                 return alarm.episode
         found = self.history.episode(number)
         if found is None:
-            raise CommandError(f"there is no alarm {number}")
+            raise NoSuchTargetError(f"there is no alarm {number}")
         return found
 
     def _all_alarms(self) -> list[Alarm]:

@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from asd_edge.audio.recording import ClipWarning
 from asd_edge.bundle.format import read_bundle
@@ -22,6 +24,14 @@ from asd_edge.monitor.history.schema import Clip
 _NEAR = 0.9
 
 
+def _read(path: Path) -> tuple[NDArray[np.int16], int]:
+    try:
+        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise CommandError(f"{path} cannot be read as sound ({error.error_string})") from error
+    return samples, rate
+
+
 def add_as_normal(config: MachineConfig, clips: Sequence[Clip]) -> str:
     """Enroll what an alarm was raised for, as `asd-edge enroll --add` does, and write the bundle.
 
@@ -33,7 +43,7 @@ def add_as_normal(config: MachineConfig, clips: Sequence[Clip]) -> str:
         a sentence that says what was done.
 
     Raises:
-        CommandError: no recording of the alarm is kept.
+        CommandError: no recording of the alarm is kept, or one is damaged.
         AsdError: the clips cannot be added, or the bundle cannot be written.
     """
     contents = read_bundle(config.bundle)
@@ -45,7 +55,7 @@ def add_as_normal(config: MachineConfig, clips: Sequence[Clip]) -> str:
         for clip in clips:
             if not clip.path.is_file():
                 continue
-            samples, rate = soundfile.read(clip.path, dtype="int16", always_2d=True)
+            samples, rate = _read(clip.path)
             for start, n, score, threshold in clip.windows:
                 if score < _NEAR * threshold:
                     continue

@@ -1,15 +1,19 @@
-"""A bundle that knows the hum of `write_tone` well enough for rare alarms to be promised."""
+"""A bundle that knows the hum of `write_tone` well enough for rare alarms to be promised; daemons,
+and servers of the page, that are ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fake_monitor import FakeMonitor, episode, machine, window
 from helpers import invoke, write_tone
 from running_monitor import Running
 
 from asd_edge.cli.enroll import enroll
+from asd_edge.monitor.outlet_config import WebConfig
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +38,48 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         if one.process.poll() is None:
             one.process.kill()
             one.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def password_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from asd_edge.monitor.web.passwords import hash_password
+
+    path = tmp_path_factory.mktemp("password") / "password"
+    path.write_text(hash_password("correct horse") + "\n")
+    return path
+
+
+@pytest.fixture
+def monitor() -> FakeMonitor:
+    state = machine(
+        name="<img src=x onerror=alert(1)>", status="alarm", episodes=(episode(7),), last=window()
+    )
+    found = FakeMonitor(state, machine("pump"))
+    found.history.all_episodes = [episode(7)]
+    return found
+
+
+@pytest.fixture
+def serve(monitor: FakeMonitor) -> Iterator[Callable[..., Any]]:
+    """Start a server of the page; give requests to it."""
+    pytest.importorskip("starlette", reason="needs the extra monitor")
+    pytest.importorskip("uvicorn", reason="needs the extra monitor")
+    pytest.importorskip("prometheus_client", reason="needs the extra monitor")
+    from web_client import Client
+
+    from asd_edge.monitor.web import outlet
+
+    started = []
+
+    def start(**settings: Any) -> Client:
+        started.append(outlet.start(WebConfig(port=0, **settings), monitor))
+        return Client(started[-1])
+
+    yield start
+    for web in started:
+        web.stop()
+
+
+@pytest.fixture
+def client(serve: Callable[..., Any]) -> Any:
+    return serve()

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from asd_edge.errors import CommandError
+from asd_edge.errors import CommandError, ParameterError
 from asd_edge.monitor import alarms
 from asd_edge.monitor.alarms import AlarmState, Ratios, Told
 from asd_edge.monitor.config import AlarmConfig
@@ -138,7 +138,7 @@ def test_shelved_alarms_are_recorded_and_not_told_until_the_shelving_ends() -> N
 
 @pytest.mark.parametrize("seconds", [-1.0, 24 * 3600.1, float("nan"), float("inf")])
 def test_shelving_is_bounded(seconds: float) -> None:
-    with pytest.raises(CommandError, match="24 hours"):
+    with pytest.raises(ParameterError, match="24 hours"):
         alarms.shelve(AlarmState(), seconds, 0.0)
 
 

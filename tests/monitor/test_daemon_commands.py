@@ -83,7 +83,7 @@ def test_commands_by_page_and_mqtt_are_done_and_told_everywhere(
     assert noted is not None
     assert noted.acknowledged_by == "mqtt"
     status, refused = page.ask(f"/api/episodes/{number}/acknowledge", {})
-    assert (status, refused["error"]) == (404, "this alarm is acknowledged already")
+    assert (status, refused["error"]) == (409, "this alarm is acknowledged already")
 
     # Shelved by the page: MQTT knows until when, and its end.
     assert page.ask("/api/machines/fan/shelve", {"hours": 2})[0] == 200
@@ -94,15 +94,20 @@ def test_commands_by_page_and_mqtt_are_done_and_told_everywhere(
     assert state["open_episodes"] == [number]
     assert wait_for(lambda: events("shelve"))[0]["by"] == "page"
     assert until == pytest.approx(raised_at(daemon, number) + 7200, abs=60)
-    assert page.ask("/api/machines/fan/shelve", {"hours": 25})[0] == 404
+    assert page.ask("/api/machines/fan/shelve", {"hours": 25})[0] == 400
     assert page.ask("/api/machines/fan/shelve", {"hours": 0})[0] == 200
+    assert page.ask("/api/machines/fan/shelve", {"hours": 0})[0] == 409
+    assert page.ask("/api/machines/pump/shelve", {"hours": 1})[0] == 404
+    for number in (999, 2**63, 10**400):
+        assert page.ask(f"/api/episodes/{number}/acknowledge", {})[0] == 404
+        assert page.ask(f"/api/episodes/{number}")[0] == 404
     wait_for(lambda: page.machine()["shelved_until"] is None)
 
     # A fault, once.
     assert page.ask(f"/api/episodes/{number}/was-fault", {})[0] == 200
     assert wait_for(lambda: events("verdict"))[0]["verdict"] == "fault"
     status, refused = page.ask(f"/api/episodes/{number}/was-normal", {})
-    assert (status, refused["error"]) == (404, "this alarm was called fault already")
+    assert (status, refused["error"]) == (409, "this alarm was called fault already")
 
     wait_for(lambda: [e for e in events("clear") if e["episode"] == number])
 

@@ -163,6 +163,8 @@ class History:
     def _rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         try:
             yield from self._connection().execute(query, values)
+        except OverflowError:
+            return  # a number of more than 64 bits, which no row has
         except sqlite3.Error as error:
             self._local.connection = None
             raise HistoryError(self.path, f"cannot be read ({error})") from error

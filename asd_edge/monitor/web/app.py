@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from asd_edge.errors import AsdError, ParameterError
+from asd_edge.errors import AsdError, CommandError, EnrollmentError, ParameterError
 from asd_edge.monitor import metrics
 from asd_edge.monitor.commands import Acknowledge, Command, Shelve, WasFault, WasNormal
 from asd_edge.monitor.outlet_config import WebConfig
@@ -51,6 +51,7 @@ def make_app(config: WebConfig, monitor: Monitor) -> Guard:
         routes=pages.routes(),
         exception_handlers={AsdError: _refused, HTTPException: _http_error},
     )
+    app.router.redirect_slashes = False
     guard = Guard(app, password, (config.listen, *config.allowed_hosts))
     pages.guard = guard
     return guard
@@ -190,11 +191,12 @@ class _Pages:
     async def shelve(self, request: Request) -> Response:
         machine = self._machine(request)
         try:
-            hours = float(json.loads(await request.body())["hours"])
+            hours = json.loads(await request.body())["hours"]
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise HTTPException(400, 'expected a JSON object such as {"hours": 1}') from None
-        if not math.isfinite(hours):
-            raise HTTPException(400, "hours has to be a number")
+            hours = None
+        # The daemon says which hours it takes; here they only have to be a number.
+        if type(hours) not in (int, float) or not abs(hours) < 1e9:
+            raise HTTPException(400, 'expected a JSON object with a number, such as {"hours": 1}')
         return await self._submit(Shelve(machine, hours * 3600.0, _BY))
 
     async def _submit(self, command: Command) -> Response:
@@ -232,7 +234,18 @@ def _number(given: Any, name: str, default: float, low: float, high: float) -> f
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 404 if isinstance(error, LookupError) else 400)
+    return JSONResponse({"error": str(error)}, _status(error))
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, ParameterError):
+        return 400
+    if isinstance(error, LookupError):
+        return 404
+    # It was understood, and it would be right at another time or of another alarm.
+    if isinstance(error, CommandError | EnrollmentError):
+        return 409
+    return 503  # the device's own trouble, such as a bundle or a history that cannot be read
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

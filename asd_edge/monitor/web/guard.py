@@ -29,6 +29,7 @@ from asd_edge.monitor.web.passwords import AttemptLimit, Sessions, matches
 COOKIE = "asd-edge-session"
 MAX_BODY = 4096
 MAX_HEADERS = 16384
+MAX_PATH = 1024
 BODY_S = 10.0
 # A clip of 100 s is about 3 MB: the slowest line that may fetch it has 25 kB/s.
 RESPONSE_S = 120.0
@@ -91,14 +92,19 @@ class Guard:
         size = len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in headers.raw)
         if size + len(scope["query_string"]) > MAX_HEADERS:
             return _error(431, f"more than {MAX_HEADERS} bytes of headers")
+        if len(scope["raw_path"]) > MAX_PATH:
+            return _error(414, f"more than {MAX_PATH} bytes of path")
         host = headers.get("host", "")
         if not self._is_here(host, scope):
             return _error(421, "this device does not go by that name; see allowed_hosts")
         if scope["method"] not in ("GET", "HEAD", "POST"):
-            return _error(405, "only GET, HEAD and POST are known")
+            answer = _error(405, "only GET, HEAD and POST are known")
+            answer.headers["allow"] = "GET, HEAD, POST"
+            return answer
         if scope["method"] == "POST":
-            origin = urlsplit(headers.get("origin", ""))
-            if origin.scheme not in ("http", "https") or origin.netloc.lower() != host.lower():
+            origin = headers.get("origin", "").lower()
+            # A reverse proxy may take care of TLS.
+            if origin not in (f"http://{host}".lower(), f"https://{host}".lower()):
                 return _error(403, "the request comes from another page (Origin)")
         return None
 
@@ -143,7 +149,10 @@ class Guard:
         if wait is None:
             self._known = known
             return None
-        return _error(429 if wait else 401, "wrong password", wait)
+        answer = _error(429 if wait else 401, "wrong password", wait)
+        if not wait:
+            answer.headers["www-authenticate"] = 'Basic realm="asd-edge", charset="UTF-8"'
+        return answer
 
     async def check(self, password: str, scope: Scope) -> float | None:
         """Check a password: None if it is right, else seconds until the next try (0: now)."""

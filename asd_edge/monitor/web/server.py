@@ -114,6 +114,7 @@ class WebServer:
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="error",  # not a line for each request that is none
             access_log=False,
             server_header=False,
             date_header=False,  # which would be written once a second; see `guard`
