@@ -62,7 +62,7 @@ class Analysis:
         section: the clip's section, if it is known.
         detector: scores and decides.
         start_s: where the clip begins in its recording, in s.
-        rate: of the file in Hz, where the samples were resampled before.
+        rate, encoding: of the file, where the samples were read before.
 
     Raises:
         AudioError: see `audio.recording.Recording.blocks`; or fewer samples than one FFT window.
@@ -79,6 +79,7 @@ class Analysis:
         detector: Decider | None = None,
         start_s: float = 0.0,
         rate: int | None = None,
+        encoding: str | None = None,
     ) -> None:
         self._noticed: tuple[list[ClipWarning], float] = [], 0.0
         if isinstance(recording, np.ndarray):  # from where they were checked
@@ -90,9 +91,8 @@ class Analysis:
         self.clip = clip
         self.start_s = start_s
         self.rate = rate or recording.rate
-        self._model = model
-        self._section = section
-        self._detector = detector
+        self.encoding = encoding or recording.encoding
+        self._model, self._section, self._detector = model, section, detector
         if recording.n_samples is None:  # a stream that does not say how long it is
             for _ in recording.blocks():
                 pass
@@ -257,6 +257,7 @@ class Analysis:
         )
         found += checks.check_clipping(self.clip, clipped)
         found += checks.check_rate(self.clip, self.rate, self.front_end, enrolled)
+        found += checks.check_encoding(self.clip, self.encoding, enrolled)
         return (*noticed, *found)
 
     @property
@@ -330,6 +331,7 @@ class Analysis:
                 detector=self._detector,
                 start_s=self.start_s + start / sr,
                 rate=self.rate,
+                encoding=self.encoding,
             )
         if "samples" not in self.__dict__:
             self.recording.read(self.n_samples, 1)  # the end tells whether it is cut off

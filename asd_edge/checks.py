@@ -77,12 +77,14 @@ class EnrolledRange(NamedTuple):
         lowest_db, highest_db: levels of the clips in dB of full scale.
         rate: lowest rate of the files in Hz.
         seconds: mean length of a clip.
+        encodings: of the files: "PCM", and lossy ones such as "MP3".
     """
 
     lowest_db: float
     highest_db: float
     rate: int
     seconds: float
+    encodings: tuple[str, ...] = ("PCM",)
 
     @classmethod
     def of_provenance(cls, provenance: Mapping[str, Any]) -> EnrolledRange | None:
@@ -92,7 +94,8 @@ class EnrolledRange(NamedTuple):
             return None
         low, high = facts["level_range_db"]
         seconds = facts["seconds"] / max(facts["clips"], 1)
-        return cls(float(low), float(high), int(facts["lowest_rate"]), float(seconds))
+        encodings = tuple(facts.get("encodings", ["PCM"]))
+        return cls(float(low), float(high), int(facts["lowest_rate"]), float(seconds), encodings)
 
 
 def measure(samples: Samples) -> Levels:
@@ -248,6 +251,23 @@ def check_rate(
         f"and there is nothing above {rate // 2} Hz"
     )
     return [ClipWarning(clip, "rate" if enrolled is None else "lower_rate", reason)]
+
+
+def check_encoding(clip: str, encoding: str, enrolled: EnrolledRange | None) -> list[ClipWarning]:
+    """Check that a clip is encoded as those enrolled.
+
+    MP3 and WMA leave out high frequencies: of WAV files of the same normal sound 0 of 10 were
+    anomalous, as MP3 10, as WMA 8.
+    """
+    usual = ("PCM",) if enrolled is None else enrolled.encodings
+    if encoding in usual:
+        return []
+    if encoding == "PCM":
+        words = f"is not lossy, and the clips enrolled are ({', '.join(usual)})"
+    else:
+        words = f"is {encoding}, and the clips enrolled are not, as far as the bundle tells"
+    advice = "what a lossy format leaves out can decide; record WAV or FLAC, or enrol clips like it"
+    return [ClipWarning(clip, "encoding", f"{words}: {advice}")]
 
 
 def check_enrolled_level(

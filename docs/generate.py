@@ -315,6 +315,7 @@ WARNINGS = {
     "`level`": "Much louder or quieter than every clip that was enrolled.",
     "`length`": "Shorter than the clips that were enrolled; it is repeated to fill a window.",
     "`rate`": "Recorded at a rate too low for the model's frequencies.",
+    "`encoding`": "Of a lossy format (MP3, AAC), unlike the clips enrolled, or the reverse.",
     "`silent_windows`": "Windows without any sound, which are left out of the decision.",
     "`dead_channel`": "A channel without any sound, which is left out of the mean.",
     "`unfinished`": "The header lacks the length (a recorder lost power?); read to the end.",

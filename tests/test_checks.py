@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from asd_edge import checks
 from asd_edge.checks import EnrolledRange
@@ -133,6 +134,35 @@ def test_another_rate(detector: Detector) -> None:
     assert [w.kind for w in detector.score(y, SR // 2).warnings] == ["rate"]
 
 
+@pytest.mark.parametrize(
+    ("container", "subtype", "encoding"),
+    [
+        ("MP3", "MPEG_LAYER_III", "MP3"),
+        ("OGG", "VORBIS", "Vorbis"),
+        ("OGG", "OPUS", "Opus"),
+        ("FLAC", "PCM_16", "PCM"),
+        ("WAV", "ULAW", "PCM"),
+        ("WAV", "IMA_ADPCM", "PCM"),
+    ],
+)
+def test_a_lossy_format_is_said_unless_it_was_enrolled(
+    detector: Detector, tmp_path: Path, container: str, subtype: str, encoding: str
+) -> None:
+    path = tmp_path / "clip"
+    soundfile.write(path, hum(3.0), SR, subtype, format=container)
+    own = f"is {encoding}, and the clips enrolled are not"
+    for enrolled in (None, ENROLLED, ENROLLED._replace(encodings=("MP3",))):
+        detector.enrolled = enrolled
+        usual = ("PCM",) if enrolled is None else enrolled.encodings
+        found = [w.reason for w in detector.score(path).warnings if w.kind == "encoding"]
+        if encoding in usual:
+            assert found == []
+        else:
+            (reason,) = found
+            assert (own if encoding != "PCM" else "the clips enrolled are (MP3)") in reason
+            assert "record WAV or FLAC" in reason
+
+
 @pytest.mark.parametrize("offset", [0.02, 0.2, -0.4])
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 30.0])
 def test_an_offset_does_not_move_the_score(
@@ -173,5 +203,7 @@ def test_the_range_is_read_from_the_provenance() -> None:
     facts = {"level_range_db": [-30, -20.5], "lowest_rate": 16000, "clips": 4, "seconds": 2.0}
     expected = EnrolledRange(-30.0, -20.5, 16000, 0.5)
     assert EnrolledRange.of_provenance({"enrolled": facts}) == expected
+    more = {"enrolled": facts | {"encodings": ["MP3", "PCM"]}}
+    assert EnrolledRange.of_provenance(more) == expected._replace(encodings=("MP3", "PCM"))
     assert EnrolledRange.of_provenance({"enrolled": {"clips": 3}}) is None
     assert EnrolledRange.of_provenance({}) is None

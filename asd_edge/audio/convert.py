@@ -18,6 +18,7 @@ _FORMATS = (
     (0, b"\xff\xf9", "aac", "AAC audio"),
 )
 _SECONDS = 600
+_LOSSLESS = ("alac", "flac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le", "wmalossless")
 
 
 def convertible(fd: int) -> tuple[str, str] | None:
@@ -29,8 +30,8 @@ def convertible(fd: int) -> tuple[str, str] | None:
     return None
 
 
-def converted(fd: int, kind: str, title: str, name: str) -> int:
-    """Give a descriptor of a WAV file (16 bits) with the sound of another format.
+def converted(fd: int, kind: str, title: str, name: str) -> tuple[int, str]:
+    """Give a descriptor of a WAV file (16 bits) with the sound of another format, and its encoding.
 
     Args:
         fd: descriptor of the file.
@@ -42,6 +43,7 @@ def converted(fd: int, kind: str, title: str, name: str) -> int:
         AudioError: ffmpeg is not installed, or cannot read the file.
     """
     # Here, because most files need no other program, and these take a score's start 8 ms.
+    import re
     import shutil
     import subprocess
 
@@ -53,7 +55,16 @@ def converted(fd: int, kind: str, title: str, name: str) -> int:
             "(ffmpeg -i FILE FILE.wav)",
             kind="needs_ffmpeg",
         )
-    command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file"]
+    command = [
+        program,
+        "-nostdin",
+        "-nostats",
+        "-v",
+        "level+info",
+        "-xerror",
+        "-protocol_whitelist",
+        "file",
+    ]
     command += ["-f", kind, "-i", "/dev/stdin", "-map", "0:a:0", "-c:a", "pcm_s16le"]
     command += ["-f", "wav", "-protocol_whitelist", "pipe,fd", "pipe:1"]
     with temporary_file(name) as wav:
@@ -66,10 +77,13 @@ def converted(fd: int, kind: str, title: str, name: str) -> int:
             reason = f"took ffmpeg more than {_SECONDS} s"
             raise AudioError(name, reason, kind="unreadable") from error
         if done.returncode or os.fstat(wav.fileno()).st_size == 0:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            reason = lines[-1][:200] if lines else f"status {done.returncode}"
+            lines = re.findall(r"\[(?:error|fatal)\] (.*)", done.stderr.decode(errors="replace"))
+            reason = lines[-1].strip()[:200] if lines else f"status {done.returncode}"
             raise AudioError(name, f"cannot be read by ffmpeg ({reason})", kind="unreadable")
-        return os.dup(wav.fileno())
+        # As in "Stream #0:0 -> #0:0 (aac (native) -> pcm_s16le (native))".
+        codec = re.search(rb"Stream #.* \((\w+) \(.*-> pcm_s16le", done.stderr)
+        encoding = codec[1].decode() if codec else title
+        return os.dup(wav.fileno()), "PCM" if encoding in _LOSSLESS else encoding.upper()
 
 
 def temporary_file(name: str) -> IO[bytes]:

@@ -19,6 +19,7 @@ from asd_edge.audio.containers import Header, Pcm, examine, too_few_samples
 from asd_edge.audio.convert import converted, convertible, temporary_file
 from asd_edge.errors import AudioError, MissingFileError, ParameterError
 
+LOSSLESS = "PCM"  # of whatever gives back the samples that were recorded, FLAC too
 _COPY = 1 << 20  # bytes of a stream that are copied at once
 
 
@@ -31,6 +32,7 @@ class Decoder(Protocol):
         frames: how many there are; None as long as it is unknown.
         dtype: of the frames.
         warnings: (kind, reason) of what was noticed so far.
+        encoding: the lossy one of the source, such as "MP3"; else "PCM".
     """
 
     rate: int
@@ -38,6 +40,7 @@ class Decoder(Protocol):
     frames: int | None
     dtype: np.dtype[Any]
     warnings: list[tuple[str, str]]
+    encoding: str
 
     def read(self, frames: int) -> NDArray[Any]:
         """Give the next frames [shape=(n, channels)]; fewer than asked for only at the end."""
@@ -66,7 +69,7 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
     """
     if raw is not None and not (raw[0] >= 1 and 1 <= raw[1] <= 1024):
         raise ParameterError("raw", raw, "a rate in Hz and 1 to 1024 channels")
-    fd = _descriptor(source, name)
+    fd, encoding = _descriptor(source, name), ""
     try:
         size = os.fstat(fd).st_size
         if size == 0:
@@ -75,10 +78,11 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
             rate, channels = raw
             header = Header("RAW", Pcm(0, size // (2 * channels), channels, rate))
         else:
-            fd, size = _readable(fd, size, name)
+            fd, encoding = _readable(fd, name)
+            size = os.fstat(fd).st_size
             header = examine(fd, size, name)
         if header.pcm is not None and header.pcm.rate > 0:
-            return PcmFile(fd, header.pcm, header, name)
+            return PcmFile(fd, header.pcm, header, name, encoding or LOSSLESS)
         from asd_edge.audio.libsndfile import SoundFile  # here, because most clips are plain PCM
 
         return SoundFile(fd, header, name)
@@ -87,13 +91,13 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
         raise
 
 
-def _readable(fd: int, size: int, name: str) -> tuple[int, int]:
-    """Give the file, or what ffmpeg makes of it; a file that is replaced is closed."""
+def _readable(fd: int, name: str) -> tuple[int, str]:
+    """Give the file, or what ffmpeg makes of it (then `fd` is closed) with its encoding."""
     if (kind := convertible(fd)) is None:
-        return fd, size
-    wav = converted(fd, *kind, name)
+        return fd, ""
+    wav, encoding = converted(fd, *kind, name)
     os.close(fd)
-    return wav, os.fstat(wav).st_size
+    return wav, encoding
 
 
 def _descriptor(source: Any, name: str) -> int:
@@ -151,6 +155,7 @@ class ArrayDecoder:
         self.frames: int | None = len(frames)
         self.dtype = np.dtype(np.int16 if frames.dtype == np.int16 else np.float32)
         self.warnings: list[tuple[str, str]] = []
+        self.encoding = LOSSLESS
 
     def read(self, frames: int) -> NDArray[Any]:
         """Give the next frames."""
@@ -175,12 +180,14 @@ class ArrayDecoder:
 class PcmFile:
     """Frames of 16-bit little-endian PCM somewhere in a file."""
 
-    def __init__(self, fd: int, pcm: Pcm, header: Header, name: str) -> None:
+    def __init__(
+        self, fd: int, pcm: Pcm, header: Header, name: str, encoding: str = LOSSLESS
+    ) -> None:
         self._fd, self._pcm, self._name, self._at = fd, pcm, name, 0
         self.rate, self.channels = pcm.rate, pcm.channels
         self.frames: int | None = pcm.frames
         self.dtype = np.dtype(np.int16)
-        self.warnings = list(header.warnings)
+        self.warnings, self.encoding = list(header.warnings), encoding
 
     def read(self, frames: int) -> NDArray[Any]:
         """Give the next frames."""

@@ -70,6 +70,7 @@ class SoundFile:
         # The length of an MP3 file is an estimate, and that of FLAC from a pipe is not there.
         known = header.exact and self._file.format != "MP3" and told < 1 << 62
         self.frames: int | None = told if known else None
+        self.encoding = _LOSSY.get(self._file.subtype, "PCM")
         self.dtype = np.dtype(np.int16 if self._file.subtype == "PCM_16" else np.float32)
 
     def _opened(self) -> Any:
@@ -137,6 +138,11 @@ class SoundFile:
 _EXACT = frozenset(
     {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
 )
+
+
+# Encodings that leave out what people do not hear. ADPCM and companding keep all frequencies.
+_LOSSY = {f"MPEG_LAYER_{i}": "MP3" for i in ("I", "II", "III")}
+_LOSSY |= {"VORBIS": "Vorbis", "OPUS": "Opus"}
 
 
 def _unreadable(name: str, error: Any) -> AudioError:

@@ -60,6 +60,7 @@ class Recording:
         channel: "mean" of all channels, or the number of one, from 0.
         rate: rate of the source in Hz.
         channels: of the source.
+        encoding: the lossy one of the source, such as "MP3"; else "PCM".
         dtype: int16 if the source is 16-bit at `sr` and nothing is mixed, else float32.
         n_samples: length at `sr`; None until it was read through, if no header tells it.
         warnings: what was noticed; complete after the last block.
@@ -70,6 +71,7 @@ class Recording:
         self._decoder, self._closed = decoder, False
         self.name, self.sr, self.channel = name, sr, channel
         self.rate, self.channels = decoder.rate, decoder.channels
+        self.encoding = decoder.encoding
         if not _LOWEST * sr <= self.rate <= _HIGHEST * sr:
             reason = f"has a rate of {self.rate} Hz, which cannot be resampled to {sr} Hz"
             raise AudioError(name, reason, kind="rate")

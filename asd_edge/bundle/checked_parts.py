@@ -156,6 +156,31 @@ def read_calibration(values: dict[str, Any], views: Mapping[str, View]) -> Calib
     return Calibration.from_dict(values)
 
 
+def read_provenance(values: Any) -> dict[str, Any]:
+    """Check the values of the provenance that are computed with, and give all of it."""
+    expect(isinstance(values, dict), "provenance is no object")
+    added = values.get("added_clips", 0)
+    expect(type(added) is int and added >= 0, "provenance: added_clips")
+    facts = values.get("enrolled")
+    if facts is not None:
+        expect(isinstance(facts, dict), "provenance: enrolled is no object")
+        for name, least in (("clips", 1), ("seconds", 0), ("median_level_db", -1000)):
+            expect(_is_number(facts[name]) and facts[name] >= least, f"provenance: {name}")
+        levels = facts.get("level_range_db", [0, 0])
+        expect(isinstance(levels, list) and len(levels) == 2, "provenance: level_range_db")
+        expect(all(_is_number(x) for x in levels), "provenance: level_range_db")
+        if "level_range_db" in facts:
+            rate = facts["lowest_rate"]
+            expect(type(rate) is int and 0 < rate < 1 << 31, "provenance: lowest_rate")
+        encodings = facts.get("encodings", ["PCM"])
+        expect(
+            isinstance(encodings, list) and all(type(name) is str for name in encodings),
+            "provenance: encodings is no list of texts",
+        )
+    assert isinstance(values, dict)
+    return values
+
+
 def read_golden(
     stored: Mapping[str, NDArray[Any]],
     front_end: FrontEnd,

@@ -22,6 +22,7 @@ from asd_edge.bundle.checked_parts import (
     read_calibration,
     read_front_end,
     read_golden,
+    read_provenance,
     read_scores,
     read_views,
 )
@@ -107,9 +108,8 @@ def _read(path: Path) -> Bundle:
         part = MODEL
         refuse_unbounded(contents[MODEL])
         part = MANIFEST
-        machine, provenance = manifest["machine"], manifest["provenance"]
+        machine, provenance = manifest["machine"], read_provenance(manifest["provenance"])
         expect(isinstance(machine, str) and len(machine) < 1000, "machine is no short text")
-        expect(isinstance(provenance, dict), "provenance is no object")
     except Exception as error:  # zipfile, json and numpy have many classes
         # The digests are right, so another version or another program wrote this.
         raise BundleError(path, part, _reason(error)) from error

@@ -36,7 +36,7 @@ from asd_edge.enrolment.duplicates import find_duplicates
 from asd_edge.enrolment.extend import extend
 from asd_edge.enrolment.influence import Strange, strangest
 from asd_edge.enrolment.recordings import Clip
-from asd_edge.enrolment.screening import odd_levels, outliers
+from asd_edge.enrolment.screening import odd_encodings, odd_levels, outliers
 from asd_edge.errors import EnrollmentError
 from asd_edge.scoring.calibration import (
     DEFAULT_FALSE_ALARM_RATE,
@@ -128,6 +128,7 @@ def enroll(
     scorer, calibration, unseen = fit([*old, *new])
     flagged = [warning for clip in new for warning in clip.warnings]
     flagged += odd_levels(old, new)
+    flagged += odd_encodings(new, EnrolledRange.of_provenance(source.provenance) if add else None)
     flagged += outliers(scorer, unseen, {clip.name for clip in new})
     left_out = [w.clip for w in (*noticed, *duplicates) if w.kind in {*WORTHLESS, "duplicate"}]
     named = {warning.clip for warning in flagged}
@@ -304,8 +305,10 @@ def _provenance(source: Bundle, clips: Sequence[Clip], add: bool, machine: str) 
     levels = [clip.level_db for clip in clips]
     low, high = min(levels), max(levels)
     rate = min([clip.rate for clip in clips if clip.rate] or [source.front_end.mel.sr])
+    encodings = {clip.encoding for clip in clips} - {""}
     before = EnrolledRange.of_provenance(source.provenance) if add else None
     if before is not None:
+        encodings |= set(before.encodings)
         low, high = min(low, before.lowest_db), max(high, before.highest_db)
         rate = min(rate, before.rate)
     model = source.provenance.get("model_of") if ENROLLED in source.provenance else None
@@ -323,5 +326,6 @@ def _provenance(source: Bundle, clips: Sequence[Clip], add: bool, machine: str) 
             "median_level_db": round(float(np.median(levels)), 2),
             "level_range_db": [round(low, 2), round(high, 2)],
             "lowest_rate": rate,
+            "encodings": sorted(encodings),
         },
     }

@@ -35,6 +35,7 @@ class Clip:
         seconds: length.
         rate: of the file in Hz; 0 if the clip comes from a bundle.
         level_db: root mean square in dB of full scale, without the offset.
+        encoding: of the file, such as "PCM" or "MP3"; empty if the clip comes from a bundle.
         excerpt: up to a second of it for the golden clip [shape=(n,)], int16; empty if the
             clip comes from a bundle, or from far inside a recording.
         warnings: what was noticed about the clip by itself.
@@ -53,6 +54,7 @@ class Clip:
     excerpt: NDArray[np.int16]
     warnings: tuple[ClipWarning, ...] = ()
     fingerprint: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, 0), np.int8))
+    encoding: str = ""
 
     @property
     def name(self) -> str:
@@ -114,12 +116,14 @@ def _clip(analysis: Analysis, recording: str, section: str, whole: bool) -> Clip
         seconds=analysis.seconds,
         rate=analysis.rate,
         level_db=checks.together(analysis.levels).level_db,
+        encoding=analysis.encoding,
         excerpt=_excerpt(analysis.samples, analysis.front_end.mel.n_fft, analysis.front_end.mel.sr),
     )
     warnings = [
         ClipWarning(clip.name, warning.kind, warning.reason)
         for warning in analysis.warnings
-        if warning.kind != "level"  # the new clips are the range that later ones are compared with
+        # The new clips are what later ones are compared with.
+        if warning.kind not in ("level", "encoding")
     ]
     for warning in warnings:
         # Clips that are all short are alike, and later ones are compared with them.

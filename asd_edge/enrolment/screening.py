@@ -6,12 +6,14 @@ the other clips.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.audio.recording import ClipWarning
+from asd_edge.checks import EnrolledRange
 from asd_edge.enrolment.recordings import Clip
 from asd_edge.scoring import student_t
 from asd_edge.scoring.calibration import MIN_SECTION_CLIPS
@@ -43,6 +45,24 @@ def odd_levels(old: Sequence[Clip], new: Sequence[Clip]) -> list[ClipWarning]:
             reason = f"is {abs(away):.0f} dB {word} than the median of the clips"
             found.append(ClipWarning(clip.name, "level", f"{reason} ({median:.0f} dBFS)"))
     return found
+
+
+def odd_encodings(new: Sequence[Clip], enrolled: EnrolledRange | None) -> list[ClipWarning]:
+    """Find new clips that are not encoded as those of the bundle or, without, as most of them."""
+    if enrolled is not None:
+        usual = set(enrolled.encodings)
+    else:
+        usual = {name for name, _ in Counter(clip.encoding for clip in new).most_common(1)}
+    return [
+        ClipWarning(
+            clip.name,
+            "encoding",
+            f"is {clip.encoding}, the others are {', '.join(sorted(usual))}: a lossy format leaves "
+            "out part of the sound; enrol clips of one format",
+        )
+        for clip in new
+        if clip.encoding not in usual
+    ]
 
 
 def outliers(scorer: Scorer, unseen: UnseenDistances, new: set[str]) -> list[ClipWarning]:

@@ -27,13 +27,23 @@ def encoded(folder: Path, name: str, *options: str) -> Path:
 @needs_ffmpeg
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("x.m4a", ()), ("x.aac", ()), ("x.wma", ()), ("x.webm", ("-c:a", "libopus"))],
+    [
+        ("x.m4a", ()),
+        ("x.aac", ()),
+        ("x.wma", ()),
+        ("x.webm", ("-c:a", "libopus")),
+        ("alac.m4a", ("-c:a", "alac")),
+        ("flac.mka", ("-c:a", "flac")),
+    ],
 )
 def test_formats_of_ffmpeg(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
     path = encoded(tmp_path, name, *options)
+    encodings = {".m4a": "AAC", ".aac": "AAC", ".wma": "WMAV2", ".webm": "OPUS"}
+    encoding = encodings[path.suffix] if path.stem == "x" else "PCM"
     with open_recording(path, 16000) as recording:
         y = recording.samples()
         assert recording.warnings == []
+        assert recording.encoding == encoding
     assert abs(len(y) - 32000) < 3000  # the encoders' delay
     spectrum = np.abs(np.fft.rfft(y[8000:24000]))
     assert np.argmax(spectrum) == 440

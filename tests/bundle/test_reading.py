@@ -444,3 +444,29 @@ def test_scores_of_older_schemas_are_in_units_of_the_threshold(name: str) -> Non
     assert detector.scorer.score(embeddings, golden.section).score == pytest.approx(
         golden.score, rel=1e-3
     )
+
+
+FACTS = {
+    "clips": 20,
+    "seconds": 200.0,
+    "median_level_db": -30.0,
+    "level_range_db": [-31.0, -29.0],
+    "lowest_rate": 16000,
+    "encodings": ["PCM"],
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("value", ["x", None, {}, [1], ["a", 2], True])
+def test_facts_of_an_enrolment(tiny_bundle: Path, tmp_path: Path, name: str, value: Any) -> None:
+    """Computed with when a clip is compared with those enrolled, and when some are added."""
+    path = changed(tiny_bundle, tmp_path, put("provenance", "enrolled", value=FACTS))
+    assert Detector.load(path).enrolled is not None
+    path = changed(
+        tiny_bundle, tmp_path, put("provenance", "enrolled", value=FACTS | {name: value})
+    )
+    with pytest.raises(BundleError, match=f"provenance: {name}"):
+        read_bundle(path)
+    path = changed(tiny_bundle, tmp_path, put("provenance", "added_clips", value=value))
+    with pytest.raises(BundleError, match="provenance: added_clips"):
+        read_bundle(path)

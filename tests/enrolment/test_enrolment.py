@@ -236,6 +236,29 @@ def test_clips_that_do_not_belong_are_named(
     )
 
 
+def test_the_formats_enrolled_are_kept(normal: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    """Clips of another format are named, here and when they are scored."""
+    lossy = [tmp_path / f"lossy/{i}.mp3" for i in range(6)]
+    for i, path in enumerate(lossy):
+        y, sr = soundfile.read(hum(tmp_path / f"{i}.wav", 600 + i))
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, y, sr)
+    out, all_lossy = tmp_path / "mine.asd", tmp_path / "lossy.asd"
+    result = invoke(main, "enroll", normal, lossy[0], "-o", out, "--from", tiny_bundle)
+    assert "0.mp3 is MP3, the others are PCM" in result.stderr
+    assert read_bundle(out).provenance["enrolled"]["encodings"] == ["MP3", "PCM"]
+    result = invoke(main, "enroll", normal, "-o", out, "--from", tiny_bundle)
+    assert "MP3" not in result.stderr
+    (row,) = rows(invoke(main, "score", lossy[1], "--bundle", out, "--json").stdout)
+    assert "encoding" in [warning["kind"] for warning in row["warnings"]]
+    result = invoke(main, "enroll", lossy[1], "--add", out)
+    assert "1.mp3 is MP3, the others are PCM" in result.stderr
+    assert read_bundle(out).provenance["enrolled"]["encodings"] == ["MP3", "PCM"]
+    result = invoke(main, "enroll", *lossy, "-o", all_lossy, "--from", tiny_bundle)
+    assert "MP3" not in result.stderr
+    assert read_bundle(all_lossy).provenance["enrolled"]["encodings"] == ["MP3"]
+
+
 def test_unreadable_files_are_named_and_the_rest_is_enrolled(
     normal: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:

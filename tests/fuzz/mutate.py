@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,11 +164,21 @@ def seeds_of_sound() -> list[bytes]:
     return seeds
 
 
+def seed_of_an_enrolment(source: Path) -> bytes:
+    """A bundle that was enrolled, whose provenance is computed with."""
+    from fuzz import targets
+
+    from asd_edge.api import enroll
+
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        clips = [0.1 * rng.standard_normal(8000) for _ in range(6)]
+        enroll(clips, Path(name) / "x.asd", sr=8000, source=source)
+        return targets.packed(Path(name) / "x.asd")
+
+
 def seed_of_a_table() -> bytes:
     """A feature table of three clips, as `asd-data features` writes it."""
-    import tempfile
-    from pathlib import Path
-
     import soundfile
 
     from asd_edge.frontend.mel import MelConfig

@@ -69,6 +69,7 @@ def seeds(target: str) -> list[bytes]:
     elif target == "bundle":
         folders = [*(HERE.parent / "bundle" / "schemas").glob("*.asd")]
         found += [targets.packed(path) for path in sorted(folders)]
+        found.append(mutate.seed_of_an_enrolment(folders[0]))
     elif target == "name":
         found += [b"section_00_source_train_normal_0000_rpm_1.wav", b"normal_id_00_00000000.wav"]
     elif target == "arguments":
