@@ -98,9 +98,9 @@ def test_commands_by_page_and_mqtt_are_done_and_told_everywhere(
     assert page.ask("/api/machines/fan/shelve", {"hours": 0})[0] == 200
     assert page.ask("/api/machines/fan/shelve", {"hours": 0})[0] == 409
     assert page.ask("/api/machines/pump/shelve", {"hours": 1})[0] == 404
-    for number in (999, 2**63, 10**400):
-        assert page.ask(f"/api/episodes/{number}/acknowledge", {})[0] == 404
-        assert page.ask(f"/api/episodes/{number}")[0] == 404
+    for none in (999, 2**63, 10**400):
+        assert page.ask(f"/api/episodes/{none}/acknowledge", {})[0] == 404
+        assert page.ask(f"/api/episodes/{none}")[0] == 404
     wait_for(lambda: page.machine()["shelved_until"] is None)
 
     # A fault, once.
