@@ -118,7 +118,7 @@ mutants: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	$(BIN)/python -m sphinx -W --keep-going -b html -q docs build/docs
+	$(BIN)/python -m sphinx -W -n --keep-going -b html -q docs build/docs
 
 docs-commands: $(INSTALLED)
 	$(BIN)/python tests/doc_pages.py docs/tutorials/run-to-device.md docs/tutorials/dcase-entry.md

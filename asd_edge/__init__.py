@@ -1,10 +1,11 @@
 """Anomalous sound detection on edge devices.
 
-from asd_edge import Detector, enroll, explain
-
-enroll("monday/", "fan.asd")
-decision = Detector.load("fan.asd").score("clip.wav")
-explain("clip.wav", "fan.asd").sentence
+>>> from asd_edge import Detector, enroll, explain
+>>> bundle = enroll("monday.wav", "fan-2.asd").bundle
+>>> Detector.load("fan-2.asd").score("normal.wav").anomalous
+False
+>>> explain("normal.wav", "fan-2.asd").sentence
+'normal: score ...
 """
 
 from __future__ import annotations

@@ -1,10 +1,4 @@
-"""The documented Python API of the device beside `Detector`: enrol and explain in one call each.
-
-from asd_edge import enroll, explain
-
-enroll("monday/", "fan.asd")
-explain("tuesday.wav", "fan.asd").sentence
-"""
+"""The documented Python API of the device beside `Detector`: enrol and explain in one call each."""
 
 from __future__ import annotations
 

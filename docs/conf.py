@@ -21,6 +21,11 @@ napoleon_google_docstring = True
 
 smartquotes = False
 
+# `-n` is about pages, anchors and terms. Types in signatures are not all public.
+nitpick_ignore_regex = [("py:.*", ".*")]
+
 html_theme = "furo"
 html_title = "asd-edge"
 templates_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]

@@ -180,18 +180,25 @@ def errors() -> str:
     """Draw the tree of errors with what each stands for."""
     from asd_edge import errors as module
 
+    others = ("errors", "presets", "learn.devices")
+    modules = [module, *(import_module(f"asd_training.{name}") for name in others)]
+    modules.append(import_module("asd_export.errors"))
     classes = [
         c
-        for c in vars(module).values()
-        if inspect.isclass(c) and issubclass(c, module.AsdError) and c.__module__ == module.__name__
+        for m in modules
+        for c in vars(m).values()
+        if inspect.isclass(c) and issubclass(c, module.AsdError) and c.__module__ == m.__name__
     ]
     rows = []
     for c in classes:
         builtins = [b.__name__ for b in c.__mro__ if b.__module__ == "builtins"]
+        where = "" if c.__module__ == module.__name__ else f" ({c.__module__})"
         doc = inspect.cleandoc(c.__doc__ or "")
-        kinds = re.findall(r'"(\w+)"', doc) or ([c.kind] if "kind" in vars(c) else [])
+        kinds = re.findall(r'"(\w+)"', doc) or [c.kind]
         first = doc.splitlines()[0]
-        rows.append((f"`{c.__name__}`", builtins[0], " ".join(f"`{k}`" for k in kinds), first))
+        rows.append(
+            (f"`{c.__name__}`{where}", builtins[0], " ".join(f"`{k}`" for k in kinds), first)
+        )
     tree = (module.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0]
     return "\n".join(
         [
@@ -213,10 +220,11 @@ def errors() -> str:
 def json_outputs() -> str:
     """Describe the fields of every JSON output from its schema."""
     parts = [
-        "# JSON outputs\n",
+        "# JSON outputs and tables\n",
         "With `--json` a command prints JSON Lines: one object a line, as soon as there is one. "
         "Each has a [JSON Schema](https://json-schema.org/), which tests hold the commands to. "
-        "Fields may be added; those named here keep their meaning.\n",
+        "Fields may be added; those named here keep their meaning. The files that `asd-evaluate` "
+        "leaves for programs are described here too.\n",
     ]
     for path in sorted((REFERENCE / "schemas").glob("*.json")):
         schema = json.loads(path.read_text())
@@ -229,7 +237,10 @@ def json_outputs() -> str:
 
 
 def _as_code(title: str) -> str:
-    """Set a command or topic in a title as code."""
+    """Set a command, file or topic in a title as code."""
+    if " of " in title:
+        files, _, command = title.partition(" of ")
+        return ", ".join(f"`{name}`" for name in files.split(", ")) + f" of `{command}`"
     return f"MQTT `{title[5:]}`" if title.startswith("MQTT ") else f"`{title}`"
 
 
@@ -247,6 +258,8 @@ def _properties(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, str,
                 yield from _properties(value["items"], f"{prefix}{name}[].")
             elif "properties" in value:
                 yield from _properties(value, f"{prefix}{name}.")
+            elif isinstance(every := value.get("additionalProperties"), dict):
+                yield from _properties(every, f"{prefix}{name}.NAME.")
 
 
 def _fields(config: type) -> Iterator[tuple[str, str, str, str]]:

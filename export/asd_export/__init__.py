@@ -1,8 +1,6 @@
 """Export of a run to a bundle.
 
-from asd_export import export
-
-export("runs/fan", "fan.asd")
+`export` makes a bundle of a run; it has an example.
 """
 
 from __future__ import annotations

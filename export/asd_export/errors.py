@@ -10,6 +10,8 @@ from asd_edge.errors import AsdError
 class ParityError(AsdError, ArithmeticError):
     """PyTorch, onnxruntime and the installed edge path disagree."""
 
+    kind = "parity"
+
     def __init__(self, run: str | Path, stage: str, clip: str, error: float, limit: float) -> None:
         super().__init__(
             f"{run}: {stage} differs by {error:.1e} (relative) on {clip}, more than {limit:g}; "
@@ -19,6 +21,8 @@ class ParityError(AsdError, ArithmeticError):
 
 class PrecisionError(AsdError, ArithmeticError):
     """A network of lower precision that does not pay."""
+
+    kind = "precision"
 
     def __init__(self, run: str | Path, kind: str, figures: str) -> None:
         super().__init__(f"{run}: {kind} does not pay here: {figures}; nothing was exported")

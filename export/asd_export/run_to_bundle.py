@@ -39,7 +39,12 @@ LEARNED = VIEWS[0]
 
 @dataclass(frozen=True)
 class Export:
-    """What was exported, for the closing message."""
+    """What was exported.
+
+    Attributes:
+        bundle: as it was written.
+        parity: how closely PyTorch, onnxruntime and the runtime agree on training clips.
+    """
 
     bundle: Bundle
     parity: parity.Parity
@@ -79,7 +84,10 @@ def export(
         ParameterError: a key that a model card does not have.
 
     Example:
-        >>> export("runs/fan", "fan.asd", card={"licence": "CC BY 4.0"})      # doctest: +SKIP
+        >>> from asd_export import export
+        >>> done = export("runs/fan", "from-run.asd", card={"licence": "CC BY 4.0"})
+        >>> done.bundle.machine, done.bundle.provenance["card"]["licence"]
+        ('fan', 'CC BY 4.0')
     """
     folder, data = Path(folder), None if data is None else Path(data)
     config = run_folder.read_config(folder)

@@ -56,6 +56,48 @@ def test_explain_verify_and_bench() -> None:
         check("bench", value)
 
 
+def test_info() -> None:
+    (found,) = lines("info", "--json")
+    check("info", found)
+    assert found["sections"]["fan"]["lowest_rate"] < 0.01 < found["sections"]["fan"]["highest_rate"]
+    (support,) = lines("info", "--support", "--json")
+    check("info-support", support)
+
+
+def test_evaluation(tiny_data: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra train")
+    import pandas as pd
+
+    from asd_training.cli.evaluate import main as evaluate
+
+    result = invoke(evaluate, tiny_bundle, tiny_data, "-o", tmp_path / "one", "--json")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    for row in rows:
+        check("evaluate", row)
+    assert [r["section"] for r in rows if "section" in r] == ["00", "01"]
+    assert set(rows[-1]) == {"machine", "rules", "official_score"}
+    summary = json.loads((tmp_path / "one" / "summary.json").read_text())
+    check("summary", summary)
+    assert summary["clips"] == 16
+    for name in ("scores.csv", "scores.parquet"):
+        path = tmp_path / "one" / name
+        if name == "scores.csv":
+            table = pd.read_csv(path, quoting=2, dtype={"section": str})
+        else:
+            table = pd.read_parquet(path)
+        assert len(table) == 16
+        for row in table.to_dict(orient="records"):
+            check("scores", json.loads(json.dumps(row, default=bool)))
+
+    copy = tmp_path / "copy.asd"
+    copy.symlink_to(tiny_bundle)
+    result = invoke(evaluate, tiny_bundle, copy, tiny_data, "-o", tmp_path / "two", "--json")
+    compared = [row for row in map(json.loads, result.stdout.splitlines()) if "model" in row]
+    assert len(compared) == 2
+    for row in compared:
+        check("evaluate-comparison", row)
+
+
 def test_mqtt_and_history() -> None:
     heard = window(ratio=0.5)
     check("mqtt-state", machine_values(machine(last_valid=heard, last=heard), 1000.0))

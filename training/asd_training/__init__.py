@@ -1,9 +1,6 @@
 """Training and evaluation on a workstation.
 
-from asd_training import evaluate, train
-
-train("data", "runs/fan", machine="fan", preset="edge")
-evaluate("runs/fan", "data").official_score
+`train` makes a run, `evaluate` measures a run or a bundle; each has an example.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The documented Python API: what the commands asd-train and asd-evaluate do, as functions.
 
-from asd_training import evaluate, train
-
-train("data", "runs/fan", machine="fan", preset="edge")
-results = evaluate("runs/fan", "data")
-results.official_score
+>>> from asd_training import evaluate, train
+>>> run = train("data", "runs/simple", machine="fan", preset="statistics", cache="cache")
+>>> evaluate("runs/simple", "data").official_score
+1.0
 """
 
 from __future__ import annotations
@@ -79,7 +78,11 @@ def train(
         AsdError: whatever is wrong with the data, the recipe or the run folder.
 
     Example:
-        train("data", "runs/fan", machine="fan", changes=["training.epochs=10"])
+        >>> from asd_training import train
+        >>> small = ["training.epochs=1", "training.min_items=64", "training.batch_size=32"]
+        >>> run = train("data", "runs/edge", preset="edge", changes=small, cache="cache")
+        >>> run.machine, run.preset.training.epochs
+        ('fan', 1)
     """
     data, output = Path(data), Path(output)
     recipe = _recipe(preset, changes, channel)
@@ -155,6 +158,14 @@ def evaluate(
 
     Raises:
         AsdError: nothing can be evaluated, or no clip is labelled.
+
+    Example:
+        >>> from asd_training import evaluate
+        >>> results = evaluate("runs/fan", "data")
+        >>> results.rows[["section", "domain", "auc", "pauc"]]
+          section  domain  auc  pauc
+        0      00  source  1.0   1.0
+        1      01  source  1.0   1.0
     """
     # Here, because scikit-learn and scipy take a second to import, and training needs neither.
     from asd_training.evaluation.machines import evaluate_model

@@ -1,12 +1,7 @@
 """Ready callbacks for `on_epoch`: metrics of the training in TensorBoard or MLflow.
 
-from asd_training import train
-from asd_training.callbacks import TensorBoardCallback
-
-train("data", "runs/fan", on_epoch=TensorBoardCallback("runs/fan/tensorboard"))
-
-Both write to a folder of this computer and send nothing anywhere. `asd-train --log tensorboard` and
-`--log mlflow` use them.
+`train("data", "runs/fan", on_epoch=TensorBoardCallback("log"))` uses one. Both write to a folder of
+this computer and send nothing anywhere. `asd-train --log tensorboard` and `--log mlflow` use them.
 """
 
 from __future__ import annotations
@@ -28,6 +23,13 @@ class TensorBoardCallback:
 
     Raises:
         OptionalDependencyError: tensorboard is not installed.
+
+    Example:
+        >>> from asd_training.callbacks import TensorBoardCallback
+        >>> on_epoch = TensorBoardCallback("log")
+        >>> on_epoch({"epoch": 1, "loss": 0.5})
+        >>> [path.name for path in Path("log").iterdir()]
+        ['events.out.tfevents...']
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -61,6 +63,11 @@ class MLflowCallback:
 
     Raises:
         OptionalDependencyError: mlflow is not installed.
+
+    Example:
+        >>> from asd_training.callbacks import MLflowCallback
+        >>> on_epoch = MLflowCallback("mlruns", run_name="fan")
+        >>> on_epoch({"epoch": 1, "loss": 0.5})  # writes mlruns/mlflow.db
     """
 
     def __init__(

@@ -10,12 +10,16 @@ from asd_edge.errors import AsdError
 class DatasetError(AsdError, ValueError):
     """A data set that does not hold what the command needs."""
 
+    kind = "dataset"
+
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
 
 
 class SingleSectionError(DatasetError):
     """A data set of one section, where a triplet has no negative to draw from."""
+
+    kind = "single_section"
 
     def __init__(self, path: str | Path, machine: str, section: str) -> None:
         super().__init__(
@@ -30,12 +34,16 @@ class SingleSectionError(DatasetError):
 class RunError(AsdError, ValueError):
     """A run folder that is damaged, unfinished or of another kind."""
 
+    kind = "run"
+
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
 
 
 class NotFiniteError(RunError):
     """A training whose loss or weights became NaN or infinite; it stops there."""
+
+    kind = "not_finite"
 
     def __init__(self, path: str | Path, what: str, epoch: int) -> None:
         kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"

@@ -34,6 +34,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
 class PresetError(AsdError, ValueError):
     """A preset that is not there or does not make sense."""
 
+    kind = "preset"
+
     def __init__(self, name: str | Path, reason: str) -> None:
         super().__init__(f"preset {name}: {reason}")
 

@@ -34,15 +34,20 @@ class MachineDataset(Dataset[tuple[object, ...]]):
         min_items: training items to give at least, by going through the clips several times.
 
     Example:
-        The report's evaluation, with a network of one's own (`embed` maps a batch of features
-        to embeddings):
+        The table is one that `asd-data features data -o fan.parquet` has written.
 
-            train = MachineDataset(feature_table.load("fan.parquet", "fan", "train"), "train")
-            test = MachineDataset(feature_table.load("fan.parquet", "fan", "test"), "test")
-            drawn = train.sample_to_infer(5)          # section -> rows of 5 random clips
-            for feature, section, label in test:
-                references = [train.feature(row) for row in drawn[section]]
-                ...                                   # mean PairwiseDistance to the references
+        >>> from asd_training.data import feature_table
+        >>> train = MachineDataset(feature_table.load("fan.parquet", "fan", "train"), "train")
+        >>> anchor, positive, negative = train[0]
+        >>> anchor.shape == negative.shape == train.feature(0).shape
+        True
+        >>> drawn = train.sample_to_infer(5)  # section -> rows of 5 random clips, the references
+        >>> sorted((section, len(rows)) for section, rows in drawn.items())
+        [('00', 5), ('01', 5)]
+        >>> test = MachineDataset(feature_table.load("fan.parquet", "fan", "test"), "test")
+        >>> feature, section, label = test[0]
+        >>> section, label
+        ('00', 1)
 
     Raises:
         SingleSectionError: training clips of fewer than two sections.

@@ -13,6 +13,8 @@ from asd_edge.errors import AsdError
 class DeviceError(AsdError, ValueError):
     """A device that PyTorch does not have here."""
 
+    kind = "device"
+
     def __init__(self, name: str) -> None:
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         super().__init__(f"device {name!r} is not there; PyTorch has: {', '.join(there)}")
