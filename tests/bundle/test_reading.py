@@ -22,6 +22,7 @@ from bundle import forge
 from helpers import invoke
 
 from asd_edge import model as model_module
+from asd_edge.bundle import archive, reading
 from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
@@ -470,3 +471,137 @@ def test_facts_of_an_enrolment(tiny_bundle: Path, tmp_path: Path, name: str, val
     path = changed(tiny_bundle, tmp_path, put("provenance", "added_clips", value=value))
     with pytest.raises(BundleError, match="provenance: added_clips"):
         read_bundle(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "megabytes"),
+    [("bundle.json", 16), ("model.onnx", 128), ("references.npz", 128), ("golden.npz", 64)],
+)
+def test_files_that_are_too_large(
+    tiny_bundle: Path, tmp_path: Path, name: str, megabytes: int
+) -> None:
+    path = changed(tiny_bundle, tmp_path)
+    os.truncate(path / name, (megabytes << 20) + 1)
+    with pytest.raises(BundleError, match=f"{name} is larger than {megabytes} MB"):
+        read_bundle(path)
+    if megabytes < 100:
+        os.truncate(path / name, megabytes << 20)
+        with pytest.raises(BundleError, match="is damaged"):
+            read_bundle(path)
+
+
+def test_words_of_refusals(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(BundleError, match=r"bundle\.json is missing; a bundle is a folder made by"):
+        read_bundle(folder)
+    (folder / "run.json").touch()
+    with pytest.raises(BundleError, match="this is a run of asd-train, and asd-export makes"):
+        read_bundle(folder)
+    path = changed(tiny_bundle, tmp_path)
+    (path / "run.json").touch()
+    (path / "model.onnx").unlink()
+    with pytest.raises(BundleError, match=r"model\.onnx is missing$"):
+        read_bundle(path)
+    (path / "model.onnx").symlink_to("elsewhere")
+    with pytest.raises(BundleError, match=r"cannot be opened \(Too many levels of"):
+        read_bundle(path)
+    with pytest.raises(BundleError, match=r"cannot be opened \(embedded null byte\)"):
+        read_bundle_file(path)
+
+
+def read_bundle_file(path: Path) -> bytes:
+    return reading._read_bytes(path, "model\0.onnx")
+
+
+def test_the_length_of_a_machine_s_name(tiny_bundle: Path, tmp_path: Path) -> None:
+    assert read_bundle(changed(tiny_bundle, tmp_path, put("machine", value="x" * 999))).machine
+    with pytest.raises(BundleError, match="machine is no short text"):
+        read_bundle(changed(tiny_bundle, tmp_path, put("machine", value="x" * 1000)))
+
+
+def test_a_long_reason_is_cut(tiny_bundle: Path, tmp_path: Path) -> None:
+    change = put("scoring", "embedding", "metric", value="x" * 1000)
+    with pytest.raises(BundleError) as caught:
+        read_bundle(changed(tiny_bundle, tmp_path, change))
+    assert len(str(caught.value).split("cannot be understood (")[1]) == 300 + len(")")
+
+
+@pytest.mark.parametrize("checksum", ['"x"', "7", '"' + "0" * 63 + '"', '"' + "0" * 65 + '"'])
+def test_checksums_that_are_none(tiny_bundle: Path, tmp_path: Path, checksum: str) -> None:
+    path = changed(tiny_bundle, tmp_path)
+    text = (path / "bundle.json").read_text()
+    own = json.loads(text)["checksum"]
+    (path / "bundle.json").write_text(text.replace(f'"{own}"', checksum))
+    with pytest.raises(BundleError, match="not a bundle's JSON"):
+        read_bundle(path)
+
+
+@pytest.mark.parametrize(("replaced", "reads"), [(False, 1), (True, 3)])
+def test_how_often_a_bundle_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, replaced: bool, reads: int
+) -> None:
+    """Again if it was replaced meanwhile, three times at most."""
+    count = 0
+
+    def damaged(path: Path) -> None:
+        nonlocal count
+        count += 1
+        raise BundleError(path, "model.onnx", "is damaged")
+
+    identities = iter(range(100))
+    monkeypatch.setattr(reading, "_read", damaged)
+    monkeypatch.setattr(reading, "_identity", lambda _: next(identities) if replaced else 0)
+    with pytest.raises(BundleError, match="is damaged"):
+        read_bundle(tmp_path)
+    assert count == reads
+
+
+def archive_of(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+    return buffer.getvalue()
+
+
+def npy(x: np.ndarray, version: tuple[int, int]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, x, version)
+    return buffer.getvalue()
+
+
+def test_versions_of_the_array_format() -> None:
+    for x in (np.arange(6.0).reshape(2, 3), np.empty((0, 4), np.float32), np.array("text")):
+        for version in ((1, 0), (2, 0)):
+            read = archive.arrays(archive_of(x=npy(x, version)))["x"]
+            np.testing.assert_array_equal(read, x)
+            assert read.dtype == x.dtype
+            assert read.shape == x.shape
+    with pytest.raises(ValueError, match=r"the array format \(3, 0\)"):
+        archive.arrays(archive_of(x=npy(np.arange(3), (3, 0))))
+    for major, minor in ((1, 1), (2, 1)):
+        content = bytearray(npy(np.arange(3), (1, 0)))
+        content[6:8] = bytes([major, minor])
+        with pytest.raises(ValueError, match=r"version|array format"):
+            archive.arrays(archive_of(x=bytes(content)))
+
+
+def test_bounds_of_an_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = npy(np.arange(3), (1, 0))
+    assert len(archive.arrays(archive_of(**{f"x{i}": one for i in range(64)}))) == 64
+    with pytest.raises(ValueError, match="holds 65 arrays, more than 64"):
+        archive.arrays(archive_of(**{f"x{i}": one for i in range(65)}))
+    monkeypatch.setattr(archive, "MAX_BYTES", 2 * len(one))
+    assert len(archive.arrays(archive_of(a=one, b=one))) == 2
+    with pytest.raises(ValueError, match="holds more than"):
+        archive.arrays(archive_of(a=one, b=one, c=b"x"))
+    for length, fine in ((4096, True), (4097, False)):
+        words = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}".ljust(length - 1) + b"\n"
+        content = b"\x93NUMPY\x01\x00" + struct.pack("<H", length) + words + bytes(8)
+        monkeypatch.setattr(archive, "MAX_BYTES", 1 << 20)
+        if fine:
+            assert archive.arrays(archive_of(x=content))["x"].tolist() == [0.0]
+        else:
+            with pytest.raises(ValueError, match=r"max_header_size|larger"):
+                archive.arrays(archive_of(x=content))

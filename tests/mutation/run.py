@@ -1,7 +1,8 @@
 """Mutation testing: does a test fail if the code is changed? `make mutants MUTANTS=100`.
 
 One operator, comparison or constant of a module is changed in a copy of the tree, and the module's
-tests are run there. A mutant that no test notices survives and is printed with its line.
+tests are run there. A mutant that no test notices survives and is printed with its line. Mutants
+that do the same as the code are in `equivalent.py`, each with the reason, and are not drawn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from equivalent import EQUIVALENT
 
 ROOT = Path(__file__).parents[2]
 MODULES = {
@@ -44,36 +46,36 @@ class _Mutator(ast.NodeTransformer):
     """Changes the place number `wanted`, and counts them."""
 
     def __init__(self, wanted: int) -> None:
-        self.wanted, self.count, self.done = wanted, 0, ""
+        self.wanted, self.count = wanted, 0
 
     def visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)) and type(node.op) in _OTHER:
-            if self._now(node):
+            if self._now():
                 node.op = _OTHER[type(node.op)]()
         elif isinstance(node, ast.Compare) and type(node.ops[0]) in _OTHER:
-            if self._now(node):
+            if self._now():
                 node.ops[0] = _OTHER[type(node.ops[0])]()
-        elif (
-            isinstance(node, ast.Constant) and type(node.value) in (int, float) and self._now(node)
-        ):
+        elif isinstance(node, ast.Constant) and type(node.value) in (int, float) and self._now():
             node.value = node.value + 1
         elif isinstance(node, ast.JoinedStr):  # words of a message
             return node
         return self.generic_visit(node)
 
-    def _now(self, node: ast.AST) -> bool:
+    def _now(self) -> bool:
         self.count += 1
-        if self.count - 1 != self.wanted:
-            return False
-        self.done = f"{getattr(node, 'lineno', 0)}: {ast.unparse(node)}"
-        return True
+        return self.count - 1 == self.wanted
 
 
-def mutant(source: str, wanted: int) -> tuple[str, str, int]:
-    """Change one place: the code, what was there with its line, and how many places there are."""
-    tree, mutator = ast.parse(source), _Mutator(wanted)
-    changed = ast.unparse(mutator.visit(tree))
-    return changed, mutator.done, mutator.count
+def mutants(source: str) -> list[tuple[str, str]]:
+    """Give every mutant of a module: its code, and the line that is new in it."""
+    counter = _Mutator(-1)
+    before = ast.unparse(counter.visit(ast.parse(source))).splitlines()
+    found = []
+    for place in range(counter.count):
+        code = ast.unparse(_Mutator(place).visit(ast.parse(source)))
+        pairs = zip(before, code.splitlines(), strict=True)
+        found.append((code, next(new.strip() for old, new in pairs if new != old)))
+    return found
 
 
 def survives(tree: Path, module: str, code: str) -> bool:
@@ -115,28 +117,29 @@ def main() -> int:
     parser.add_argument("pytest", nargs="*", help="arguments for pytest, behind --")
     arguments = parser.parse_args()
     ARGUMENTS[:] = arguments.pytest
-    places = []
-    for module in MODULES:
-        if arguments.only in (None, "") or arguments.only in module:
-            count = mutant((ROOT / module).read_text(), -1)[2]
-            places += [(module, place) for place in range(count)]
-    chosen = random.Random(arguments.seed).sample(places, min(arguments.mutants, len(places)))
+    places = [
+        (module, *mutant)
+        for module in MODULES
+        if arguments.only in (None, "") or arguments.only in module
+        for mutant in mutants((ROOT / module).read_text())
+    ]
+    drawn = [place for place in places if place[2] not in EQUIVALENT.get(Path(place[0]).name, {})]
+    chosen = random.Random(arguments.seed).sample(drawn, min(arguments.mutants, len(drawn)))
     for name in _SLOW_IMPORTS:
         importlib.import_module(name)
     survivors = 0
     with tempfile.TemporaryDirectory() as name:
         tree = Path(name) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".venv", ".git", "build"))
-        for module in sorted({module for module, _ in chosen}):
+        for module in sorted({module for module, _, _ in chosen}):
             if not survives(tree, module, (ROOT / module).read_text()):
                 sys.exit(f"the tests of {module} fail without a mutant: {MODULES[module]}")
-        for number, (module, place) in enumerate(chosen, 1):
-            code, what, _ = mutant((ROOT / module).read_text(), place)
+        for number, (module, code, line) in enumerate(chosen, 1):
             alive = survives(tree, module, code)
             survivors += alive
-            word = "SURVIVES" if alive else "noticed"
-            print(f"{number} {word} {module}:{what[:100]}", flush=True)
-    print(f"{len(chosen) - survivors} of {len(chosen)} mutants noticed, of {len(places)} places")
+            print(f"{number} {'SURVIVES' if alive else 'noticed'} {module}: {line}", flush=True)
+    noticed = f"{len(chosen) - survivors} of {len(chosen)} mutants noticed"
+    print(f"{noticed}, of {len(drawn)} and {len(places) - len(drawn)} equivalent ones")
     return 0
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_edge.errors import ParameterError
-from asd_edge.scoring.calibration import MIN_SECTION_CLIPS, Calibration, Tail
+from asd_edge.scoring.calibration import MIN_SECTION_CLIPS, Calibration, Tail, robust_normal
 
 
 def gamma_scores(n: int, seed: int = 0, shape: float = 20.0, scale: float = 0.01) -> list[float]:
@@ -136,3 +136,72 @@ def test_the_threshold_is_exactly_1_in_its_own_units() -> None:
     own = Calibration({"00": tuple(scores / value)})
     assert own.threshold("00").value == 1.0
     assert own.threshold("00", 0.02).value < 1.0
+
+
+@pytest.mark.parametrize("n", [2, 5, 9, 10, 40])
+@pytest.mark.parametrize("rate", [0.2, 0.01, 1e-6])
+def test_the_distribution_is_scipy_s(n: int, rate: float) -> None:
+    """Threshold, its rates and both tail probabilities, from centre and spread of the roots."""
+    tail = Tail(2.0, 0.3, n)
+    t = scipy.stats.t(min(n - 1, 8))
+    scale = 0.3 * math.sqrt(1 + 1 / n)
+    threshold = tail.threshold(rate)
+    assert threshold.value == pytest.approx((2 + scale * t.isf(rate)) ** 3)
+    assert (threshold.rule, threshold.n, threshold.rate) == ("fitted", n, rate)
+    unsure = scipy.stats.norm.ppf(0.95) * math.sqrt(1 / n + t.isf(rate) ** 2 / (n - 1))
+    assert threshold.lowest_rate == pytest.approx(t.sf(t.isf(rate) + unsure), rel=1e-3)
+    assert threshold.highest_rate == pytest.approx(t.sf(t.isf(rate) - unsure), rel=1e-3)
+    scores = np.array([0.0, 0.5, 7.0, 8.0, 30.0])
+    expected = t.sf((np.cbrt(scores) - 2) / scale)
+    np.testing.assert_allclose(tail.probability(scores), expected, rtol=1e-9)
+    for score, p in zip(scores.tolist(), expected.tolist(), strict=True):
+        assert tail.probability_of_one(score) == pytest.approx(p, rel=1e-9)
+    assert tail.scaled(5.0).threshold(rate).value == pytest.approx(5 * threshold.value)
+
+
+def test_a_threshold_is_never_below_0() -> None:
+    assert Tail(0.1, 0.3, 5).threshold(0.9).value == 0.0
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+@pytest.mark.parametrize("odd", [0, 1, 6])
+@pytest.mark.parametrize("n", [2, 3, 8, 25])
+def test_centre_and_spread_solve_huber_s_equations(n: int, odd: int, scale: float) -> None:
+    """Proposal 2: values are held at two deviations; of those n - 1 are free."""
+    roots = 1 + scale * np.random.default_rng(n).standard_normal(n)
+    roots[:odd] += 40 * scale
+    centre, spread = robust_normal(roots)
+    held = np.clip(roots, centre - 2 * spread, centre + 2 * spread)
+    held_variance = scipy.stats.norm.expect(lambda x: min(x * x, 4.0))
+    assert held.mean() - centre == pytest.approx(0, abs=1e-7 * spread)
+    expected = np.square(held - centre).sum() / (n - 1) / held_variance
+    assert spread**2 == pytest.approx(expected, rel=1e-6)
+
+
+def test_equal_values_are_no_spread_of_their_own() -> None:
+    """More than half are equal: the median deviation is 0, and a fit that begins there stays."""
+    assert robust_normal(np.array([1.0] * 5 + [1.1, 1.2]))[1] > 0.01
+
+
+def test_ten_different_scores_are_enough_for_a_section() -> None:
+    others = tuple(gamma_scores(20, 9))
+    for own, alone in (
+        (gamma_scores(10, 4), True),
+        (gamma_scores(9, 4), False),
+        ([0.3] * 10, False),
+        ([0.3] * 9 + [0.4], True),
+        ([0.2] + [0.3] * 9, True),
+    ):
+        calibration = Calibration({"00": tuple(own), "01": others})
+        assert calibration.threshold("00").n == len(own) + (0 if alone else 20)
+
+
+def test_sections_without_scores_of_their_own_are_in_their_own_units() -> None:
+    """What several sections share is in units of the thresholds, so its threshold is 1."""
+    several = Calibration({"00": tuple(gamma_scores(5, 1)), "01": tuple(gamma_scores(12, 2))})
+    assert several.threshold("00").value == several.threshold("77").value == 1.0
+    assert several.threshold("77", 0.1).value < 1.0 < several.threshold("77", 1e-4).value
+    assert several.threshold("01").value != 1.0
+    only = Calibration({"00": tuple(gamma_scores(5, 1))})
+    assert only.threshold("77").value == only.threshold("00").value != 1.0
+    assert only.false_alarm_rate == only.threshold("00").rate == 0.01

@@ -99,3 +99,72 @@ def test_a_fault_of_a_minute_in_twenty() -> None:
 def test_a_machine_that_is_a_little_louder_all_day_is_normal() -> None:
     p = np.random.default_rng(4).uniform(0.02, 0.3, 719)
     assert not decide_recording(p, 0.01).anomalous.any()
+
+
+def by_the_formula(p: list[float], rate: float, hop: float) -> tuple[float, list[bool], float]:
+    """The rule as its module words it: every stretch one by one."""
+    m = len(p)
+    share = 0.9 * rate
+    ranked = sorted(p)
+    p_value = min(m * x / k for k, x in enumerate(ranked, 1)) / 0.9
+    level = max((k * share / m for k, x in enumerate(ranked, 1) if x <= k * share / m), default=0)
+    found = {i for i in range(m) if p[i] <= level}
+    window_rate = level if found else share / m
+    lengths = 1 + (m - 1) * hop  # window lengths that fit into the recording
+    for length in (2, 4, 6):
+        windows = 1 + round((length - 1) / hop)
+        for start in range(m - windows + 1):
+            q = max(p[start : start + windows])
+            if q > rate:
+                continue
+            own = 3 / 0.1 * lengths * q ** (1 + 0.3 * (length - 1))
+            p_value = min(p_value, own)
+            if own <= rate * (1 + 1e-12):
+                found |= set(range(start, start + windows))
+                most = (rate / (30 * lengths)) ** (1 / (1 + 0.3 * (length - 1)))
+                window_rate = max(window_rate, min(most, rate))
+    return min(p_value, 1.0), [i in found for i in range(m)], window_rate
+
+
+@pytest.mark.parametrize("hop", [0.25, 0.5, 1.0])
+def test_every_stretch_by_the_formula(hop: float) -> None:
+    rng = np.random.default_rng(7)
+    seen = set()
+    for _ in range(400):
+        p = rng.uniform(0, 1, rng.integers(2, 60))
+        start, rate = rng.integers(len(p)), 10 ** rng.uniform(-3, -1)
+        p[start : start + rng.integers(1, 30)] *= rate * 10 ** rng.uniform(-2, 1)
+        expected = by_the_formula(p.tolist(), rate, hop)
+        result = decide_recording(p, rate, hop)
+        assert result.p_value == pytest.approx(expected[0], rel=1e-9)
+        assert result.anomalous.tolist() == expected[1]
+        assert result.window_rate == pytest.approx(expected[2], rel=1e-9)
+        seen.add(sum(expected[1]) > 0)
+    assert seen == {True, False}
+    assert (
+        decide_recording([0.02, 0.03, 0.5], 0.1)[::2]
+        == (decide_recording([0.02, 0.03, 0.5], 0.1, 0.5)[::2])
+    )
+
+
+@pytest.mark.parametrize("m", [3, 4, 7, 8, 11, 12])
+def test_recordings_as_long_as_a_stretch(m: int) -> None:
+    """Three, seven and eleven windows that overlap by half are two, four and six lengths."""
+    p = [0.004] * m
+    expected = by_the_formula(p, 0.05, 0.5)
+    result = decide_recording(p, 0.05)
+    assert result.p_value == pytest.approx(expected[0])
+    assert result.anomalous.tolist() == expected[1]
+
+
+def test_at_the_bounds() -> None:
+    """What reaches a bound counts, by each of the two tests."""
+    p = [0.9 * 0.01 / 4, 1.0, 1.0, 1.0]
+    result = decide_recording(p, 0.01)
+    assert result.anomalous.tolist() == [True, False, False, False]
+    assert result.window_rate == p[0]
+    rate = 1e-12  # so low that a stretch of windows at the rate itself is enough
+    result = decide_recording([rate] * 3 + [1.0] * 40, rate)
+    assert result.anomalous.tolist() == [True] * 3 + [False] * 40
+    assert result.window_rate == rate
+    assert decide_recording([1.0, 1.0, 1.0], 0.01).p_value == 1.0

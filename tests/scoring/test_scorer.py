@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.mel import instruction_sets
-from asd_edge.scoring.scorer import ClipScore, Scorer, distances
+from asd_edge.scoring.scorer import ClipScore, Scorer, distances, join_scores
 from asd_edge.scoring.views import References, ScoringConfig, Standard, View
 
 
@@ -72,7 +72,7 @@ def test_cosine_distance() -> None:
     assert distances(np.zeros((1, 6), np.float32), references, "cosine") == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("k", [1, 3, 13, 99])
+@pytest.mark.parametrize("k", [1, 2, 3, 13, 14, 99])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_mean_of_the_k_nearest_of_the_own_section(k: int, metric: str) -> None:
     references = make_references()
@@ -87,15 +87,57 @@ def test_mean_of_the_k_nearest_of_the_own_section(k: int, metric: str) -> None:
             assert (result.section, result.section_known) == (section, True)
 
 
-def test_an_unknown_section_is_scored_against_the_nearest() -> None:
-    scorer = one_view(ScoringConfig(k=1), make_references())
+@pytest.mark.parametrize("k", [1, 2, 3, None])
+@pytest.mark.parametrize("pool", [False, True])
+def test_an_unknown_section_is_scored_against_the_nearest(k: int | None, pool: bool) -> None:
+    references = make_references()
+    scorer = one_view(ScoringConfig(k=k, pool_sections=pool), references)
     for query in QUERIES:
-        by_section = {s: score(scorer, query, s).score for s in scorer.sections}
+        by_section = {s: score(scorer, query, s) for s in scorer.sections}
+        nearest = min(by_section.values(), key=lambda result: result.score)
         for section in (None, "77"):
             result = score(scorer, query, section)
-            assert result.section == min(by_section, key=by_section.__getitem__)
-            assert result.score == min(by_section.values())
+            assert result.section == nearest.section
+            assert result.score == pytest.approx(nearest.score, rel=1e-12)
+            assert result.nearest == nearest.nearest
             assert not result.section_known
+
+
+def test_of_sections_that_are_as_near_the_first_is_named() -> None:
+    x = np.ones((2, 3), np.float32)
+    names = np.array(["b", "a"])
+    scorer = one_view(ScoringConfig(k=1), References(x, names, names, names))
+    assert score(scorer, np.zeros(3, np.float32)).section == "a"
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-3, 0.5, 30.0])
+def test_the_shares_of_the_views_sum_to_the_score(distance: float) -> None:
+    """Also without standards, where they are distances, and of a clip that is a reference."""
+    references = make_references()
+    query = references.embeddings[4] + np.float32([distance, 0, 0, 0, 0, 0])
+    result = score(one_view(ScoringConfig(k=1), references), query, "01")
+    assert result.views == {"embedding": pytest.approx(result.score)}
+    assert (result.score == 0) == (distance == 0)
+
+
+def test_a_recording_in_parts_scores_as_the_whole() -> None:
+    standards = {s: Standard((1.0,), (0.2,), 5.0, 0.1) for s in ("00", "01", "02")}
+    references = make_references()
+    views = {
+        "one": View(ScoringConfig(k=1), references, standards),
+        "two": View(ScoringConfig("cosine", k=2), references, standards),
+    }
+    scorer = Scorer(views)
+    whole = score(scorer, QUERIES, "01")
+    parts = [score(scorer, QUERIES[a:b], "01") for a, b in ((0, 3), (3, 5))]
+    joined = join_scores(parts, True)
+    assert joined.score == pytest.approx(whole.score)
+    assert joined.windows == whole.windows
+    assert joined.views == pytest.approx(whole.views)
+    worst = max(parts, key=lambda part: max(part.windows))
+    assert (joined.nearest, joined.section) == (worst.nearest, "01")
+    assert joined.section_known
+    assert not join_scores(parts, False).section_known
 
 
 def test_the_score_of_a_clip_is_the_mean_over_its_windows() -> None:

@@ -94,3 +94,55 @@ def test_senseless_triangles_and_embeddings_are_refused() -> None:
             projection(np.ones(n, np.float16))
     with pytest.raises(ParameterError, match=r"embeddings\.shape"):
         projection(np.ones(3, np.float16))(np.ones((1, 3), np.float32))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("n", "d"), [(30, 4), (6, 40)])
+def test_shrinkage_has_no_unit(n: int, d: int, scale: float) -> None:
+    x = clips(n, d) * scale
+    x -= x.mean(axis=0)
+    expected = LedoitWolf(assume_centered=True).fit(x)
+    assert ledoit_wolf(x)[1] == pytest.approx(expected.shrinkage_, rel=1e-9)
+
+
+def test_shrinkage_at_its_bounds() -> None:
+    covariance, shrinkage = ledoit_wolf([[2.0], [-2.0]])  # one dimension is its own target
+    assert (covariance.item(), shrinkage) == (4.0, 1.0)
+    covariance, shrinkage = ledoit_wolf([[3.0, 4.0], [-3.0, -4.0]])  # all rows alike: no error
+    np.testing.assert_allclose(covariance, [[9, 12], [12, 16]])
+    assert shrinkage == 0.0
+    x = np.array([[1.0, 0], [-1, 0], [0, 1.1], [0, -1.1]])  # nearly round: all error
+    assert ledoit_wolf(x)[1] == 1.0 == LedoitWolf(assume_centered=True).fit(x).shrinkage_
+
+
+def test_clips_on_a_line_have_a_projection() -> None:
+    triangle = whitening(np.array([[3.0, 4.0], [-3.0, -4.0]] * 3), np.full(6, "a"))
+    matrix = as_matrix(triangle)
+    assert np.isfinite(matrix).all()
+    along, across = (np.linalg.norm(np.array(v) @ matrix) for v in ([0.6, 0.8], [-0.8, 0.6]))
+    assert across / along > 100
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_far_clip_counts_as_one_at_twice_the_median_distance(scale: float) -> None:
+    x = clips(9, 3) * scale
+    x = np.concatenate([x - x.mean(axis=0), x.mean(axis=0) - x])  # the mean is 0 at both ends
+    far = np.array([[1.0, 2.0, 2.0], [-1.0, -2.0, -2.0]]) / 3
+    odd = np.concatenate([x, 1000 * scale * far])
+    held = np.concatenate([x, 2 * np.median(np.linalg.norm(odd, axis=1)) * far])
+    group = np.full(len(x) + 2, "a")
+    np.testing.assert_allclose(whitening(odd, group), whitening(held, group), rtol=1e-3)
+
+
+def test_most_clips_in_one_place_do_not_hold_the_others_there() -> None:
+    """The median distance is 0; the clips beside it are the spread that there is."""
+    step = np.array([1.0, 0.0, 0.0])
+    x = np.array([0 * step, 0 * step, 0 * step, step, -step])
+    matrix = as_matrix(whitening(x, np.full(5, "a")))
+    assert matrix[1, 1] / matrix[0, 0] > 1.1
+
+
+def test_it_is_in_units_of_the_mean_deviation() -> None:
+    x, groups = clips(200, 6), np.repeat(["a", "b"], 100)
+    matrix = as_matrix(whitening(x, groups))
+    assert np.trace(np.linalg.inv(matrix @ matrix.T)) == pytest.approx(6, rel=0.01)

@@ -425,3 +425,76 @@ def test_a_domain_without_normals_does_not_hide_the_section_s_pauc(first: str) -
     area = roc_auc_score(positive, scores["score"])
     partial = roc_auc_score(positive, scores["score"], max_fpr=0.1)
     assert results.official_score == pytest.approx(2 / (1 / area + 1 / partial))
+
+
+def exponential_chances(mean: float) -> tuple[float, float, float]:
+    """AUC, chance that two anomalies lie above one normal, and one above two.
+
+    Anomalies are exponential with a mean, normals with mean 1: the model of Hanley and McNeil,
+    whose integrals are these.
+    """
+    both_above = mean / (mean + 2)
+    above_both = 1 - 2 / (1 + mean) + 1 / (1 + 2 * mean)
+    return mean / (1 + mean), both_above, above_both
+
+
+@pytest.mark.parametrize("mean", [1.0, 4.0, 30.0])
+@pytest.mark.parametrize(("n_normal", "n_anomaly"), [(1, 1), (1, 2), (2, 1), (3, 40), (40, 3)])
+def test_error_of_an_auc_is_that_of_pairs(mean: float, n_normal: int, n_anomaly: int) -> None:
+    """The variance of a mean over pairs, from the covariances of pairs that share a clip."""
+    area, both_above, above_both = exponential_chances(mean)
+    shared = (n_anomaly - 1) * (both_above - area**2) + (n_normal - 1) * (above_both - area**2)
+    variance = (area * (1 - area) + shared) / (n_normal * n_anomaly)
+    assert metrics.auc_error(area, n_normal, n_anomaly) ** 2 == pytest.approx(variance, rel=1e-12)
+
+
+def test_error_of_the_mean_of_groups_that_lack_clips() -> None:
+    """One anomaly is enough; a group without any, or without normals, has no part in it."""
+    one = table([("normal", 0.0, None), ("normal", 2.0, None), ("anomaly", 1.0, None)])
+    expected = metrics.auc_error(0.5, 2, 1)
+    assert metrics.mean_auc_error(one, 2021) == pytest.approx(expected)
+    lacking = [table([("normal", 0.0, None)] * 2, section="01")]
+    lacking.append(table([("anomaly", 0.0, None)] * 2, section="02"))
+    assert metrics.mean_auc_error(pd.concat([one, *lacking]), 2021) == pytest.approx(expected)
+    assert metrics.mean_auc_error(lacking[0], 2021) == 0.0
+
+
+def test_what_is_left_to_defaults() -> None:
+    results = metrics.evaluate(years_table())
+    assert results.year == 2021
+    assert list(results.overall.columns) == ["mean", *metrics.METRICS]
+    assert list(results.machine_means.columns) == ["machine", "mean", *metrics.METRICS]
+    labels, scores = np.arange(50) % 2, np.random.default_rng(0).normal(size=50)
+    assert metrics.threshold_sweep(labels, scores) == metrics.threshold_sweep(labels, scores, 100)
+    assert metrics.pauc(labels, scores) == metrics.pauc(labels, scores, 0.1)
+
+
+def test_what_else_is_refused() -> None:
+    with pytest.raises(ParameterError, match="shapes"):
+        metrics.auc([[0, 1], [1, 0]], [[1, 2], [3, 4]])
+    with pytest.raises(ParameterError, match="max_fpr"):
+        metrics.pauc([0, 1], [1, 2], max_fpr=1.5)
+    with pytest.raises(ParameterError, match=r"labels is \[0, 1, 2, 3\]; expected"):
+        metrics.auc(range(9), range(9))
+
+
+def test_domains_that_no_challenge_has_come_last_by_name() -> None:
+    keys = [("y", "00"), ("x", "01"), ("x", "00"), ("target", "01"), ("source", "02")]
+    parts = [table(SMALL, domain=domain, section=section) for domain, section in keys]
+    rows = metrics.evaluate(pd.concat(parts)).rows
+    assert list(rows[["domain", "section"]].itertuples(index=False, name=None)) == [
+        ("source", "02"),
+        ("target", "01"),
+        ("x", "00"),
+        ("x", "01"),
+        ("y", "00"),
+    ]
+
+
+def test_a_sweep_over_the_largest_numbers() -> None:
+    """Their difference is infinite; the thresholds are not."""
+    sweep = metrics.threshold_sweep([0, 1, 0, 1], [-1.7e308, 1.7e308, -1e308, 1.2e308], n=11)
+    assert sweep.auc == 1.0
+    assert -1e308 <= sweep.threshold < 1.2e308
+    thresholds = np.linspace(-1.7, 1.7, 11) * 1e308
+    assert sweep.threshold == pytest.approx(thresholds[thresholds >= -1e308][0])
