@@ -157,5 +157,5 @@ def test_whoever_gets_an_event_finds_it_in_the_snapshot(tmp_path: Path, hum_bund
         elif isinstance(event, StateEvent):
             assert machine == event.machine
         elif isinstance(event, AlarmEvent) and event.action == "raise":
-            # Published once it is on the disk, when the machine may have gone on.
-            assert event.episode.id in {e.id for e in machine.episodes}
+            # Published once it is on the disk, when the machine may have gone on to normal.
+            assert event.episode.id in {e.id for e in machine.episodes} or machine.status != "alarm"
