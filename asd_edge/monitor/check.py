@@ -43,7 +43,7 @@ def _check_machine(name: str, part: MachineConfig) -> Iterator[tuple[str, str | 
     except AsdError as error:
         yield f"{name}, bundle", str(error)
     else:
-        yield f"{name}, bundle", None
+        yield f"{name}, bundle", judge.trouble or None
     command, rate, channels = source(part)
     capture = Capture(command, rate, channels)
     capture.start()

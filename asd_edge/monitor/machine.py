@@ -241,7 +241,7 @@ class Machine:
         overloaded = self._skipped_at is not None and now.t - self._skipped_at < OVERLOAD_OFF
         why = f"{self.cutter.skipped} windows could not be judged in time"
         changes.add(*self.alarms["overload"].condition(overloaded, now, why, 0.0, 0.0))
-        trouble = self.bundle_trouble
+        trouble = self.bundle_trouble or self.judge.trouble
         changes.add(*self.alarms["bundle"].condition(bool(trouble), now, trouble, 0.0, 0.0))
         changes.add(*self.alarms["sound"].step(None, now))
         if capture is not None:

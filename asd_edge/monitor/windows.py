@@ -16,6 +16,7 @@ from asd_edge.checks import SILENCE_DBFS, EnrolledRange
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, BundleError, ParameterError
 from asd_edge.frontend.bands import to_db
+from asd_edge.frontend.windows import FrontEnd
 from asd_edge.monitor.config import MachineConfig
 from asd_edge.monitor.history.schema import ratio
 from asd_edge.monitor.spectra import Baseline
@@ -116,6 +117,9 @@ class Judge:
     Args:
         config: the machine's.
 
+    Attributes:
+        trouble: why the bundle does not suit the microphone, although it can be used; else "".
+
     Raises:
         MissingFileError, BundleError: the bundle cannot be used, or its golden clip gives
             another score here than where it was made.
@@ -144,6 +148,9 @@ class Judge:
         if self.channel != "mean" and self.channel >= config.channels:
             raise ParameterError("channels", config.channels, f"more than channel {self.channel}")
         enrolled = EnrolledRange.of_provenance(contents.provenance)
+        self.trouble = (
+            rate_trouble(config.rate, enrolled.rate, front_end) if enrolled is not None else ""
+        )
         self.quietest = enrolled.lowest_db if enrolled is not None else None
         self.baseline = Baseline(to_db(contents.golden.mel, front_end.mel), front_end.mel)
 
@@ -199,6 +206,27 @@ class Judge:
         if self.quietest is not None and level < self.quietest - _QUIETER_DB:
             return "level", level
         return "valid", level
+
+
+def rate_trouble(rate: int, enrolled: int, front_end: FrontEnd) -> str:
+    """Say that a microphone hears other frequencies than the recordings that were enrolled.
+
+    Args:
+        rate: of the microphone, in Hz.
+        enrolled: lowest rate of the recordings, in Hz.
+        front_end: the bundle's.
+
+    Returns:
+        "" if both hold what the model looks at, or the same part of it.
+    """
+    highest = front_end.mel.fmax or front_end.mel.sr / 2
+    heard, known = min(rate / 2, highest), min(enrolled / 2, highest)
+    if min(heard, known) >= 0.9 * max(heard, known):
+        return ""
+    return (
+        f"it was enrolled from recordings at {enrolled} Hz, and this microphone gives {rate} Hz: "
+        "enroll recordings of this microphone"
+    )
 
 
 def level_dbfs(samples: NDArray[np.int16] | NDArray[np.float32]) -> float | None:

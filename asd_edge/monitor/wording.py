@@ -33,7 +33,13 @@ def tone(machine: MachineState) -> Tone:
         return "alarm"
     if machine.status == "unknown" or machine.episodes:
         return "fault"
-    return "good" if machine.status == "normal" else "idle"
+    return "good" if machine.status == "normal" and not _odd(machine) else "idle"
+
+
+def _odd(machine: MachineState) -> bool:
+    """Whether the last window reached the threshold: no alarm yet, but not called normal either."""
+    last = machine.last_valid
+    return last is not None and last.ratio is not None and last.ratio >= 1
 
 
 def headline(machine: MachineState, at: float) -> str:
@@ -72,7 +78,11 @@ def headline(machine: MachineState, at: float) -> str:
             f"{_KINDS[faults[0].kind]} since {local_time(faults[0].raised_at, at)}",
             faults[0].sentence,
         )
-    return f"{'Starting' if machine.status == 'starting' else 'Normal'}. {heard}"
+    if machine.status == "starting":
+        return f"Starting. {heard}"
+    if _odd(machine):
+        return f"No alarm, but the last window reached the threshold. {heard}"
+    return f"Normal. {heard}"
 
 
 def episode_title(episode: Episode) -> str:

@@ -37,6 +37,12 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("values", "sentence", "expected"),
     [
         ({}, "Normal. Last heard 4 s ago", "good"),
+        (
+            {"last_valid": window(ratio=1.2)},
+            "No alarm, but the last window reached the threshold. Last heard 4 s ago",
+            "idle",
+        ),
+        ({"last_valid": window(ratio=0.99)}, "Normal. Last heard 4 s ago", "good"),
         ({"status": "starting", "last_heard": None}, "Starting. Nothing heard yet", "idle"),
         ({"status": "off"}, "Off since 08:50", "idle"),
         (
