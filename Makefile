@@ -4,6 +4,7 @@
 # make test-monitor-month  30 days of a machine by replay
 # make test-monitor-rigs   a sound server unplugged, stopped and killed 20 times each
 # make test-monitor-real   an hour of real machines, then faulty ones, by three microphones
+# make test-home-assistant HASS=path   the real Home Assistant, installed by you: path/to/bin/hass
 # make test-archive  100,000 clips by 1 and 2 workers, killed twice; ARCHIVE_CLIPS=1000 for a try
 # make test-kills   score, enroll, export, features and train killed 100 times, in half an hour
 # make test-day     a day of 48 kHz stereo scored and enrolled, its memory measured; 17 GB of disk
@@ -34,7 +35,7 @@ C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-monitor-long test-monitor-month test-monitor-rigs test-monitor-real
-.PHONY: test-arm64 wheels test-versions test-pi check sanitize fuzz docs docs-reference docs-commands
+.PHONY: test-home-assistant test-arm64 wheels test-versions test-pi check sanitize fuzz docs docs-reference docs-commands
 .PHONY: docs-pictures clean test-archive test-kills test-day mutants
 install: $(INSTALLED)
 
@@ -64,6 +65,9 @@ test-monitor-rigs: $(INSTALLED)
 test-monitor-real: $(INSTALLED)
 	ASD_EDGE_NORMAL_S=3600 $(BIN)/python -m pytest -s tests/monitor/test_real_rig.py \
 	    $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
+
+test-home-assistant: $(INSTALLED)
+	ASD_EDGE_HASS=$(HASS) $(BIN)/python -m pytest tests/monitor/test_home_assistant.py $(PYTEST_ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests $(if $(RECORDINGS),--recordings=$(RECORDINGS)) $(PYTEST_ARGS)
