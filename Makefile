@@ -35,8 +35,8 @@ C_DRIVERS := $(wildcard tests/csrc/*.c)
 COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-monitor-long test-monitor-month test-monitor-rigs test-monitor-real
-.PHONY: test-home-assistant test-arm64 wheels test-versions test-pi check sanitize fuzz docs docs-reference docs-commands
-.PHONY: docs-pictures clean test-archive test-kills test-day mutants
+.PHONY: test-home-assistant test-arm64 wheels test-versions test-pi check sanitize fuzz docs
+.PHONY: docs-reference docs-commands docs-pictures clean test-archive test-kills test-day mutants
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
