@@ -142,7 +142,7 @@ def _die_at(name: str) -> Any:
 
         from asd_training.archive.worker import score_clips
 
-        if any(clip == name for clip, _ in clips):
+        if any(clip.name == name for clip in clips):
             os._exit(1)
         return score_clips(job, clips)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asd_training.errors import ClusterError
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _T = TypeVar("_T")
+_I = TypeVar("_I")
+_R = TypeVar("_R")
 # Rows of a part are fetched in milliseconds. If the worker that holds them dies just then, the
 # scheduler sometimes never computes them again (distributed 2026.8).
 _FETCH_S = 20.0
@@ -52,6 +57,10 @@ def connected(
     settings = {
         "distributed.scheduler.allowed-failures": 1,  # what killed two workers is tried in halves
         "distributed.deploy.lost-worker-timeout": "1 h",  # a busy machine takes long to start one
+        # What only a dashboard shows; it took a third of the scheduler's processor time.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1 s",
+        "distributed.admin.system-monitor.gil.enabled": False,
     }
     with (
         dask.config.set(settings),
@@ -77,41 +86,51 @@ def on_every_worker(client: Client, function: Callable[..., None], *arguments: A
     client.register_plugin(Setup(), name=f"{function.__module__}.{function.__qualname__}")
 
 
-class Pool(Generic[_T]):
-    """Tasks on a cluster, few of them at a time, so that memory does not grow with their number.
+class Pool(Generic[_T, _I, _R]):
+    """Batches of items computed on a cluster, few at a time, so that memory does not grow.
+
+    A batch that killed its workers is tried again in halves, down to the one item that does it.
 
     Args:
         client: of the cluster.
+        function: computes a batch, on a worker.
+        dead: gives the result of an item that no worker survives, here.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._running: dict[Future, tuple[_T, Callable[..., Any], tuple[Any, ...]]] = {}
+    def __init__(
+        self, client: Client, function: Callable[[Sequence[_I]], _R], dead: Callable[[_I], _R]
+    ) -> None:
+        self._client, self._function, self._dead = client, function, dead
+        self._version = version("asd-edge")
+        self._running: dict[Future, _Batch[_T, _I]] = {}
+        # Of tags whose batch was halved: results by the place of their first item.
+        self._pieces: dict[_T, dict[int, _R]] = {}
+        self._open: Counter[_T] = Counter()
 
     @property
     def is_full(self) -> bool:
-        """Whether every worker has a task and one that waits."""
+        """Whether every worker has a batch and one that waits."""
         threads = sum(self._client.nthreads().values())
         return bool(len(self._running) >= max(2 * threads, 4))
 
     @property
     def is_idle(self) -> bool:
-        """Whether no task is left."""
+        """Whether no batch is left."""
         return not self._running
 
-    def submit(self, tag: _T, function: Callable[..., Any], *arguments: Any) -> None:
-        """Start a task; `tag` comes back with its result."""
-        future = self._client.submit(function, *arguments, pure=False)
-        self._running[future] = tag, function, arguments
+    def submit(self, tag: _T, items: Sequence[_I]) -> None:
+        """Start a batch; `tag`, which no other has, comes back with its results."""
+        self._submit(_Batch(tag, 0, items))
 
-    def finished(self) -> Iterator[tuple[_T, Any]]:
-        """Wait for at least one task, and give the results of those that are done.
+    def finished(self) -> Iterator[tuple[_T, list[_R]]]:
+        """Wait for at least one task, and give what is complete.
 
-        The result of a task that killed its worker several times is None.
+        Yields:
+            tag and results of a batch: one, or those of its pieces in order.
 
         Raises:
-            ClusterError: the scheduler went away.
-            Exception: what a task raised.
+            ClusterError: the scheduler went away, or a worker has another version of asd-edge.
+            Exception: what the function raised.
         """
         from distributed import CancelledError, KilledWorker, wait
         from distributed.comm import CommClosedError
@@ -119,18 +138,53 @@ class Pool(Generic[_T]):
         try:
             done = wait(list(self._running), return_when="FIRST_COMPLETED").done
             for future in done:
-                tag, function, arguments = self._running.pop(future)
+                batch = self._running.pop(future)
+                self._open[batch.tag] -= 1
                 try:
-                    result = future.result(timeout=_FETCH_S)
+                    self._keep(batch, future.result(timeout=_FETCH_S))
                 except KilledWorker:
-                    result = None
+                    self._halve(batch)
                 except TimeoutError:
-                    self.submit(tag, function, *arguments)
-                    continue
+                    self._submit(batch)
                 finally:
                     future.release()
-                yield tag, result
+                if not self._open[batch.tag]:
+                    del self._open[batch.tag]
+                    pieces = self._pieces.pop(batch.tag)
+                    yield batch.tag, [pieces[first] for first in sorted(pieces)]
         except (CommClosedError, CancelledError) as error:
             raise ClusterError(
                 "the scheduler went away; the same command goes on where it stopped"
             ) from error
+
+    def _submit(self, batch: _Batch[_T, _I]) -> None:
+        arguments = self._version, self._function, batch.items
+        self._running[self._client.submit(_compute, *arguments, pure=False)] = batch
+        self._open[batch.tag] += 1
+
+    def _keep(self, batch: _Batch[_T, _I], result: _R) -> None:
+        self._pieces.setdefault(batch.tag, {})[batch.first] = result
+
+    def _halve(self, batch: _Batch[_T, _I]) -> None:
+        if len(batch.items) == 1:
+            self._keep(batch, self._dead(batch.items[0]))
+            return
+        middle = len(batch.items) // 2
+        self._submit(_Batch(batch.tag, batch.first, batch.items[:middle]))
+        self._submit(_Batch(batch.tag, batch.first + middle, batch.items[middle:]))
+
+
+@dataclass(frozen=True)
+class _Batch(Generic[_T, _I]):
+    """A batch or a piece of one, from its item number `first` on."""
+
+    tag: _T
+    first: int
+    items: Sequence[_I]
+
+
+def _compute(needed: str, function: Callable[[Sequence[_I]], _R], items: Sequence[_I]) -> _R:
+    """Do on a worker what `Pool` submits."""
+    if version("asd-edge") != needed:
+        raise ClusterError(f"a worker has asd-edge {version('asd-edge')}, this computer {needed}")
+    return function(items)

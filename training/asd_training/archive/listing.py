@@ -7,22 +7,24 @@ clips, and they are wanted in the order of machine, day and name.
 from __future__ import annotations
 
 import datetime
+import io
 import itertools
 import os
 import re
 import sqlite3
-import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from asd_edge.audio.clip_names import is_audio_name
 from asd_edge.errors import MissingFileError, OptionalDependencyError
 from asd_training.data.clips import is_structure, printable
 
 UNKNOWN_DAY = "unknown"
+# Larger files of a URL are read as they are needed, not held in memory.
+_HELD_BYTES = 64 << 20
 _ROWS = 1000  # that are written to the list at once
 _DATE = re.compile(
     r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<sep>[-_.]?)(?P<m>0[1-9]|1[0-2])(?P=sep)(?P<d>[0-2]\d|3[01])"
@@ -123,45 +125,98 @@ class Archive:
 
     def _items(self) -> Iterator[Item]:
         above = [part for part in re.split(r"[/\\]", self._root.split("://")[-1]) if part]
-        for name, info in self._walk():
-            folders = [*above, *name.split("/")[:-1]]
-            changed = _changed(info)
-            day = day_of(name) or (changed.date().isoformat() if changed else UNKNOWN_DAY)
-            size = info.get("size")
-            tag = info.get("ETag") or (changed.isoformat() if changed else "")
-            yield Item(
-                machine_of(folders), day, name, -1 if size is None else int(size), f"{size} {tag}"
-            )
+        names = walk(self._fs, self._root, self.unread)
+        for folder, files in itertools.groupby(names, lambda found: found[0].rpartition("/")[0]):
+            machine = machine_of([*above, *(part for part in folder.split("/") if part)])
+            for name, size, changed, tag in files:
+                day = day_of(name) or (
+                    f"{datetime.datetime.fromtimestamp(changed, datetime.UTC):%Y-%m-%d}"
+                    if changed is not None
+                    else UNKNOWN_DAY
+                )
+                yield Item(machine, day, name, size, f"{size} {tag or changed}")
 
-    def _walk(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the sound files: relative name, and what the file system says of each."""
-        root = self._root.rstrip("/")
-        waiting: list[tuple[str, tuple[str, ...]]] = [(self._root, ())]
-        while waiting:
-            folder, above = waiting.pop()
-            if self.is_local:
-                real = os.path.realpath(folder)
-                if real in above:  # a link that leads back
-                    continue
-                above = (*above, real)
-            try:
-                entries = self._fs.ls(folder, detail=True)
-            except (OSError, ValueError) as error:
-                if folder == self._root:
-                    raise
-                self.unread.append(f"{folder}: cannot be listed ({error})")
+
+class Found(NamedTuple):
+    """A sound file of `walk`.
+
+    Attributes:
+        name: relative to the folder that was searched, with "/".
+        size: in bytes; -1 where the file system does not tell.
+        changed: time of the last change in s since 1970; None where it does not tell.
+        tag: of the content, if the file system has one.
+    """
+
+    name: str
+    size: int
+    changed: float | None
+    tag: str = ""
+
+
+def walk(fs: Any, root: str, unread: list[str]) -> Iterator[Found]:
+    """Yield the sound files below a folder of a file system, folder by folder.
+
+    Links are followed, unless they lead back to a folder that they lie in. What is hidden is
+    passed over. Folders that cannot be listed are added to `unread`, with the reason.
+
+    Raises:
+        OSError, ValueError: the folder itself cannot be listed.
+    """
+    local = is_local(fs)
+    waiting: list[tuple[str, str, tuple[str, ...]]] = [(root, "", ())]
+    while waiting:
+        folder, name, above = waiting.pop()
+        if local:
+            real = os.path.realpath(folder)
+            if real in above:  # a link that leads back
                 continue
-            for info in entries:
-                path = str(info["name"])
-                name = path.rstrip("/").rpartition("/")[2]
-                if path.rstrip("/") == folder.rstrip("/") or name.startswith("."):
+            above = (*above, real)
+        try:
+            entries = list(_scan(folder) if local else _list(fs, folder))
+        except (OSError, ValueError) as error:
+            if folder == root:
+                raise
+            unread.append(f"{printable(folder)}: cannot be listed ({error})")
+            continue
+        for path, is_folder, found in entries:
+            if found.name.startswith("."):
+                continue
+            full = f"{name}{found.name}"
+            if is_folder:
+                waiting.append((path, f"{full}/", above))
+            elif is_audio_name(found.name):
+                yield found._replace(name=printable(full))
+
+
+def _scan(folder: str) -> Iterator[tuple[str, bool, Found]]:
+    """Give path, whether it is a folder, and the rest, of each entry of a folder here."""
+    with os.scandir(folder) as entries:  # a third of the time of fsspec's list
+        for entry in entries:
+            try:
+                if entry.is_dir():
+                    yield entry.path, True, Found(entry.name, -1, None)
                     continue
-                if info.get("islink"):
-                    info |= _of_target(path)
-                if info["type"] == "directory":
-                    waiting.append((path, above))
-                elif is_audio_name(name):
-                    yield printable(path.removeprefix(root).lstrip("/")), info
+                status = entry.stat()
+            except OSError:  # a link to nothing: reading it says so
+                yield entry.path, False, Found(entry.name, -1, None)
+                continue
+            yield entry.path, False, Found(entry.name, status.st_size, status.st_mtime)
+
+
+def _list(fs: Any, folder: str) -> Iterator[tuple[str, bool, Found]]:
+    """Do what `_scan` does, by fsspec."""
+    for info in fs.ls(folder, detail=True):
+        path = str(info["name"])
+        if path.rstrip("/") == folder.rstrip("/"):
+            continue
+        size = info.get("size")
+        found = Found(
+            path.rstrip("/").rpartition("/")[2],
+            -1 if size is None else int(size),
+            _changed(info),
+            str(info.get("ETag") or ""),
+        )
+        yield path, info["type"] == "directory", found
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
@@ -185,6 +240,18 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     if is_local(fs) and not os.path.isdir(path):  # noqa: PTH112 - fsspec's paths are texts
         raise MissingFileError(url, "folder")
     return fs, str(path)
+
+
+def open_remote(fs: Any, path: str, size: int = -1) -> BinaryIO:
+    """Open a file of a URL to read; a small one is fetched at once and held in memory.
+
+    Args:
+        fs: its file system.
+        path: in it.
+        size: in bytes; -1: unknown.
+    """
+    held = 0 <= size <= _HELD_BYTES
+    return io.BytesIO(fs.cat_file(path)) if held else cast(BinaryIO, fs.open(path, "rb"))
 
 
 def is_local(fs: Any) -> bool:
@@ -222,22 +289,12 @@ def day_of(name: str) -> str:
     return ""
 
 
-def _of_target(link: str) -> dict[str, Any]:
-    """What a link leads to; a link to nothing is a file, and reading it says so."""
-    try:
-        status = os.stat(link)  # noqa: PTH116 - fsspec's paths are texts
-    except OSError:
-        return {"type": "file"}
-    kind = "directory" if stat.S_ISDIR(status.st_mode) else "file"
-    return {"type": kind, "size": status.st_size, "mtime": status.st_mtime}
-
-
-def _changed(info: dict[str, Any]) -> datetime.datetime | None:
+def _changed(info: dict[str, Any]) -> float | None:
     """When a file was changed last, by the names that fsspec's file systems give it."""
     for key in ("mtime", "LastModified", "last_modified", "updated", "modified"):
         value = info.get(key)
         if isinstance(value, (int, float)):
-            return datetime.datetime.fromtimestamp(value, datetime.UTC)
+            return float(value)
         if isinstance(value, datetime.datetime):
-            return value.astimezone(datetime.UTC)
+            return value.timestamp()
     return None

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
@@ -26,27 +25,6 @@ from asd_training.archive.listing import Item, is_local, open_filesystem
 from asd_training.errors import DatasetError
 
 RECORD = "_scores.json"
-SCHEMA = pa.schema(
-    [
-        ("clip", pa.string()),
-        ("machine", pa.string()),
-        ("day", pa.string()),
-        ("section", pa.string()),
-        ("section_known", pa.bool_()),
-        ("outcome", pa.string()),
-        ("anomalous", pa.bool_()),
-        ("score", pa.float64()),
-        ("threshold", pa.float64()),
-        ("ratio", pa.float64()),
-        ("p_value", pa.float64()),
-        ("windows", pa.int32()),
-        ("worst_start_s", pa.float64()),
-        ("nearest", pa.string()),
-        ("warnings", pa.string()),
-        ("kind", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
 _KEY, _COUNTS = b"asd_edge.clips", b"asd_edge.counts"
 
 
@@ -154,21 +132,18 @@ class ScoreStore:
             return None
         return counts if metadata.get(_KEY) == part.key.encode() and not counts.again else None
 
-    def write(self, part: Part, rows: Sequence[dict[str, Any]]) -> Counts:
+    def write(self, part: Part, rows: pa.Table) -> Counts:
         """Write the rows of a part, whole or not at all."""
+        outcomes = rows["outcome"].to_pylist()
         counts = Counts(
-            clips=len(rows),
-            anomalous=sum(row["outcome"] == "anomalous" for row in rows),
-            failed=sum(row["score"] is None for row in rows),
-            again=sum(row["outcome"] == "failed" for row in rows),
+            clips=rows.num_rows,
+            anomalous=outcomes.count("anomalous"),
+            failed=rows["score"].null_count,
+            again=outcomes.count("failed"),
         )
         metadata = {_KEY: part.key, _COUNTS: json.dumps(asdict(counts))}
-        full = [
-            {"machine": item.machine, "day": item.day, **row}
-            for item, row in zip(part.items, rows, strict=True)
-        ]
         buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(full, SCHEMA.with_metadata(metadata)), buffer)
+        pq.write_table(rows.replace_schema_metadata(metadata), buffer)
         self._write(part.path, buffer.getvalue())
         return counts
 

@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+import pyarrow as pa
 
 from asd_edge.bundle.format import read_bundle
 from asd_training.archive.cluster import Pool, connected, on_every_worker
 from asd_training.archive.listing import Archive, Item
 from asd_training.archive.parts import Counts, Part, ScoreStore
-from asd_training.archive.worker import Job, failed_row, receive, score_clips
+from asd_training.archive.worker import Job, dead_row, receive, score_clips
 
 # Below a second for 10 s clips: what an interruption can cost for each worker.
 PART_CLIPS = 256
@@ -33,15 +36,6 @@ class Summary:
     kept: int = 0
     made: int = 0
     unread: list[str] = field(default_factory=list)
-
-
-@dataclass
-class _Task:
-    """Some clips of a part: all of them, until they kill a worker."""
-
-    part: Part
-    first: int
-    items: tuple[Item, ...]
 
 
 def score_archive(
@@ -108,10 +102,8 @@ class _Run:
     ) -> None:
         self._archive, self._store, self._job, self._files = archive, store, job, files
         self._advance = advance
-        self._pool: Pool[_Task] | None = None
+        self._pool: Pool[Part, Item, pa.Table] | None = None
         self._summary = Summary(unread=archive.unread)
-        # Of parts whose clips are scored in several tasks: what is there of their rows.
-        self._split: dict[Part, dict[int, list[dict[str, object]]]] = {}
 
     def finish(
         self, scheduler: str | None, workers: int | None, say: Callable[[str], None]
@@ -132,8 +124,8 @@ class _Run:
                 if self._pool is None:
                     client = stack.enter_context(connected(scheduler, workers, say))
                     on_every_worker(client, receive, self._job.digest, self._files)
-                    self._pool = Pool(client)
-                self._submit(self._pool, _Task(part, 0, part.items))
+                    self._pool = Pool(client, partial(score_clips, self._job), dead_row)
+                self._pool.submit(part, part.items)
                 while self._pool.is_full:
                     self._collect(self._pool)
             if last is not None:
@@ -146,36 +138,7 @@ class _Run:
         self._summary.counts.add(counts)
         self._advance(counts.clips)
 
-    def _submit(self, pool: Pool[_Task], task: _Task) -> None:
-        clips = [(item.name, item.size) for item in task.items]
-        pool.submit(task, score_clips, self._job, clips)
-
-    def _again(self, pool: Pool[_Task], task: _Task) -> None:
-        """Halve what killed its workers, down to the one clip that does."""
-        if len(task.items) == 1:
-            reason = "the worker died each time that this clip was scored"
-            self._take(task, [failed_row(task.items[0].name, "worker_died", reason)])
-            return
-        middle = len(task.items) // 2
-        self._split.setdefault(task.part, {})
-        self._submit(pool, _Task(task.part, task.first, task.items[:middle]))
-        self._submit(pool, _Task(task.part, task.first + middle, task.items[middle:]))
-
-    def _collect(self, pool: Pool[_Task]) -> None:
-        for task, rows in pool.finished():
-            if rows is None:
-                self._again(pool, task)
-            else:
-                self._take(task, rows)
-
-    def _take(self, task: _Task, rows: list[dict[str, object]]) -> None:
-        part = task.part
-        if part in self._split:
-            pieces = self._split[part]
-            pieces[task.first] = rows
-            rows = [row for first in sorted(pieces) for row in pieces[first]]
-            if len(rows) < len(part.items):
-                return
-            del self._split[part]
-        self._summary.made += 1
-        self._count(self._store.write(part, rows))
+    def _collect(self, pool: Pool[Part, Item, pa.Table]) -> None:
+        for part, rows in pool.finished():
+            self._summary.made += 1
+            self._count(self._store.write(part, pa.concat_tables(rows)))

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-import io
 import math
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from asd_edge.audio.clip_names import section_of
 from asd_edge.decision import Decision
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, UnfitError
-from asd_training.archive.listing import is_local, open_filesystem
-from asd_training.errors import ClusterError
+from asd_training.archive.listing import Item, is_local, open_filesystem, open_remote
 
-# Larger files of a URL are read as they are needed, not held in memory.
-_HELD_BYTES = 64 << 20
+# A row a clip.
+SCHEMA = pa.schema(
+    [
+        ("clip", pa.string()),
+        ("machine", pa.string()),
+        ("day", pa.string()),
+        ("section", pa.string()),
+        ("section_known", pa.bool_()),
+        ("outcome", pa.string()),
+        ("anomalous", pa.bool_()),
+        ("score", pa.float64()),
+        ("threshold", pa.float64()),
+        ("ratio", pa.float64()),
+        ("p_value", pa.float64()),
+        ("windows", pa.int32()),
+        ("worst_start_s", pa.float64()),
+        ("nearest", pa.string()),
+        ("warnings", pa.string()),
+        ("kind", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -32,14 +51,12 @@ class Job:
         digest: of the bundle, by which a worker keeps it loaded.
         section: of all clips; None: what their names say.
         false_alarm_rate: that decides; None: the bundle's.
-        version: of asd-edge that the workers must have.
     """
 
     archive: str
     digest: str
     section: str | None
     false_alarm_rate: float | None
-    version: str = field(default_factory=lambda: version("asd-edge"))
 
 
 _lock = threading.Lock()
@@ -69,67 +86,64 @@ def load(job: Job) -> Detector:
         return _loaded[key]
 
 
-def score_clips(job: Job, clips: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Score clips of the archive.
-
-    Args:
-        job: the settings; the bundle was received before.
-        clips: name and size of each.
+def score_clips(job: Job, clips: Sequence[Item]) -> pa.Table:
+    """Score clips of the archive; the bundle was received before.
 
     Returns:
         a row for each clip, in order; one that cannot be scored has its reason.
-
-    Raises:
-        ClusterError: this worker has another version of asd-edge.
     """
-    if version("asd-edge") != job.version:
-        raise ClusterError(
-            f"a worker has asd-edge {version('asd-edge')}, this computer {job.version}"
-        )
     detector = load(job)
     fs, root = open_filesystem(job.archive)
-    return [_row(detector, fs, root, name, size, job.section) for name, size in clips]
+    rows = [_row(detector, fs, root, clip, job.section) for clip in clips]
+    return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def failed_row(name: str, kind: str, reason: str, outcome: str = "failed") -> dict[str, Any]:
-    """Make the row of a clip without a score."""
-    row: dict[str, Any] = dict.fromkeys(
-        ("anomalous", "score", "threshold", "ratio", "p_value", "windows", "worst_start_s")
+def dead_row(clip: Item) -> pa.Table:
+    """Make the row of a clip that no worker survived."""
+    reason = "the worker died each time that this clip was scored"
+    return pa.Table.from_pylist([_failed(clip, "worker_died", reason)], SCHEMA)
+
+
+def _failed(clip: Item, kind: str, reason: str, outcome: str = "failed") -> dict[str, Any]:
+    row = {"clip": clip.name, "machine": clip.machine, "day": clip.day}
+    return (
+        row
+        | {"section": "", "nearest": "", "warnings": ""}
+        | {
+            "outcome": outcome,
+            "kind": kind,
+            "reason": reason,
+        }
     )
-    row |= {"clip": name, "outcome": outcome, "kind": kind, "reason": reason}
-    return row | {"section": "", "section_known": None, "nearest": "", "warnings": ""}
 
 
-def _row(
-    detector: Detector, fs: Any, root: str, name: str, size: int, section: str | None
-) -> dict[str, Any]:
-    path = f"{root.rstrip('/')}/{name}"
+def _row(detector: Detector, fs: Any, root: str, clip: Item, section: str | None) -> dict[str, Any]:
+    path = f"{root.rstrip('/')}/{clip.name}"
     try:
         if is_local(fs):
-            decision = detector.score(path, section=section)
-        else:
-            section = section or section_of(name)
-            held = 0 <= size <= _HELD_BYTES
-            with io.BytesIO(fs.cat_file(path)) if held else fs.open(path, "rb") as file:
-                decision = detector.score(file, section=section, name=path)
+            return _decided(clip, detector.score(path, section=section))
+        section = section or section_of(clip.name)
+        with open_remote(fs, path, clip.size) as file:
+            return _decided(clip, detector.score(file, section=section, name=path))
     except UnfitError as error:
-        return failed_row(name, error.kind, error.reason, "cannot judge")
+        return _failed(clip, error.kind, error.reason, "cannot judge")
     except AsdError as error:
-        return failed_row(name, error.kind, _without(str(error), path), "unreadable")
+        return _failed(clip, error.kind, _without(str(error), path), "unreadable")
     except Exception as error:  # of one clip, whatever it is: the rest is scored
         kind = "input_output" if isinstance(error, OSError) else type(error).__name__
         outcome = "failed" if isinstance(error, OSError) else "unreadable"
-        return failed_row(name, kind, " ".join(str(error).split())[:500], outcome)
-    return _decided(name, decision)
+        return _failed(clip, kind, " ".join(str(error).split())[:500], outcome)
 
 
 def _without(message: str, path: str) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-def _decided(name: str, decision: Decision) -> dict[str, Any]:
+def _decided(clip: Item, decision: Decision) -> dict[str, Any]:
     return {
-        "clip": name,
+        "clip": clip.name,
+        "machine": clip.machine,
+        "day": clip.day,
         "section": decision.section,
         "section_known": decision.section_known,
         "outcome": "anomalous" if decision.anomalous else "normal",
