@@ -322,20 +322,24 @@ class Analysis:
             yield self
             return
         for start in range(0, self.n_samples // length * length, length):
-            yield Analysis(
-                self._cut(start),
-                self.front_end,
-                self._model,
-                clip=self.clip,
-                section=self._section,
-                detector=self._detector,
-                start_s=self.start_s + start / sr,
-                rate=self.rate,
-                encoding=self.encoding,
-            )
+            yield self.piece(start / sr)
         if "samples" not in self.__dict__:
             self.recording.read(self.n_samples, 1)  # the end tells whether it is cut off
             self._note_reading()
+
+    def piece(self, start_s: float) -> Analysis:
+        """Give the clip of one window that begins at a time in s, as one of `pieces`."""
+        return Analysis(
+            self._cut(round(start_s * self.front_end.mel.sr)),
+            self.front_end,
+            self._model,
+            clip=self.clip,
+            section=self._section,
+            detector=self._detector,
+            start_s=self.start_s + start_s,
+            rate=self.rate,
+            encoding=self.encoding,
+        )
 
     @property
     def _needed_detector(self) -> Decider:

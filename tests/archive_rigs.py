@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 # For a busy machine; what is waited for takes a moment.
 PATIENCE_S = 60.0
 
@@ -74,6 +76,21 @@ class Processes:
         self.start("moto.server", "-H", "127.0.0.1", "-p", str(port))
         wait_for(lambda: answers(port))
         return f"http://127.0.0.1:{port}"
+
+    def s3_for(self, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Start an S3 server that the test's process and its workers use; give its address."""
+        endpoint = self.s3()
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()  # those of another server
+        return endpoint
 
     def close(self) -> None:
         for process in self._running:

@@ -13,6 +13,7 @@ from asd_edge.detector import Detector
 from asd_edge.verify import TOLERANCE, relative_error
 from asd_export.errors import ParityError
 from asd_training.data.clips import Clip
+from asd_training.evaluation.score import analyse_clip
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def check(
         contents.write(path)
         device = Detector.load(path, provider=provider)
         for clip in clips:
-            expected = reference.analyse(clip.path, section=clip.section)
-            got = device.analyse(clip.path, section=clip.section)
+            expected = analyse_clip(reference, clip)
+            got = analyse_clip(device, clip)
             difference = abs(got.decision.score - expected.decision.score)
             errors = {
                 "the embedding": max(

@@ -29,7 +29,7 @@ from asd_edge.verify import relative_error
 from asd_export.errors import PrecisionError
 from asd_training.data.clips import Clip
 from asd_training.evaluation.metrics import auc, groups
-from asd_training.evaluation.score import score_clips
+from asd_training.evaluation.score import analyse_clip, score_clips
 from asd_training.learn.augment import shift_bands, statistics_exchange
 
 CALIBRATION_CLIPS = 128
@@ -249,9 +249,9 @@ def accuracy(
 
     detectors = (reference, lower)
     scores: list[list[float]] = []
-    before = reference.analyse(held_out[-1].path).mel(0)
+    before = analyse_clip(reference, held_out[-1]).mel(0)
     for clip in held_out:
-        analyses = [d.analyse(clip.path, section=clip.section) for d in detectors]
+        analyses = [analyse_clip(d, clip) for d in detectors]
         mel = analyses[0].mel(0)
         for variant in (mel, _shifted(mel), _exchanged(mel, before)):
             batch = variant[np.newaxis]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge import verify
+from asd_edge.audio.clip_names import piece_of
 from asd_edge.bundle.card import CARD, model_card
 from asd_edge.bundle.format import Bundle
 from asd_edge.detector import Detector
@@ -27,6 +27,7 @@ from asd_export.to_onnx import to_onnx
 from asd_training import reference_selection, run_folder
 from asd_training.data.clips import Clip, find_clips
 from asd_training.errors import DatasetError, RunError
+from asd_training.evaluation.score import analyse_clip
 from asd_training.progress import bar
 from asd_training.run_folder import Embeddings, RunConfig
 
@@ -151,7 +152,7 @@ def _lowered(
     with bar() as progress:
         if lower.kind == "int8":
             seen = _advancing(_spaced(learned_from, quantize.CALIBRATION_CLIPS), progress)
-            windows = (tried.analyse(clip.path).mel(0) for clip in seen)
+            windows = (analyse_clip(tried, clip).mel(0) for clip in seen)
             model = quantize.to_int8(contents.model, windows)
         else:
             model = quantize.to_fp16(contents.model)
@@ -166,7 +167,7 @@ def _lowered(
     lowered = Detector(front_end, after, scorer, calibration)
     chosen = _spaced(clips, PARITY_CLIPS)
     test = [clip for clip in find_clips(root, config.machine) if clip.split == "test"]
-    mels = [tried.analyse(clip.path).mel(0) for clip in chosen]
+    mels = [analyse_clip(tried, clip).mel(0) for clip in chosen]
     figures = quantize.check(
         lower,
         quantize.accuracy(tried, tried_low, test, held_out),
@@ -175,7 +176,7 @@ def _lowered(
     )
     figures["embedding_difference"] = quantize.difference(before, after, mels)
     golden = contents.golden
-    made = dataclasses.replace(
+    made = replace(
         contents,
         views=scorer.views,
         calibration=calibration,
@@ -206,9 +207,9 @@ def _embed_again(detector: Detector, embeddings: Embeddings, clips: Iterable[Cli
     views = {name: x.copy() for name, x in normals.views.items()}
     for clip in clips:
         rows = normals.clips == clip.name
-        for name, x in detector.analyse(clip.path).embeddings.items():
+        for name, x in analyse_clip(detector, clip).embeddings.items():
             views[name][rows] = x
-    return Embeddings(dataclasses.replace(normals, views=views), embeddings.held_out)
+    return Embeddings(replace(normals, views=views), embeddings.held_out)
 
 
 def _clips(config: RunConfig, embeddings: Embeddings, data: Path | None) -> list[Clip]:
@@ -219,7 +220,14 @@ def _clips(config: RunConfig, embeddings: Embeddings, data: Path | None) -> list
             root, "folder with the sound files that the run was trained on; name it by --data"
         )
     known = set(embeddings.normals.clips.tolist())
-    clips = [clip for clip in find_clips(root, config.machine) if clip.name in known]
+    pieces: dict[str, list[str]] = {}
+    for name in known:
+        pieces.setdefault(piece_of(name)[0], []).append(name)
+    clips = [
+        clip if name == clip.name else replace(clip, name=name, start_s=piece_of(name)[1])
+        for clip in find_clips(root, config.machine)
+        for name in sorted(pieces.get(clip.name, []), key=lambda name: piece_of(name)[1])
+    ]
     if len(clips) < len(known):
         raise DatasetError(
             root, f"has {len(clips)} of the {len(known)} clips that the run was trained on"
@@ -232,7 +240,7 @@ def _golden_clip(device: Detector, clips: list[Clip]) -> NDArray[np.int16]:
     n = device.front_end.n_samples
     mixed = np.zeros(n, np.float32)
     for clip in (clips[0], clips[-1]):
-        y = device.analyse(clip.path).samples
+        y = analyse_clip(device, clip).samples
         scale = 2**-15 if y.dtype == np.int16 else 1.0
         mixed += np.float32(0.5 * scale) * np.resize(y, n)
     # 16 bits are what the device replays, so they are also what the export looks at.

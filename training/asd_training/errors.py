@@ -59,3 +59,12 @@ class ClusterError(AsdError, ConnectionError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
+
+
+class UnreachableError(AsdError, ConnectionError):
+    """A folder behind a URL that cannot be listed, read or written."""
+
+    kind = "unreachable"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: cannot be reached or opened ({reason})")

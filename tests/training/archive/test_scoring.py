@@ -154,14 +154,7 @@ def test_s3_to_s3(
 ) -> None:
     s3fs = pytest.importorskip("s3fs")
     pytest.importorskip("moto.server")
-    endpoint = processes.s3()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+    endpoint = processes.s3_for(monkeypatch)
     fs = s3fs.S3FileSystem(endpoint_url=endpoint)
     fs.mkdir("recordings")
     fs.put(f"{archive}/fan", "recordings/fan", recursive=True)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 import soundfile
 from helpers import write_tone
 
+from asd_edge import Detector
+from asd_edge.enrolment.recordings import Clip, embed_recording
 from asd_edge.errors import MissingFileError
 from asd_edge.frontend.mel import MelConfig
 from asd_edge.frontend.windows import FrontEnd
@@ -23,7 +26,7 @@ from asd_training.data.clips import find_clips
 from asd_training.data.feature_table import load, update
 from asd_training.errors import DatasetError
 
-FRONT_END = FrontEnd(MelConfig(sr=8000, n_fft=256, hop_length=128, n_mels=16), clip_seconds=0.5)
+FRONT_END = FrontEnd(MelConfig(sr=8000, n_fft=256, hop_length=128, n_mels=16), clip_seconds=0.6)
 
 
 @pytest.fixture
@@ -97,9 +100,9 @@ def test_an_interrupted_update_goes_on_where_it_stopped(
     monkeypatch.setattr(feature_table, "_PART_CLIPS", 5)
     done = 0
 
-    def stop_after_12() -> None:
+    def stop_after_12(count: int) -> None:
         nonlocal done
-        done += 1
+        done += count
         if done > 12:
             raise KeyboardInterrupt
 
@@ -107,7 +110,7 @@ def test_an_interrupted_update_goes_on_where_it_stopped(
         update(path, clips, FRONT_END, advance=stop_after_12)
     assert not path.exists()
     result = update(path, clips, FRONT_END)
-    assert (result.computed, result.kept) == (len(clips) - 10, 10)
+    assert (result.computed, result.kept) == (len(clips) - 15, 15)
     whole = tmp_path / "whole.parquet"
     update(whole, clips, FRONT_END)
     np.testing.assert_array_equal(load(path).features, load(whole).features)
@@ -122,8 +125,6 @@ def test_a_clip_that_moves_to_another_split_is_told_anew(tmp_path: Path, data: P
     path = tmp_path / "features.parquet"
     clips = find_clips(data)
     update(path, clips, FRONT_END)
-    from dataclasses import replace
-
     moved = [replace(clips[0], split="train", label="unknown"), *clips[1:]]
     assert update(path, moved, FRONT_END).computed == 0
     row = load(path).clips.iloc[0]
@@ -135,7 +136,7 @@ def test_unreadable_clips_are_reported_and_the_rest_kept(tmp_path: Path, data: P
     clips = find_clips(data)
     clips[2].path.write_bytes(b"junk")
     result = update(path, clips, FRONT_END)
-    assert [str(clips[2].path) in str(error) for error in result.errors] == [True]
+    assert [str(clips[2].path) in str(failure) for failure in result.failures] == [True]
     assert len(load(path).clips) == len(clips) - 1
 
 
@@ -226,3 +227,59 @@ update({str(path)!r}, find_clips({str(data)!r}), front_end)
         assert process.returncode == 0, errors
     assert len(load(path).clips) == len(find_clips(data))
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_long_training_recording_is_cut_as_enrolment_cuts_it(
+    tmp_path: Path, tiny_bundle: Path
+) -> None:
+    """Of 3.5 windows there are three clips; a test recording stays whole, and so does a short."""
+    detector = Detector.load(tiny_bundle)
+    front_end = detector.front_end
+    name = "section_00_source_{}_normal_0000.wav".format
+    train = tmp_path / "data" / "hummer" / "train" / name("train")
+    test = tmp_path / "data" / "hummer" / "test" / name("test")
+    write_tone(train, 200, seed=1, seconds=3.5)
+    write_tone(test, 200, seed=2, seconds=3.5)
+    write_tone(train.with_name("section_00_source_train_normal_0001.wav"), 200, seed=3, seconds=1.9)
+    path = tmp_path / "features.parquet"
+    update(path, find_clips(tmp_path / "data"), front_end)
+    rows = load(path).clips
+    enrolled = [clip for clip in embed_recording(detector, train, "00") if isinstance(clip, Clip)]
+    pieces = rows[rows["recording"] == f"hummer/train/{train.name}"]
+    assert pieces["clip"].tolist() == [f"hummer/train/{clip.name}" for clip in enrolled]
+    assert pieces["start_s"].tolist() == [clip.start_s for clip in enrolled] == [0.0, 1.0, 2.0]
+    assert pieces["level_db"].tolist() == [clip.level_db for clip in enrolled]
+    y, sr = soundfile.read(train, dtype="float32")
+    for row, piece in pieces.iterrows():
+        start = round(piece["start_s"] * sr)
+        expected = front_end.features(y[start : start + front_end.n_samples])
+        np.testing.assert_array_equal(load(path).windows(row), expected[np.newaxis])
+    whole = rows[~rows.index.isin(pieces.index)]
+    assert (whole["clip"] == whole["recording"]).all()
+    assert whole["n_windows"].tolist() == [6, 3]
+
+    # Moved to the other split, it is computed anew: there it is another set of clips.
+    moved = [replace(clip, split="test") for clip in find_clips(tmp_path / "data")]
+    assert update(path, moved, front_end).computed == 1
+    assert load(path).clips["clip"].tolist() == [clip.name for clip in moved]
+
+
+def test_a_clip_without_features_is_a_row_with_the_reason(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "features.parquet"
+    clips = find_clips(data)
+    clips[2].path.write_bytes(b"junk")
+    write_tone(clips[4].path, 200, seed=1, seconds=0.02)
+    first = update(path, clips, FRONT_END)
+    rows = pq.read_table(path).to_pandas().set_index("clip")
+    assert rows.loc[clips[2].name, "reason"].startswith("cannot be read as sound")
+    assert rows.loc[clips[4].name, "kind"] == "too_short"
+    assert len(rows) == len(clips)
+    assert (rows["n_windows"] == 0).sum() == len(load(path).failures) == 2
+    before = path.stat().st_mtime_ns
+    again = update(path, clips, FRONT_END)
+    assert (first.computed, again.computed, again.kept) == (len(clips) - 2, 0, len(clips) - 2)
+    assert again.failures == first.failures
+    assert path.stat().st_mtime_ns == before  # what failed by its content is not tried again
+    write_tone(clips[2].path, 200, seed=2)
+    assert update(path, clips, FRONT_END).computed == 1
+    assert [failure.clip for failure in load(path).failures] == [clips[4].name]

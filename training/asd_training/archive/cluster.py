@@ -89,7 +89,9 @@ def on_every_worker(client: Client, function: Callable[..., None], *arguments: A
 class Pool(Generic[_T, _I, _R]):
     """Batches of items computed on a cluster, few at a time, so that memory does not grow.
 
-    A batch that killed its workers is tried again in halves, down to the one item that does it.
+    Which of the batches on a worker killed it, nobody knows. So those that were there twice when
+    one died are set apart until all others are done, and are then computed one at a time; what
+    kills a worker now is tried in halves, down to the one item that does it.
 
     Args:
         client: of the cluster.
@@ -103,7 +105,9 @@ class Pool(Generic[_T, _I, _R]):
         self._client, self._function, self._dead = client, function, dead
         self._version = version("asd-edge")
         self._running: dict[Future, _Batch[_T, _I]] = {}
-        # Of tags whose batch was halved: results by the place of their first item.
+        self._suspects: list[_Batch[_T, _I]] = []
+        self._alone = False
+        # Of each tag: results by the place of their first item, and the number of open batches.
         self._pieces: dict[_T, dict[int, _R]] = {}
         self._open: Counter[_T] = Counter()
 
@@ -116,7 +120,7 @@ class Pool(Generic[_T, _I, _R]):
     @property
     def is_idle(self) -> bool:
         """Whether no batch is left."""
-        return not self._running
+        return not self._running and not self._suspects
 
     def submit(self, tag: _T, items: Sequence[_I]) -> None:
         """Start a batch; `tag`, which no other has, comes back with its results."""
@@ -135,6 +139,11 @@ class Pool(Generic[_T, _I, _R]):
         from distributed import CancelledError, KilledWorker, wait
         from distributed.comm import CommClosedError
 
+        self._alone = not self._running
+        if self._alone:
+            suspect = self._suspects.pop()
+            self._open[suspect.tag] -= 1
+            self._submit(suspect)
         try:
             done = wait(list(self._running), return_when="FIRST_COMPLETED").done
             for future in done:
@@ -143,7 +152,7 @@ class Pool(Generic[_T, _I, _R]):
                 try:
                     self._keep(batch, future.result(timeout=_FETCH_S))
                 except KilledWorker:
-                    self._halve(batch)
+                    self._suspect(batch)
                 except TimeoutError:
                     self._submit(batch)
                 finally:
@@ -165,13 +174,20 @@ class Pool(Generic[_T, _I, _R]):
     def _keep(self, batch: _Batch[_T, _I], result: _R) -> None:
         self._pieces.setdefault(batch.tag, {})[batch.first] = result
 
-    def _halve(self, batch: _Batch[_T, _I]) -> None:
-        if len(batch.items) == 1:
+    def _suspect(self, batch: _Batch[_T, _I]) -> None:
+        """Set a batch apart, or halve one that killed its workers alone."""
+        if not self._alone:
+            self._set_apart(batch)
+        elif len(batch.items) == 1:
             self._keep(batch, self._dead(batch.items[0]))
-            return
-        middle = len(batch.items) // 2
-        self._submit(_Batch(batch.tag, batch.first, batch.items[:middle]))
-        self._submit(_Batch(batch.tag, batch.first + middle, batch.items[middle:]))
+        else:
+            middle = len(batch.items) // 2
+            self._set_apart(_Batch(batch.tag, batch.first + middle, batch.items[middle:]))
+            self._set_apart(_Batch(batch.tag, batch.first, batch.items[:middle]))
+
+    def _set_apart(self, batch: _Batch[_T, _I]) -> None:
+        self._suspects.append(batch)
+        self._open[batch.tag] += 1
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asd_edge.atomic_files import atomic_path
-from asd_training.archive.listing import Item, is_local, open_filesystem
+from asd_training.archive.listing import Item
+from asd_training.data.filesystems import is_local, is_url, open_filesystem, reaching
 from asd_training.errors import DatasetError
 
 RECORD = "_scores.json"
@@ -84,7 +85,7 @@ class ScoreStore:
     def __init__(self, url: str, made_with: dict[str, Any]) -> None:
         import fsspec
 
-        if "://" not in url:
+        if not is_url(url):
             self._fs, self._root = fsspec.filesystem("file"), url
             self._fs.makedirs(url, exist_ok=True)
         else:
@@ -96,7 +97,9 @@ class ScoreStore:
 
     def _check(self, made_with: dict[str, Any]) -> None:
         try:
-            before = json.loads(self._fs.cat_file(self._at(RECORD)))
+            with reaching(self.url):
+                content = self._fs.cat_file(self._at(RECORD))
+            before = json.loads(content)
         except FileNotFoundError:
             if self._names(""):
                 raise DatasetError(
@@ -158,11 +161,13 @@ class ScoreStore:
             with atomic_path(self._at(path)) as temporary:
                 temporary.write_bytes(content)
         else:  # an object store shows an object when it is complete
-            self._fs.pipe_file(self._at(path), content)
+            with reaching(self.url):
+                self._fs.pipe_file(self._at(path), content)
 
     def _names(self, folder: str) -> set[str]:
         try:
-            found = self._fs.ls(self._at(folder), detail=False)
+            with reaching(self.url):
+                found = self._fs.ls(self._at(folder), detail=False)
         except FileNotFoundError:
             return set()
         names = {str(path).rstrip("/").rpartition("/")[2] for path in found}

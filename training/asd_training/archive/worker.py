@@ -16,7 +16,8 @@ from asd_edge.audio.clip_names import section_of
 from asd_edge.decision import Decision
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, UnfitError
-from asd_training.archive.listing import Item, is_local, open_filesystem, open_remote
+from asd_training.archive.listing import Item
+from asd_training.data.filesystems import is_local, open_filesystem, open_remote, printable, why
 
 # A row a clip.
 SCHEMA = pa.schema(
@@ -105,7 +106,7 @@ def dead_row(clip: Item) -> pa.Table:
 
 
 def _failed(clip: Item, kind: str, reason: str, outcome: str = "failed") -> dict[str, Any]:
-    row = {"clip": clip.name, "machine": clip.machine, "day": clip.day}
+    row = {"clip": printable(clip.name), "machine": clip.machine, "day": clip.day}
     return (
         row
         | {"section": "", "nearest": "", "warnings": ""}
@@ -132,7 +133,7 @@ def _row(detector: Detector, fs: Any, root: str, clip: Item, section: str | None
     except Exception as error:  # of one clip, whatever it is: the rest is scored
         kind = "input_output" if isinstance(error, OSError) else type(error).__name__
         outcome = "failed" if isinstance(error, OSError) else "unreadable"
-        return _failed(clip, kind, " ".join(str(error).split())[:500], outcome)
+        return _failed(clip, kind, why(error), outcome)
 
 
 def _without(message: str, path: str) -> str:
@@ -141,7 +142,7 @@ def _without(message: str, path: str) -> str:
 
 def _decided(clip: Item, decision: Decision) -> dict[str, Any]:
     return {
-        "clip": clip.name,
+        "clip": printable(clip.name),
         "machine": clip.machine,
         "day": clip.day,
         "section": decision.section,

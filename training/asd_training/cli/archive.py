@@ -1,14 +1,25 @@
-"""asd-data score: score an archive of any size on a cluster."""
+"""asd-data score and features: archives and data sets of any size, on a cluster."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from asd_edge.cli.display import harmless
 from asd_edge.cli.exit_status import INTERRUPTED
+
+_scheduler = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Dask scheduler to use, as tcp://host:8786. Default: the cores of this computer.",
+)
+_workers = click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes on this computer. Default: cores."
+)
 
 
 @click.command()
@@ -25,14 +36,8 @@ from asd_edge.cli.exit_status import INTERRUPTED
     required=True,
     help="Folder or URL of the Parquet data set; clips that it holds already are not scored again.",
 )
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Dask scheduler to use, as tcp://host:8786. Default: the cores of this computer.",
-)
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes on this computer. Default: cores."
-)
+@_scheduler
+@_workers
 @click.option("--section", help="Section of all clips. Default: what DCASE file names say.")
 @click.option(
     "--false-alarm-rate",
@@ -57,32 +62,19 @@ def score(
     """
     from asd_training.archive.scoring import score_archive
 
-    if scheduler is not None and workers is not None:
-        raise click.UsageError("--scheduler and --workers exclude each other.")
-    bar = click.progressbar(
-        length=1, label="Scoring", file=sys.stderr, hidden=not sys.stderr.isatty()
-    )
-
-    def start(count: int) -> None:
-        bar.length = count
-
-    try:
-        with bar:
-            done = score_archive(
-                archive,
-                bundle,
-                output,
-                scheduler=scheduler,
-                workers=workers,
-                section=section,
-                false_alarm_rate=false_alarm_rate,
-                say=lambda sentence: click.echo(harmless(sentence), err=True),
-                start=start,
-                advance=bar.update,
-            )
-    except KeyboardInterrupt:
-        click.echo(f"Interrupted; the same command goes on with {output}", err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
+    with _going_on("Scoring", output, scheduler, workers) as (start, advance):
+        done = score_archive(
+            archive,
+            bundle,
+            output,
+            scheduler=scheduler,
+            workers=workers,
+            section=section,
+            false_alarm_rate=false_alarm_rate,
+            say=_say,
+            start=start,
+            advance=advance,
+        )
     for folder in done.unread:
         click.echo(f"Error: {harmless(folder)}", err=True)
     counts = done.counts
@@ -100,3 +92,92 @@ def score(
         )
     if counts.failed or done.unread:
         sys.exit(1)
+
+
+@click.command()
+@click.argument("data")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The table, a file NAME.parquet; an existing one is brought up to date.",
+)
+@click.option("--machine", help="Machine type. Default: all that are in DATA.")
+@click.option(
+    "--preset",
+    default="edge",
+    show_default=True,
+    help="Whose front end: adacos, edge, report, statistics, triplet, or a TOML file of your own.",
+)
+@_scheduler
+@_workers
+def features(
+    data: str,
+    output: Path,
+    machine: str | None,
+    preset: str,
+    scheduler: str | None,
+    workers: int | None,
+) -> None:
+    """Compute the features of the clips in DATA into a Parquet table, a row a clip.
+
+    DATA is a folder or a URL such as s3://bucket/data. asd-train takes the table in the place of
+    DATA. Only clips that are new or whose content has changed are computed, and an interrupted
+    run goes on where it stopped. A clip that cannot be used has a row with the reason, and the
+    exit status is 1.
+    """
+    from asd_training import presets
+    from asd_training.archive.features import compute_features
+    from asd_training.data.clips import find_clips
+
+    front_end = presets.load(preset).front_end
+    with _going_on("Features", str(output), scheduler, workers) as (start, advance):
+        clips = find_clips(data, machine)
+        start(len(clips))
+        done = compute_features(
+            clips,
+            output,
+            front_end,
+            scheduler=scheduler,
+            workers=workers,
+            say=_say,
+            advance=advance,
+        )
+    for failure in done.failures:
+        click.echo(f"Error: {harmless(str(failure))}", err=True)
+    click.echo(
+        f"{output}: {done.computed} clips computed, {done.kept} unchanged, "
+        f"{front_end.mel.n_mels} mels x {front_end.n_frames} frames a window",
+        err=True,
+    )
+    if done.failures:
+        click.echo(f"{len(done.failures)} of {len(clips)} clips could not be used.", err=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _going_on(
+    label: str, output: str, scheduler: str | None, workers: int | None
+) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """Show how far a command is, and say that it can be repeated when it is interrupted.
+
+    Gives what to call with the number of clips, and with those that are done.
+    """
+    if scheduler is not None and workers is not None:
+        raise click.UsageError("--scheduler and --workers exclude each other.")
+    bar = click.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
+
+    def start(count: int) -> None:
+        bar.length = count
+
+    try:
+        with bar:
+            yield start, bar.update
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted; the same command goes on with {output}", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _say(sentence: str) -> None:
+    click.echo(harmless(sentence), err=True)

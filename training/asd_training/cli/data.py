@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -13,7 +12,7 @@ from asd_training.synth import MACHINES
 
 @click.group(
     cls=AsdGroup,
-    elsewhere={"score": "asd_training.cli.archive"},
+    elsewhere=dict.fromkeys(("features", "score"), "asd_training.cli.archive"),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="asd-edge")
@@ -92,51 +91,6 @@ def synth(
         )
     names = ", ".join(dict.fromkeys(config.machines))
     click.echo(f"{out}: {count} synthetic clips of {seconds:g} s ({names})", err=True)
-
-
-@main.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The table, a file NAME.parquet; an existing one is brought up to date.",
-)
-@click.option("--machine", help="Machine type. Default: all that are in DATA.")
-@click.option(
-    "--preset",
-    default="edge",
-    show_default=True,
-    help="Whose front end: adacos, edge, report, statistics, triplet, or a TOML file of your own.",
-)
-@click.option("--jobs", type=click.IntRange(min=1), help="Threads.  [default: one a core]")
-def features(data: Path, output: Path, machine: str | None, preset: str, jobs: int | None) -> None:
-    """Compute the features of the clips in DATA into a Parquet table, a row a clip.
-
-    asd-train takes the table in the place of DATA. Only clips that are new or whose
-    content has changed are computed, and an interrupted run goes on where it stopped.
-    """
-    from asd_training import presets
-    from asd_training.data.clips import find_clips
-    from asd_training.data.feature_table import update
-    from asd_training.progress import bar
-
-    front_end = presets.load(preset).front_end
-    clips = find_clips(data, machine)
-    with bar() as progress:
-        task = progress.add_task("Features", total=len(clips), note="")
-        done = update(output, clips, front_end, jobs, lambda: progress.advance(task))
-    for error in done.errors:
-        click.echo(f"Error: {error}", err=True)
-    click.echo(
-        f"{output}: {done.computed} clips computed, {done.kept} unchanged, "
-        f"{front_end.mel.n_mels} mels x {front_end.n_frames} frames a window",
-        err=True,
-    )
-    if done.errors:
-        click.echo(f"{len(done.errors)} of {len(clips)} clips could not be read.", err=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,14 @@ import hashlib
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
-from asd_edge.audio.clip_names import is_audio_name, parse_clip_name, section_of_folder
+from asd_edge.audio.clip_names import parse_clip_name, section_of_folder
 from asd_edge.errors import MissingFileError
+from asd_training.data.filesystems import is_url, open_filesystem, open_remote, printable, walk
 from asd_training.errors import DatasetError
 
 _log = logging.getLogger(__name__)
@@ -68,7 +70,8 @@ class Clip:
     name that are no UTF-8 are written as \\xNN in it. `section` is the number as written
     ("00") or the folder's name, `domain` is "source", "target" or "" where the data set
     knows none, `split` is "train" or "test", `label` is "normal", "anomaly" or "unknown",
-    `attributes` is raw text.
+    `attributes` is raw text. `url` is where the file is, if not on this computer. Of a piece that
+    was cut out of a recording, `start_s` is where it begins there.
     """
 
     path: Path
@@ -79,6 +82,13 @@ class Clip:
     split: str
     label: str
     attributes: str = ""
+    url: str = ""
+    start_s: float | None = None
+
+    @property
+    def place(self) -> str:
+        """What messages call the file: its path or URL."""
+        return self.url or str(self.path)
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,8 @@ class _Found:
 def find_clips(root: str | Path, machine: str | None = None) -> list[Clip]:
     """Find the clips under `root`, of one machine or of all, sorted by name.
 
+    `root` is a folder, or a URL that fsspec opens, as s3://bucket/data.
+
     What the name of a file says wins over what its folders say. The machine is the nearest
     folder that is neither split, label nor section, else `root` itself. With plain folders,
     <X>/normal/ makes X a section of the machine above it, and section "00" if there is no X:
@@ -131,28 +143,18 @@ def find_clips(root: str | Path, machine: str | None = None) -> list[Clip]:
         DatasetError: no clip that can be told, none of `machine`, a machine that lies in two
             places, or one name for two different clips of a machine.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise MissingFileError(root, "folder")
-    # A folder like fan/train or fan/id_00 is part of a machine: its own name counts too.
-    # Not resolved: the name of a link is what the user calls the machine.
-    full = Path(os.path.abspath(root))  # noqa: PTH100 - Path.absolute keeps ".."
-    top = full
-    while top.name and is_structure(top.name):
-        top = top.parent
-    above = full.relative_to(top).parts
-
+    names, above, top = _search(root)
     found: list[_Found] = []
     unlabelled: list[str] = []
     supplements: list[str] = []
-    for name in _audio_names(root):
+    for name in names:
         folders = (*above, *name.parts[:-1])
         parsed = parse_clip_name(name.name)
         supplement = parsed is not None and parsed.supplement
         if supplement or any(folder.lower() in _SUPPLEMENT_FOLDERS for folder in folders):
             supplements.append(printable(name.as_posix()))
             continue
-        told = _find(root, name, folders, printable(top.name) or "machine")
+        told = _find(root, name, folders, printable(top) or "machine")
         if told is None:
             unlabelled.append(printable(name.as_posix()))
         else:
@@ -186,20 +188,15 @@ def find_clips(root: str | Path, machine: str | None = None) -> list[Clip]:
     return sorted(clips, key=lambda clip: clip.name)
 
 
-def _of_machine(root: Path, found: list[_Found], machine: str) -> list[_Found]:
+def _of_machine(root: str | Path, found: list[_Found], machine: str) -> list[_Found]:
     own = [f for f in found if f.clip.machine == machine]
     if not own:
         machines = ", ".join(sorted({f.clip.machine for f in found}))
         hint = ""
         if any(f.clip.section == machine for f in found):
-            hint = f" ({machine!r} is a section of it; {root / machine} is that one alone)"
+            hint = f" ({machine!r} is a section of it; {root}/{machine} is that one alone)"
         raise DatasetError(root, f"has no machine {machine!r}; it has: {machines}{hint}")
     return own
-
-
-def printable(text: str) -> str:
-    """Write the bytes of a file name that are no UTF-8 as \\xNN, so that it is proper text."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def describe(name: PurePath, folders: Iterable[str] | None = None) -> Description:
@@ -239,9 +236,22 @@ def content_digest(path: Path) -> str:
     # Content rather than size and time, which a restored backup or a copy can leave the same.
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            return digest_of(file)
     except FileNotFoundError as error:
         raise MissingFileError(path) from error
+
+
+def _content(clip: Clip) -> str:
+    if not clip.url:
+        return content_digest(clip.path)
+    fs, path = open_filesystem(clip.url, folder=False)
+    with open_remote(fs, path) as file:
+        return digest_of(file)
+
+
+def digest_of(file: Any) -> str:
+    """Digest of a file's content, as `content_digest`."""
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def equal_clips(clips: Iterable[Clip], others: Iterable[Clip]) -> list[tuple[Clip, Clip]]:
@@ -273,7 +283,7 @@ def _glance(path: Path) -> tuple[int, bytes] | None:
         return None
 
 
-def _warn_passed_over(root: Path, names: list[str], total: int, reason: str) -> None:
+def _warn_passed_over(root: str | Path, names: list[str], total: int, reason: str) -> None:
     if names:
         _log.warning(
             "%s: passed over %d of %d audio files (%s), %s",
@@ -281,31 +291,31 @@ def _warn_passed_over(root: Path, names: list[str], total: int, reason: str) -> 
         )
 
 
-def _audio_names(root: Path) -> Iterator[PurePath]:
-    """Yield the audio files under `root`, relative to it, in order.
+def _search(root: str | Path) -> tuple[list[PurePath], tuple[str, ...], str]:
+    """Find the sound files below a folder or URL.
 
-    Links are followed, unless they lead back to a folder that they lie in.
+    Returns:
+        their names relative to it, in order; its own last folders as far as they are part of a
+        machine, as in fan/train; and the name of the folder above those.
     """
-
-    def walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
-        real = os.path.realpath(folder)
-        if real in above:
-            return
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            _log.warning("%s: cannot be read (%s)", folder, error.strerror)
-            return
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from walk(Path(entry.path), above | {real})
-            elif is_audio_name(entry.name):
-                yield Path(entry.path)
-
-    for path in walk(root, frozenset()):
-        yield path.relative_to(root)
+    if is_url(root):
+        fs, path = open_filesystem(str(root))
+        full: PurePath = PurePosixPath("/", path.split("://")[-1].strip("/"))
+    else:
+        if not Path(root).is_dir():
+            raise MissingFileError(root, "folder")
+        # Not resolved: the name of a link is what the user calls the machine.
+        fs, path = None, str(root)
+        full = Path(os.path.abspath(root))  # noqa: PTH100 - Path.absolute keeps ".."
+    unread: list[str] = []
+    names = sorted(PurePath(found.name) for found in walk(fs, path, unread))
+    for folder in unread:
+        _log.warning("%s", folder)
+    # A folder like fan/train or fan/id_00 is part of a machine: its own name counts too.
+    top = full
+    while top.name and is_structure(top.name):
+        top = top.parent
+    return names, full.relative_to(top).parts, top.name
 
 
 def is_structure(folder: str) -> bool:
@@ -319,7 +329,7 @@ def is_structure(folder: str) -> bool:
     )
 
 
-def _find(root: Path, name: PurePath, folders: tuple[str, ...], above: str) -> _Found | None:
+def _find(root: str | Path, name: PurePath, folders: tuple[str, ...], above: str) -> _Found | None:
     """Describe one audio file; None if it tells no label and no section."""
     described = describe(name, folders)
     if not described.section and not described.label:
@@ -333,7 +343,8 @@ def _find(root: Path, name: PurePath, folders: tuple[str, ...], above: str) -> _
         section = printable(folders[places.pop()]) if places else "00"
     home = PurePath(*folders[: places[-1] + 1]) if places else PurePath()
     clip = Clip(
-        path=root / name,
+        path=Path(root, name),
+        url=f"{str(root).rstrip('/')}/{name.as_posix()}" if is_url(root) else "",
         name=printable(name.as_posix()),
         machine=printable(folders[places[-1]]) if places else above,
         section=section,
@@ -359,20 +370,19 @@ def _without_unlabelled_twins(found: list[_Found]) -> list[_Found]:
     ]
 
 
-def _without_unknown_folders(root: Path, found: list[_Found], total: int) -> list[_Found]:
+def _without_unknown_folders(root: str | Path, found: list[_Found], total: int) -> list[_Found]:
     """Drop, and name, what lies in a folder inside a machine that no layout knows."""
     homes = {f.home for f in found}
     inside = {home for home in homes if any(parent in homes for parent in home.parents)}
     for home in sorted(inside):
         names = [f.clip.name for f in found if f.home == home]
-        reason = (
-            f"in a folder of no known meaning inside the machine {home.parent.name or root.name!r}"
-        )
+        machine = home.parent.name or PurePath(root).name
+        reason = f"in a folder of no known meaning inside the machine {machine!r}"
         _warn_passed_over(root, names, total, reason)
     return [f for f in found if f.home not in inside]
 
 
-def _check_homes(root: Path, found: list[_Found]) -> None:
+def _check_homes(root: str | Path, found: list[_Found]) -> None:
     """Raise DatasetError for a machine whose clips lie in two places."""
     places: dict[str, dict[PurePath, PurePath]] = defaultdict(dict)
     for f in found:
@@ -389,7 +399,7 @@ def _check_homes(root: Path, found: list[_Found]) -> None:
             )
 
 
-def _without_second_copies(root: Path, found: list[_Found]) -> list[_Found]:
+def _without_second_copies(root: str | Path, found: list[_Found]) -> list[_Found]:
     """Drop the second of two clips of one machine and one DCASE name, if they are equal.
 
     The tree of 2021 has some clips in source_test or target_test and in test as well.
@@ -408,7 +418,7 @@ def _without_second_copies(root: Path, found: list[_Found]) -> list[_Found]:
         same.sort(key=lambda f: f.clip.domain == "")  # what a folder says of the domain is kept
         first = same[0].clip
         for f in same[1:]:
-            if content_digest(f.clip.path) != content_digest(first.path):
+            if _content(f.clip) != _content(first):
                 raise DatasetError(
                     root,
                     f"has two different clips of one name, {first.name} and {f.clip.name}; "

@@ -14,13 +14,12 @@ import logging
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -29,71 +28,55 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from asd_edge.atomic_files import atomic_path
-from asd_edge.audio.recording import open_recording
 from asd_edge.errors import AsdError, MissingFileError
 from asd_edge.frontend import windows
 from asd_edge.frontend.windows import FrontEnd
-from asd_training.data.clips import Clip, content_digest
+from asd_training.data.clips import Clip
+from asd_training.data.feature_rows import (
+    DESCRIBED,
+    SCHEMA,
+    Computed,
+    Known,
+    Wanted,
+    compute,
+    description,
+    is_cut,
+)
 from asd_training.errors import DatasetError
 
 _log = logging.getLogger(__name__)
 
-_R = TypeVar("_R")
 _METADATA_KEY = b"asd_edge.front_end"
-_PART_CLIPS = 64  # about 10 MB of features; what an interruption can cost
-_SCHEMA = pa.schema(
-    [
-        ("clip", pa.string()),
-        ("machine", pa.string()),
-        ("section", pa.string()),
-        ("domain", pa.string()),
-        ("split", pa.string()),
-        ("label", pa.string()),
-        ("attributes", pa.string()),
-        ("digest", pa.string()),
-        ("rate", pa.int32()),
-        ("channels", pa.int32()),
-        ("seconds", pa.float64()),
-        ("level_db", pa.float64()),
-        ("clipped", pa.float64()),
-        ("n_windows", pa.int32()),
-        # Windows one after the other, each in C order [shape=(n_windows, n_mels, n_frames)].
-        ("features", pa.list_(pa.float32())),
-    ]
-)
-
-
-# What names and folders say: filled anew when a file moves to another split.
-_DESCRIBED = ("machine", "section", "domain", "split", "label", "attributes")
+# Clips of a batch: about 10 MB of features; what an interruption can cost for each thread.
+_PART_CLIPS = 64
 _TEXTS = ("clip", "machine", "section", "domain", "split", "label", "attributes", "digest")
+
+Batches = Iterable[Sequence[Wanted]]
+# Computes batches somewhere, and gives the results as they come. A batch that kills what
+# computes it, down to the one clip that does, comes back as `feature_rows.dead`.
+Compute = Callable[[Callable[[Sequence[Wanted]], Computed], Batches], Iterator[Computed]]
 
 
 @dataclass(frozen=True)
-class Sound:
-    """Properties of a sound file.
+class Failure:
+    """A recording without features; as a text it is one line with the file and the reason."""
 
-    Attributes:
-        rate: in Hz.
-        channels: number of channels.
-        seconds: length.
-        level_db: root mean square in dB of full scale.
-        clipped: share of samples at full scale.
-    """
+    clip: str
+    place: str
+    kind: str
+    reason: str
 
-    rate: int
-    channels: int
-    seconds: float
-    level_db: float
-    clipped: float
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class Update:
-    """Result of `update`: clips computed and kept, and the errors of those that are not read."""
+    """Result of `update`: recordings computed and kept, and those that have no features."""
 
     computed: int
     kept: int
-    errors: list[AsdError]
+    failures: list[Failure]
 
 
 @dataclass(frozen=True)
@@ -106,11 +89,13 @@ class FeatureTable:
             `first`, the row's first window in `features`. Tables of earlier versions lack
             rate, channels, seconds, level_db and clipped.
         features: [shape=(total of n_windows, n_mels, n_frames)].
+        failures: recordings without features; they are not among the clips.
     """
 
     front_end: FrontEnd
     clips: pd.DataFrame
     features: NDArray[np.float32]
+    failures: tuple[Failure, ...] = ()
 
     @cached_property
     def _bounds(self) -> NDArray[np.int64]:
@@ -132,7 +117,8 @@ def update(
     clips: Sequence[Clip],
     front_end: FrontEnd,
     jobs: int | None = None,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[int], None] = lambda count: None,
+    compute_batches: Compute | None = None,
 ) -> Update:
     """Bring the table at `path` up to date with the clips' files.
 
@@ -140,100 +126,88 @@ def update(
 
     Args:
         path: the Parquet file; made if missing, replaced if of another front end.
-        clips: the rows that the table shall have.
+        clips: the recordings that the table shall have.
         front_end: how clips become features.
         jobs: threads; the kernel and the decoder release the interpreter's lock.
             Default: the number of cores.
-        advance: called after each clip.
+        advance: called with the number of recordings that are done, batch by batch.
+        compute_batches: computes elsewhere than in threads of this process.
     """
     path = Path(path)
+    jobs = jobs or os.cpu_count() or 1
     with _locked(path):
-        return _update(path, clips, front_end, jobs, advance)
+        size = min(_PART_CLIPS, max(len(clips) // (4 * jobs), 1))
+        run = compute_batches or partial(_in_threads, jobs)
+        return _Updating(path, front_end, advance).finish(clips, size, run)
 
 
-def _update(
-    path: Path,
-    clips: Sequence[Clip],
-    front_end: FrontEnd,
-    jobs: int | None,
-    advance: Callable[[], None],
-) -> Update:
-    parts_folder = path.with_name(f".{path.name}.parts")
-    schema = _SCHEMA.with_metadata(
-        {_METADATA_KEY: json.dumps(front_end.to_dict()), "asd_edge.version": str(windows.VERSION)}
-    )
-    parts = sorted(parts_folder.glob("part-*.parquet")) if parts_folder.is_dir() else []
-    sources = [p for p in [path, *parts] if _made_by(p, schema)]
-    known: dict[str, str] = {}
-    for source in sources:
-        rows = pq.read_table(source, columns=["clip", "digest"])
-        known |= dict(zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True))
+class _Updating:
+    """One update of a table."""
 
-    def work(clip: Clip) -> _Row | AsdError:
-        try:
-            digest = content_digest(clip.path)
-            if known.get(clip.name) == digest:
-                return _Row(clip, digest)
-            return _Row(clip, digest, *_features(clip, front_end))
-        except AsdError as error:
-            return error
+    def __init__(self, path: Path, front_end: FrontEnd, advance: Callable[[int], None]) -> None:
+        self._path, self._front_end, self._advance = path, front_end, advance
+        self._folder = path.with_name(f".{path.name}.parts")
+        metadata = {
+            _METADATA_KEY: json.dumps(front_end.to_dict()),
+            "asd_edge.version": str(windows.VERSION),
+        }
+        self._schema = SCHEMA.with_metadata(metadata)
+        parts = sorted(self._folder.glob("part-*.parquet")) if self._folder.is_dir() else []
+        self._number = max((int(p.stem.removeprefix("part-")) for p in parts), default=-1) + 1
+        self._sources = [p for p in [path, *parts] if _made_by(p, self._schema)]
 
-    errors: list[AsdError] = []
-    digests: dict[str, str] = {}
-    batch: list[_Row] = []
-    computed = 0
-    number = max((int(p.stem.removeprefix("part-")) for p in parts), default=-1) + 1
+    def finish(self, clips: Sequence[Clip], size: int, run: Compute) -> Update:
+        """Compute what is missing, a part of the table after each batch, and put them together."""
+        known = self._known()
+        by_name = {clip.name: clip for clip in clips}
+        wanted = [Wanted(clip, known.get(clip.name)) for clip in clips]
+        batches = (wanted[i : i + size] for i in range(0, len(wanted), size))
+        digests: dict[str, str] = {}
+        failures: list[Failure] = []
+        kept = 0
+        for rows, same in run(partial(compute, self._front_end), batches):
+            for name in same:
+                before = known[name]
+                digests[name] = before.digest
+                if before.reason:
+                    place = by_name[name].place
+                    failures.append(Failure(name, place, before.kind, before.reason))
+            kept += len(same)
+            if rows.num_rows:
+                columns = ("recording", "digest", "kind", "reason")
+                for row in rows.select(columns).to_pylist():
+                    name = row["recording"]
+                    digests[name] = row["digest"]
+                    if row["reason"]:
+                        place = by_name[name].place
+                        failures.append(Failure(name, place, row["kind"], row["reason"]))
+                self._save(rows)
+            self._advance(len(same) + len(set(rows["recording"].to_pylist())))
+        _merge(self._path, self._sources, by_name, digests, self._schema)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        failures.sort(key=lambda failure: failure.clip)
+        kept -= sum(known[f.clip].reason != "" for f in failures if f.clip in known)
+        computed = len(digests) - kept - len(failures)
+        return Update(computed, kept, failures)
 
-    def save_part() -> None:
-        nonlocal number
-        if batch:
-            part = parts_folder / f"part-{number:05d}.parquet"
-            with atomic_path(part) as temporary:
-                pq.write_table(_rows(batch, schema), temporary)
-            sources.append(part)
-            number += 1
-            batch.clear()
+    def _known(self) -> dict[str, Known]:
+        known: dict[str, Known] = {}
+        for source in self._sources:
+            columns = ["recording", "clip", "split", "seconds", "digest", "kind", "reason"]
+            for row in pq.read_table(source, columns=columns).to_pylist():
+                cut: bool | None = True
+                if row["clip"] == row["recording"]:
+                    long = is_cut("train", row["seconds"] or 0.0, self._front_end)
+                    cut = None if long is None else False
+                known[row["recording"]] = Known(row["digest"], cut, row["kind"], row["reason"])
+        return known
 
-    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-        for result in _bounded_map(pool, work, clips):
-            advance()
-            if isinstance(result, AsdError):
-                errors.append(result)
-                continue
-            digests[result.clip.name] = result.digest
-            if result.features is not None:
-                computed += 1
-                batch.append(result)
-                if len(batch) == _PART_CLIPS:
-                    save_part()
-    save_part()
-    _merge(path, sources, {clip.name: clip for clip in clips}, digests, schema)
-    shutil.rmtree(parts_folder, ignore_errors=True)
-    return Update(computed=computed, kept=len(digests) - computed, errors=errors)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A clip of the table; without sound and features if the table has them already."""
-
-    clip: Clip
-    digest: str
-    sound: Sound | None = None
-    features: NDArray[np.float32] | None = None
-
-
-def _features(clip: Clip, front_end: FrontEnd) -> tuple[Sound, NDArray[np.float32]]:
-    with open_recording(clip.path, front_end.mel.sr, front_end.channel) as recording:
-        y = recording.samples()
-        seconds = len(y) / front_end.mel.sr
-        used = recording.channels if front_end.channel == "mean" else 1
-        clipped = recording.clipped / max(seconds * recording.rate * used, 1)
-        rate, channels = round(recording.rate), recording.channels
-    front_end.check_length(len(y), clip.path)
-    full_scale = 32768.0 if y.dtype == np.int16 else 1.0
-    power = float(np.mean(np.square(y, dtype=np.float64))) / full_scale**2
-    sound = Sound(rate, channels, seconds, 10 * np.log10(max(power, 1e-20)), clipped)
-    return sound, front_end.all_features(y)
+    def _save(self, rows: pa.Table) -> None:
+        part = self._folder / f"part-{self._number:05d}.parquet"
+        with atomic_path(part) as temporary:
+            pq.write_table(rows.replace_schema_metadata(self._schema.metadata), temporary)
+        self._sources.append(part)
+        self._number += 1
 
 
 @contextmanager
@@ -280,20 +254,34 @@ def load(path: str | Path, machine: str | None = None, split: str | None = None)
         with pq.ParquetFile(path) as file:
             front_end = _front_end(file)
             frames, arrays = _read_rows(file, front_end, machine, split)
+            failures = _failures(frames)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         detail = f" ({error})" if isinstance(error, AsdError) else ""
         raise DatasetError(
             path, f"is not a feature table{detail}; make one with asd-data features"
         ) from error
     clips = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    if "n_windows" in clips:
+        clips = clips[clips["n_windows"] > 0]
     if len(clips) == 0:
         kind = {"train": "training ", "test": "test "}.get(split or "", "")
         of = f" of machine {machine!r}" if machine is not None else ""
-        raise DatasetError(path, f"has no {kind}clips{of}")
+        why = f"; {failures[0]}" if failures else ""
+        raise DatasetError(path, f"has no {kind}clips{of}{why}")
     order = clips["clip"].argsort().to_numpy()
     clips = clips.iloc[order].reset_index(drop=True)
     clips["first"] = clips["n_windows"].cumsum() - clips["n_windows"]
-    return FeatureTable(front_end, clips, np.concatenate([arrays[i] for i in order]))
+    if "recording" not in clips:  # a table of an earlier version
+        clips = clips.assign(recording=clips["clip"], start_s=0.0)
+    return FeatureTable(front_end, clips, np.concatenate([arrays[i] for i in order]), failures)
+
+
+def _failures(frames: Sequence[pd.DataFrame]) -> tuple[Failure, ...]:
+    return tuple(
+        Failure(str(row.clip), str(row.clip), str(row.kind), str(row.reason))
+        for frame in frames
+        for row in frame[frame["n_windows"] == 0].itertuples()
+    )
 
 
 def _front_end(file: pq.ParquetFile) -> FrontEnd:
@@ -328,7 +316,7 @@ def _read_rows(
         if split is not None:
             keep &= (frame["split"] == split).to_numpy()
         frames.append(frame[keep])
-        for i in np.flatnonzero(keep):
+        for i in np.flatnonzero(keep & (frame["n_windows"] > 0).to_numpy()):
             values = np.asarray(rows["features"][int(i)].values, dtype=np.float32)
             count = int(frame["n_windows"].iloc[i])
             name = frame["clip"].iloc[i]
@@ -359,7 +347,9 @@ def _check_rows(frame: pd.DataFrame, seen: set[str]) -> None:
         if clip in seen:
             raise DatasetError(f"clip {clip}", "is there twice")
         seen.add(clip)
-    if not pd.api.types.is_integer_dtype(frame["n_windows"]) or (frame["n_windows"] < 1).any():
+    # A recording without features has none, and the reason.
+    least = 1 if "reason" not in frame else (frame["reason"] == "").astype(int)
+    if not pd.api.types.is_integer_dtype(frame["n_windows"]) or (frame["n_windows"] < least).any():
         raise DatasetError("column n_windows", "has values that are no numbers from 1")
 
 
@@ -372,64 +362,46 @@ def _merge(
 ) -> None:
     """Write the wanted rows of the sources to `path`, one row group in memory at a time."""
     if sources == [path]:
-        rows = pq.read_table(path, columns=[*_DESCRIBED, "clip", "digest"])
+        rows = pq.read_table(path, columns=[*DESCRIBED, "recording", "digest"])
         if _same_rows(rows, clips, digests):
             return
     written: set[str] = set()
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        # The newest part first: where a clip changed, its old row is passed over.
+        # The newest part first: where a clip changed, its old rows are passed over.
         for source in reversed(sources):
+            found: set[str] = set()
             with pq.ParquetFile(source) as file:
                 for group in range(file.num_row_groups):
                     rows = file.read_row_group(group)
-                    wanted = []
-                    for i, (name, digest) in enumerate(
-                        zip(rows["clip"].to_pylist(), rows["digest"].to_pylist(), strict=True)
-                    ):
-                        if digests.get(name) == digest and name not in written:
-                            wanted.append(i)
-                            written.add(name)
+                    pairs = zip(
+                        rows["recording"].to_pylist(), rows["digest"].to_pylist(), strict=True
+                    )
+                    wanted = [
+                        i
+                        for i, (name, digest) in enumerate(pairs)
+                        if digests.get(name) == digest and name not in written
+                    ]
                     if wanted:
                         rows = rows.take(wanted)
+                        found.update(rows["recording"].to_pylist())
                         writer.write_table(_describe_again(rows, clips, schema))
+            written |= found
 
 
 def _same_rows(rows: pa.Table, clips: dict[str, Clip], digests: dict[str, str]) -> bool:
-    present = {row.pop("clip"): row for row in rows.to_pylist()}
+    present = {row.pop("recording"): row for row in rows.to_pylist()}
     return present == {
-        name: {**_description(clips[name]), "digest": digest} for name, digest in digests.items()
+        name: {**description(clips[name]), "digest": digest} for name, digest in digests.items()
     }
 
 
 def _describe_again(rows: pa.Table, clips: dict[str, Clip], schema: pa.Schema) -> pa.Table:
     """Fill the columns that come from names anew: a file may have moved to another split."""
-    descriptions = [_description(clips[name]) for name in rows["clip"].to_pylist()]
+    descriptions = [description(clips[name]) for name in rows["recording"].to_pylist()]
     columns = {name: rows[name] for name in schema.names}
     for name in descriptions[0]:
         columns[name] = pa.array([d[name] for d in descriptions], pa.string())
     return pa.table(columns, schema=schema)
-
-
-def _description(clip: Clip) -> dict[str, str]:
-    return {name: getattr(clip, name) for name in _DESCRIBED}
-
-
-def _rows(batch: list[_Row], schema: pa.Schema) -> pa.Table:
-    rows = []
-    for row in batch:
-        assert row.sound is not None
-        assert row.features is not None
-        rows.append(
-            {
-                "clip": row.clip.name,
-                **_description(row.clip),
-                "digest": row.digest,
-                **asdict(row.sound),
-                "n_windows": len(row.features),
-                "features": row.features.ravel(),
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _made_by(path: Path, schema: pa.Schema) -> bool:
@@ -442,14 +414,15 @@ def _made_by(path: Path, schema: pa.Schema) -> bool:
     return bool(found.names == schema.names and found.metadata == schema.metadata)
 
 
-def _bounded_map(
-    pool: ThreadPoolExecutor, function: Callable[[Clip], _R], clips: Sequence[Clip]
-) -> Iterator[_R]:
-    """Map in order like `pool.map`, with few results waiting: they are large."""
-    waiting: deque[Future[_R]] = deque()
-    for clip in clips:
-        waiting.append(pool.submit(function, clip))
-        if len(waiting) > 64:
+def _in_threads(
+    jobs: int, function: Callable[[Sequence[Wanted]], Computed], batches: Batches
+) -> Iterator[Computed]:
+    """Map in order, with few results waiting: they are large."""
+    waiting: deque[Future[Computed]] = deque()
+    with ThreadPoolExecutor(jobs) as pool:
+        for batch in batches:
+            waiting.append(pool.submit(function, batch))
+            if len(waiting) > jobs:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

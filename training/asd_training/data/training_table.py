@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from asd_edge.scoring.standards import calibrate
 from asd_edge.scoring.views import ScoringConfig
 from asd_training.data import feature_table
 from asd_training.data.clips import Clip, equal_clips, find_clips
-from asd_training.data.feature_table import FeatureTable
+from asd_training.data.feature_table import Failure, FeatureTable
 from asd_training.errors import DatasetError, SingleSectionError
 from asd_training.presets import Preset
 from asd_training.progress import bar
@@ -148,11 +148,13 @@ def load_training_table(
         table = table.take((table.clips["label"] != "anomaly").to_numpy())
         if not len(table.clips):
             raise DatasetError(data, f"has no normal training clips of machine {machine!r}")
+        count = table.clips["recording"].nunique() + len(table.failures)
+        _check_damaged(data, table.failures, count, skip_damaged, say)
         leaked = _leaked_rows(data, table, there[0])
     else:
         table, leaked = _from_files(data, machine, front_end, cache, jobs, skip_damaged, say)
-    table = _without(table, leaked, "are copies of test clips", say)
-    table = _without(table, _copies(table), "are copies of other training clips", say)
+    table = _without(table, "recording", leaked, "are copies of test clips", say)
+    table = _without(table, "clip", _copies(table), "are copies of other training clips", say)
     if not len(table.clips):
         raise DatasetError(data, "has no training clip that is not a test clip as well")
     for sentence in [*sound_warnings(table), *outlier_warnings(table)]:
@@ -180,20 +182,33 @@ def _from_files(
     path = (cache or cache_folder()) / f"{machine}-{digest}.parquet"
     with bar() as progress:
         task = progress.add_task("Features", total=len(clips), note="")
-        done = feature_table.update(path, clips, front_end, jobs, lambda: progress.advance(task))
-    errors = done.errors
-    if errors and (not skip_damaged or len(errors) > MOST_DAMAGED * len(clips)):
-        more = f" (and {len(errors) - 1} more like it)" if len(errors) > 1 else ""
-        advice = "--skip-damaged leaves such clips out"
-        if skip_damaged:
-            advice = f"more than {MOST_DAMAGED:.0%} of {len(clips)} clips are left out by no option"
-        raise DatasetError(
-            data, f"has a clip that cannot be learned from: {errors[0]}{more}; {advice}"
-        )
-    if errors:
-        more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
-        say(f"left out {len(errors)} of {len(clips)} training clips: {errors[0]}{more}")
+        advance = partial(progress.advance, task)
+        done = feature_table.update(path, clips, front_end, jobs, advance)
+    _check_damaged(data, done.failures, len(clips), skip_damaged, say)
     return feature_table.load(path), leaked
+
+
+def _check_damaged(
+    data: Path,
+    failures: Sequence[Failure],
+    count: int,
+    skip: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Say that some of `count` training clips are left out, or raise DatasetError."""
+    if not failures:
+        return
+    others = len(failures) - 1
+    if not skip or len(failures) > MOST_DAMAGED * count:
+        more = f" (and {others} more like it)" if others else ""
+        advice = "--skip-damaged leaves such clips out"
+        if skip:
+            advice = f"more than {MOST_DAMAGED:.0%} of {count} clips are left out by no option"
+        raise DatasetError(
+            data, f"has a clip that cannot be learned from: {failures[0]}{more}; {advice}"
+        )
+    more = f" and {others} more" if others else ""
+    say(f"left out {len(failures)} of {count} training clips: {failures[0]}{more}")
 
 
 def _leaked_rows(path: Path, table: FeatureTable, machine: str) -> dict[str, str]:
@@ -202,7 +217,7 @@ def _leaked_rows(path: Path, table: FeatureTable, machine: str) -> dict[str, str
     rows = pq.read_table(path, columns=columns).to_pandas()
     test = rows[(rows["machine"] == machine) & (rows["split"] == "test")]
     by_digest = dict(zip(test["digest"], test["clip"], strict=True))
-    pairs = zip(table.clips["clip"], table.clips["digest"], strict=True)
+    pairs = zip(table.clips["recording"], table.clips["digest"], strict=True)
     return {clip: by_digest[digest] for clip, digest in pairs if digest in by_digest}
 
 
@@ -218,16 +233,20 @@ def _copies(table: FeatureTable) -> dict[str, str]:
 
 
 def _without(
-    table: FeatureTable, copies: dict[str, str], what: str, say: Callable[[str], None]
+    table: FeatureTable,
+    column: str,
+    copies: dict[str, str],
+    what: str,
+    say: Callable[[str], None],
 ) -> FeatureTable:
     if not copies:
         return table
     clip, twin = next(iter(copies.items()))
     say(
-        f"left out {len(copies)} of {len(table.clips)} training clips, which {what}: "
+        f"left out {len(copies)} of {table.clips[column].nunique()} training clips, which {what}: "
         f"{clip} is {twin}"
     )
-    return table.take(~table.clips["clip"].isin(copies).to_numpy())
+    return table.take(~table.clips[column].isin(copies).to_numpy())
 
 
 def sound_warnings(table: FeatureTable) -> list[str]:
@@ -306,9 +325,9 @@ def outlier_warnings(table: FeatureTable) -> list[str]:
 def _enrolled(row: Any) -> EnrolledClip:
     """Describe a clip as enrolment's checks want it."""
     return EnrolledClip(
-        recording=row.clip,
-        start_s=0.0,
-        whole=True,
+        recording=row.recording,
+        start_s=row.start_s,
+        whole=row.clip == row.recording,
         section=row.section,
         embeddings={},
         seconds=row.seconds,

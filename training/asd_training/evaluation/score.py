@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from asd_edge.analysis import Analysis
 from asd_edge.bundle.format import MANIFEST, read_bundle
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError, MissingFileError
@@ -109,6 +110,12 @@ def load_subject(path: Path, device: str = "cpu") -> Subject:
     scorer, calibration = reference_selection.scorer_and_calibration(config, embeddings)
     detector = Detector(config.preset.front_end, model, scorer, calibration)
     return Subject(config.machine, detector, config.preset.label, config.seed)
+
+
+def analyse_clip(detector: Detector, clip: Clip) -> Analysis:
+    """Analyse a clip of a data set, or the piece of a recording that it is."""
+    analysis = detector.analyse(clip.path, section=clip.section)
+    return analysis if clip.start_s is None else analysis.piece(clip.start_s)
 
 
 def score_clips(
