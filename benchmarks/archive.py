@@ -16,6 +16,7 @@ import signal
 import statistics
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -54,19 +55,48 @@ def start(archive: Path, output: Path, workers: int) -> psutil.Popen:
     return psutil.Popen([*command, "--workers", str(workers)], start_new_session=True)
 
 
-def watch(process: psutil.Popen) -> tuple[int, int]:
-    """Wait for the end; give the most memory of all its processes and of one, in bytes."""
-    together = largest = 0
+@dataclass
+class Use:
+    """What a run and its processes used.
+
+    Attributes:
+        sizes: resident memory of all processes together in bytes, every half second.
+        largest: of one process.
+        seconds: processor time of the command, which schedules, and of its workers.
+    """
+
+    sizes: list[int]
+    largest: int
+    seconds: tuple[float, float]
+
+    def __str__(self) -> str:
+        third = -(-len(self.sizes) // 3)
+        first, last = max(self.sizes[:third]) / 1e6, max(self.sizes[-third:]) / 1e6
+        return (
+            f"memory at most {first:.0f} MB in the first third and {last:.0f} MB in the last, "
+            f"largest process {self.largest / 1e6:.0f} MB; processor time {self.seconds[0]:.1f} s "
+            f"of the command, {self.seconds[1]:.1f} s of the workers"
+        )
+
+
+def watch(process: psutil.Popen) -> Use:
+    """Wait for the end of a run."""
+    sizes, largest, spent = [], 0, dict[int, float]()
     while process.poll() is None:
-        sizes = []
-        for member in (process, *process.children(recursive=True)):
-            try:
-                sizes.append(member.memory_info().rss)
-            except psutil.Error:
-                continue
-        together, largest = max(together, sum(sizes)), max(largest, *sizes, 0)
+        now = []
+        try:
+            members = (process, *process.children(recursive=True))
+            for member in members:
+                now.append(member.memory_info().rss)
+                times = member.cpu_times()
+                spent[member.pid] = times.user + times.system
+        except psutil.Error:  # it has ended
+            continue
+        sizes.append(sum(now))
+        largest = max(largest, *now)
         time.sleep(0.5)
-    return together, largest
+    own = spent.pop(process.pid, 0.0)
+    return Use(sizes, largest, (own, sum(spent.values())))
 
 
 def timed(archive: Path, output: Path, workers: int, count: int) -> float:
@@ -74,14 +104,13 @@ def timed(archive: Path, output: Path, workers: int, count: int) -> float:
     shutil.rmtree(output, ignore_errors=True)
     began = time.monotonic()
     process = start(archive, output, workers)
-    together, largest = watch(process)
+    use = watch(process)
     if process.returncode != 0:
         raise SystemExit(f"the run ended with {process.returncode}")
     rate = count / (time.monotonic() - began)
     load = os.getloadavg()[0]
     print(
-        f"{count} clips, {workers} worker(s): {rate:.0f} clips/s, memory {together / 1e6:.0f} MB, "
-        f"largest process {largest / 1e6:.0f} MB, load {load:.1f}",
+        f"{count} clips, {workers} worker(s): {rate:.0f} clips/s, {use}, load {load:.1f}",
         flush=True,
     )
     return rate
@@ -100,7 +129,7 @@ def killed_twice(archive: Path, output: Path, count: int) -> bool:
         process.wait()
         print(f"killed with {rows(output)} of {count} rows written", flush=True)
     process = start(archive, output, 2)
-    watch(process)
+    print(f"the rest: {watch(process)}", flush=True)
     clips = pq.read_table(output, columns=["clip", "score"]).to_pandas()
     whole = bool(len(clips) == clips["clip"].nunique() == clips["score"].notna().sum() == count)
     print(f"after two kills: {len(clips)} rows, every clip once: {whole}", flush=True)
@@ -118,16 +147,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--timed", type=int, help="clips to time; default: all")
     options = parser.parse_args()
     small = min(options.clips, 1000)
     few = make_archive(options.folder, small)
     many = make_archive(options.folder, options.clips)
+    some = make_archive(options.folder, options.timed or options.clips)
     output = options.folder / "scores"
     timed(few, output, 2, small)
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(options.rounds):
         for workers, found in rates.items():
-            found.append(timed(many, output, workers, options.clips))
+            found.append(timed(some, output, workers, options.timed or options.clips))
     ratio = statistics.median(rates[2]) / statistics.median(rates[1])
     print(f"two workers: {ratio:.2f} times one, {ratio / 2:.0%} of the ideal", flush=True)
     if not killed_twice(many, output, options.clips):

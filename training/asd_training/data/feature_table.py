@@ -263,6 +263,9 @@ def load(path: str | Path, machine: str | None = None, split: str | None = None)
     clips = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     if "n_windows" in clips:
         clips = clips[clips["n_windows"] > 0]
+        # Where a row has none, pandas has made them floats.
+        whole = {name: "int32" for name in ("rate", "channels") if name in clips}
+        clips = clips.astype(whole)
     if len(clips) == 0:
         kind = {"train": "training ", "test": "test "}.get(split or "", "")
         of = f" of machine {machine!r}" if machine is not None else ""

@@ -259,10 +259,11 @@ def sound_warnings(table: FeatureTable) -> list[str]:
     if "rate" not in clips:  # a table of an earlier version
         return []
     found = []
+    files = clips.drop_duplicates("recording")
     for column, unit in (("rate", "Hz"), ("channels", "channels")):
-        counts = clips[column].value_counts()
+        counts = files[column].value_counts()
         if len(counts) > 1:
-            odd = clips.loc[clips[column] == counts.index[-1], "clip"].iloc[0]
+            odd = files.loc[files[column] == counts.index[-1], "recording"].iloc[0]
             kinds = ", ".join(f"{n} of {value} {unit}" for value, n in counts.items())
             found.append(f"training clips differ: {kinds}, such as {odd}")
     if table.front_end.channel == "mean" and (clips["channels"] > 1).any():
