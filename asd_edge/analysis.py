@@ -317,12 +317,11 @@ class Analysis:
 
         A clip shorter than two windows is its own only piece.
         """
-        length, sr = self.front_end.n_samples, self.front_end.mel.sr
         if not self.is_sequence:
             yield self
             return
-        for start in range(0, self.n_samples // length * length, length):
-            yield self.piece(start / sr)
+        for number in range(self.n_samples // self.front_end.n_samples):
+            yield self.piece(number * self.front_end.n_samples / self.front_end.mel.sr)
         if "samples" not in self.__dict__:
             self.recording.read(self.n_samples, 1)  # the end tells whether it is cut off
             self._note_reading()
@@ -330,9 +329,7 @@ class Analysis:
     def piece(self, start_s: float) -> Analysis:
         """Give the clip of one window that begins at a time in s, as one of `pieces`."""
         return Analysis(
-            self._cut(round(start_s * self.front_end.mel.sr)),
-            self.front_end,
-            self._model,
+            *(self._cut(round(start_s * self.front_end.mel.sr)), self.front_end, self._model),
             clip=self.clip,
             section=self._section,
             detector=self._detector,
