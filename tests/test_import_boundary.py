@@ -39,7 +39,7 @@ ALONE = {
     "monitor/web/guard.py": {"starlette"},
     "monitor/web/server.py": {"h11", "uvicorn"},
     "archive/cluster.py": {"dask", "distributed"},
-    "archive/listing.py": {"fsspec"},
+    "data/filesystems.py": {"fsspec"},
     "archive/parts.py": {"fsspec"},
     "callbacks.py": {"mlflow", "tensorboard"},
 }
