@@ -9,6 +9,10 @@ MAX_N_MELS: Final[int]
 
 def instruction_sets() -> tuple[str, ...]: ...
 
+def measure_levels(
+    y: NDArray[np.float32 | np.int16],
+) -> tuple[float, float, float, int, int]: ...
+
 class Plan:
     def __init__(
         self,

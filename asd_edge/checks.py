@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asd_edge._core import measure_levels
 from asd_edge.audio.recording import FULL_SCALE, ClipWarning, Samples
 from asd_edge.frontend.windows import FrontEnd
 
@@ -42,9 +43,6 @@ _LEADING_S = 0.1
 
 # Share of a clip that is zeros in the place of lost samples.
 _GAPS = 0.05
-
-# The level of a clip is measured on the first of so many samples, again and again.
-_STRIDE, _TAKEN = 2048, 128
 
 
 class Levels(NamedTuple):
@@ -104,31 +102,9 @@ def measure(samples: Samples) -> Levels:
     Of more than two seconds at 16 kHz, a sixteenth of the samples is measured, spread evenly: some
     hundredths of what a score costs.
     """
-    n = len(samples)
-    if n >= 16 * _STRIDE:
-        x = samples[: n // _STRIDE * _STRIDE].reshape(-1, _STRIDE)[:, :_TAKEN]
-    else:
-        x = samples
-    x = x.astype(np.float32).ravel()
-    zeros = 1 - int(np.count_nonzero(x)) / len(x)
-    if zeros > _GAPS:  # of a soft background single samples are 0, too
-        pieces = x[: len(x) // _TAKEN * _TAKEN].reshape(-1, _TAKEN)
-        zeros = 1 - float(pieces.any(axis=1).mean()) if len(pieces) else 0.0
-    mean = float(np.add.reduce(x)) / len(x)  # in pairs: the error is some 1e-7 of the mean
-    x -= np.float32(mean)
-    power = float(np.dot(x, x)) / len(x)
-    scale = 32768.0 if samples.dtype == np.int16 else 1.0
-    level = 10 * math.log10(power / scale**2) if power > 0 else -math.inf
-    return Levels(level, mean / scale, _leading(samples), _leading(samples[::-1]), zeros)
-
-
-def _leading(samples: Samples) -> int:
-    # The first samples tell nearly always; a clip has no time for more.
-    first = samples[0]
-    if samples[1:2] != first or (samples[:64] != first).any():
-        return 0
-    other = samples != samples[0]
-    return int(other.argmax()) if other.any() else len(samples) - 1
+    mean, power, zeros, leading, trailing = measure_levels(samples)
+    level_db = 10 * math.log10(power) if power > 0 else -math.inf
+    return Levels(level_db, mean, leading, trailing, zeros)
 
 
 def centred(samples: Samples, levels: Levels) -> Samples:

@@ -78,6 +78,15 @@ cdef extern from "stream.h" nogil:
     asd_status melspec_stream_finish(melspec_stream *stream, float *out, size_t out_stride,
                                      void *workspace)
 
+cdef extern from "levels.h" nogil:
+    ctypedef struct levels:
+        double mean
+        double power
+        double zeros
+        size_t leading
+        size_t trailing
+    void levels_measure(const void *y, melspec_format format, size_t n, levels *result)
+
 cdef extern from "scoring.h" nogil:
     void c_squared_distances "squared_distances"(
         const kernel *kernel, const float *x, size_t n_x, const float *references,
@@ -152,6 +161,22 @@ cdef melspec_format _get_samples(object y, Py_buffer *samples) except? MELSPEC_P
     if isinstance(y, np.ndarray) and not y.flags.aligned:
         return _get_samples(y.copy(), samples)
     raise ParameterError("y", "a buffer of another kind", "one dimension of float32 or int16")
+
+
+def measure_levels(y not None):
+    """Levels of samples, float32 or int16 [shape=(n,)], n > 0, as levels.h defines them: mean,
+    power, share of pieces of zeros, leading and trailing samples that are equal."""
+    cdef Py_buffer samples
+    cdef melspec_format format = _get_samples(y, &samples)
+    cdef size_t n = samples.len // samples.itemsize
+    cdef levels result
+    if n > 0:
+        with nogil:
+            levels_measure(samples.buf, format, n, &result)
+    PyBuffer_Release(&samples)
+    if n == 0:
+        raise ParameterError("y", "no samples", "at least one")
+    return result.mean, result.power, result.zeros, result.leading, result.trailing
 
 
 cdef class Plan:

@@ -36,14 +36,31 @@ def test_levels_are_those_of_numpy() -> None:
     y = hum(3.0)
     for offset in (0.0, 0.25):
         levels = checks.measure((y + offset).astype(np.float32))
-        assert levels.level_db == pytest.approx(20 * np.log10(y.std()), abs=0.1)
-        assert levels.offset == pytest.approx(offset, abs=2e-3)
+        assert levels.level_db == pytest.approx(20 * np.log10(y.std()), abs=1e-4)
+        assert levels.offset == pytest.approx(y.mean() + offset, abs=1e-6)
         assert levels.leading == 0
     pcm = np.round(y * 32768).astype(np.int16)
-    assert checks.measure(pcm).level_db == pytest.approx(levels.level_db, abs=0.1)
+    assert checks.measure(pcm).level_db == pytest.approx(levels.level_db, abs=1e-3)
     dead = checks.measure(np.full(9000, 0.25, np.float32))
     assert (dead.level_db, dead.offset, dead.leading) == (-np.inf, 0.25, 8999)
     assert (dead.trailing, dead.zeros) == (8999, 0.0)
+
+
+def test_levels_of_a_long_clip_are_those_of_samples_spread_over_it() -> None:
+    y = hum(20.0).astype(np.float32)
+    taken = y[: y.size // 2048 * 2048].reshape(-1, 2048)[:, :128]
+    levels = checks.measure(y)
+    assert levels.level_db == pytest.approx(20 * np.log10(taken.std()), abs=1e-4)
+    assert levels.level_db == pytest.approx(20 * np.log10(y.std()), abs=0.1)
+
+
+def test_a_click_and_an_offset_leave_the_level_of_soft_sound() -> None:
+    """Sums of squares in single precision would give -64 dB."""
+    y = hum(2.0, level_db=-90.0)
+    assert checks.measure((0.5 + y).astype(np.float32)).level_db == pytest.approx(-90, abs=0.1)
+    y[0] = 0.001
+    expected = 20 * np.log10(y.std())
+    assert checks.measure(y.astype(np.float32)).level_db == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_sound_clip_has_no_warning(detector: Detector) -> None:

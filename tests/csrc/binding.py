@@ -66,6 +66,7 @@ def check_threads(name: str, n_fft: int) -> None:
             by_stream(plan, y).tobytes(),
             project(x).tobytes(),
             _core.squared_distances(x, x, name).tobytes(),
+            str(_core.measure_levels(y)).encode(),
         ]
 
     expected = [compute(y) for y in clips]
@@ -111,6 +112,7 @@ def check_refused(name: str) -> None:
         "one frame": lambda: plan.compute(np.zeros(32, dtype=np.float32)),
         "finite": lambda: _core.Projection(nan, name),
         "mmx": lambda: make_plan("mmx", 64),
+        "at least one": lambda: _core.measure_levels(np.zeros(0, dtype=np.int16)),
         "one dimension": lambda: plan.compute(np.zeros((2, 99), dtype=np.float32)),
     }.items():
         assert message in refusal(call)

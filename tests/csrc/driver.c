@@ -1,6 +1,7 @@
 /* The C core without Python. Every buffer is allocated to the byte, so that AddressSanitizer and
  * valgrind see the first byte beyond it. Power spectra are checked against their definition. */
 #include "kernel.h"
+#include "levels.h"
 #include "melspec.h"
 #include "rfft.h"
 #include "scoring.h"
@@ -247,6 +248,49 @@ static void check_whitening(size_t d, const kernel *kernel)
     free(x), free(y);
 }
 
+/* Levels of noise about an offset, behind and before equal samples, against their definition. */
+static void check_levels(size_t n, size_t n_equal)
+{
+    int16_t *pcm = malloc(n * sizeof *pcm);
+    float *y = malloc(n * sizeof *y);
+    if (pcm == NULL || y == NULL)
+        fail("no memory", (long)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        const int is_inside = i >= n_equal && i + n_equal < n;
+        pcm[i] = (int16_t)(is_inside ? 500 + 100 * noise() : 20000);
+        y[i] = (float)pcm[i] / 32768;
+    }
+    const size_t stride = n < LEVELS_LONG ? LEVELS_PIECE : LEVELS_STRIDE;
+    const size_t end = n < LEVELS_LONG ? n : n / stride * stride;
+    double count = 0, mean = 0, power = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < end; i++)
+            if (i % stride < LEVELS_PIECE) {
+                count += pass == 0;
+                mean += pass == 0 ? y[i] : 0;
+                power += pass == 1 ? (y[i] - mean) * (y[i] - mean) / count : 0;
+            }
+        mean /= pass == 0 ? count : 1;
+    }
+    levels of_pcm, of_y;
+    levels_measure(pcm, MELSPEC_PCM16, n, &of_pcm);
+    levels_measure(y, MELSPEC_FLOAT, n, &of_y);
+    if (memcmp(&of_pcm, &of_y, sizeof of_y) != 0)
+        fail("levels of int16 differ from those of float", (long)n, (long)n_equal);
+    const size_t run = 2 * n_equal >= n ? n - 1 : n_equal > 0 ? n_equal - 1 : 0;
+    if (!(fabs(of_y.mean - mean) < 1e-6 && fabs(of_y.power - power) < 1e-5 * power + 1e-15) ||
+        (n_equal > 0 && (of_y.leading != run || of_y.trailing != run)) || of_y.zeros != 0)
+        fail("levels_measure", (long)n, (long)n_equal);
+    if (2 * n_equal >= n && of_y.power != 0)
+        fail("equal samples have a level", (long)n, (long)n_equal);
+    memset(y, 0, n / 2 * sizeof *y);
+    levels_measure(y, MELSPEC_FLOAT, n, &of_y);
+    const size_t n_pieces = n / stride, n_zeros = (n / 2 + stride - LEVELS_PIECE) / stride;
+    if (n_pieces > 0 && of_y.zeros != (double)n_zeros / (double)n_pieces)
+        fail("zeros", (long)n, (long)n_zeros);
+    free(pcm), free(y);
+}
+
 static void check_refused(melspec_config config)
 {
     melspec_plan *plan = (melspec_plan *)&config;
@@ -323,6 +367,10 @@ int main(void)
     for (size_t k = 0; (kernel = kernel_available(k)) != NULL; k++)
         for (size_t d = 1; d < 50; d++)
             check_whitening(d, kernel);
+
+    for (size_t n = 1; n < 40000; n = n < 300 ? n + 1 : n * 5 / 4)
+        for (size_t n_equal = 0; n_equal <= n; n_equal = 3 * n_equal + 1)
+            check_levels(n, n_equal);
 
     for (int i = 0; i < 200; i++)
         check_odd_config();
