@@ -8,7 +8,6 @@ MAX_N_FFT: Final[int]
 MAX_N_MELS: Final[int]
 
 def instruction_sets() -> tuple[str, ...]: ...
-
 def measure_levels(
     y: NDArray[np.float32 | np.int16],
 ) -> tuple[float, float, float, int, int]: ...
@@ -38,12 +37,18 @@ class Stream:
     def push(self, y: NDArray[np.float32 | np.int16]) -> NDArray[np.float32]: ...
     def finish(self) -> NDArray[np.float32]: ...
 
-def squared_distances(
-    x: NDArray[np.float32],
-    references: NDArray[np.float32],
-    instruction_set: str,
-) -> NDArray[np.float64]: ...
-
 class Projection:
     def __init__(self, triangle: NDArray[np.uint16], instruction_set: str) -> None: ...
     def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]: ...
+
+class Neighbours:
+    def __init__(
+        self,
+        references: NDArray[np.float32],
+        projection: Projection | None,
+        first: int,
+        instruction_set: str,
+    ) -> None: ...
+    def distances(
+        self, embeddings: NDArray[np.float32], start: int, stop: int
+    ) -> NDArray[np.float64]: ...

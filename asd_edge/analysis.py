@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +23,7 @@ from asd_edge.decision import Decider, Decision, Window, decide_clip, decide_seq
 from asd_edge.errors import AudioError, ParameterError, UnfitError
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.scorer import ClipScore, join_scores
+from asd_edge.stage import Stage
 
 # Windows that go through the network at once: bounds the memory of a long recording.
 BATCH = 8
@@ -127,7 +127,7 @@ class Analysis:
         """Whether the clip has two windows or more of sound, and is decided window by window."""
         return self.n_samples >= 2 * self.front_end.n_samples
 
-    @cached_property
+    @Stage
     def samples(self) -> Samples:
         """All samples [shape=(n,)]: float32, or int16 as recorded."""
         samples = self.recording.samples()
@@ -135,7 +135,7 @@ class Analysis:
         self.recording.close()  # many analyses may be kept; each would hold a descriptor
         return samples
 
-    @cached_property
+    @Stage
     def starts(self) -> list[int]:
         """First sample of each window [length n_windows]."""
         return self.front_end.starts(self.n_samples)
@@ -173,7 +173,7 @@ class Analysis:
             for i in rows
         ]
 
-    @cached_property
+    @Stage
     def mels(self) -> NDArray[np.float32]:
         """Mel spectrograms [shape=(n_windows, n_mels, n_frames)]; of long clips, many."""
         if len(self.starts) == 1:  # without the copy that stacking makes
@@ -181,7 +181,7 @@ class Analysis:
             return self.front_end.features(samples)[np.newaxis]
         return np.stack([self.mel(i) for i in range(len(self.starts))])
 
-    @cached_property
+    @Stage
     def embeddings(self) -> dict[str, NDArray[np.float32]]:
         """Embeddings of every window: view -> [shape=(n_windows, d)]."""
         if "mels" in self.__dict__ or len(self.starts) <= BATCH:
@@ -203,7 +203,7 @@ class Analysis:
             mels = np.stack([self.front_end.features(samples) for samples in centred])
             yield self._model.embed(mels), levels
 
-    @cached_property
+    @Stage
     def levels(self) -> list[Levels]:
         """Levels of every window."""
         if len(self.starts) == 1:
@@ -212,14 +212,14 @@ class Analysis:
             return self._streamed[1]
         return [checks.measure(self.window_samples(i)) for i in range(len(self.starts))]
 
-    @cached_property
+    @Stage
     def scores(self) -> ClipScore:
         """Scores of every window, what each view gives to them, and the nearest reference."""
         if "samples" in self.__dict__ or "mels" in self.__dict__ or "embeddings" in self.__dict__:
             return self._needed_detector.scorer.score(self.embeddings, self._section)
         return self._streamed[0]
 
-    @cached_property
+    @Stage
     def _streamed(self) -> tuple[ClipScore, list[Levels]]:
         """Scores and levels of a long recording, from one pass through it."""
         scorer = self._needed_detector.scorer
@@ -241,13 +241,13 @@ class Analysis:
         frames = max(round(frames * self.recording.rate / self.recording.sr), 1)
         self._noticed = list(self.recording.warnings), min(self.recording.clipped / frames, 1.0)
 
-    @cached_property
+    @Stage
     def worst(self) -> int:
         """Number of the window with sound that scores highest, from 0."""
         silent = [levels.is_silent for levels in self.levels]
         return int(np.argmax(np.where(silent, -np.inf, self.scores.windows)))
 
-    @cached_property
+    @Stage
     def warnings(self) -> tuple[ClipWarning, ...]:
         """What may make the decision worthless; those of `checks.WORTHLESS` do."""
         noticed, clipped = self._noticed
@@ -260,7 +260,7 @@ class Analysis:
         found += checks.check_encoding(self.clip, self.encoding, enrolled)
         return (*noticed, *found)
 
-    @property
+    @Stage
     def start_times(self) -> list[float]:
         """Where each window begins in the clip, in s [length n_windows]."""
         return [start / self.front_end.mel.sr for start in self.starts]
@@ -270,7 +270,7 @@ class Analysis:
         """Every window with its place in the clip, its score, and what it says by itself."""
         return self.decision.windows
 
-    @cached_property
+    @Stage
     def decision(self) -> Decision:
         """What the detector says of the clip.
 
@@ -309,7 +309,7 @@ class Analysis:
             other._section = self.scores.section
         for name in _STAGES & other.__dict__.keys():
             del other.__dict__[name]
-        other.__dict__["mels"] = mels  # where cached_property looks for what was computed
+        other.__dict__["mels"] = mels  # where a Stage keeps what was computed
         return other
 
     def pieces(self) -> Iterator[Analysis]:
@@ -345,6 +345,9 @@ class Analysis:
         return self._detector
 
 
-_STAGES = frozenset(
-    name for name, value in vars(Analysis).items() if isinstance(value, cached_property)
-) - {"samples", "starts", "levels"}
+_STAGES = frozenset(name for name, value in vars(Analysis).items() if isinstance(value, Stage)) - {
+    "samples",
+    "starts",
+    "start_times",
+    "levels",
+}

@@ -135,46 +135,52 @@ def together(levels: Sequence[Levels]) -> Levels:
 def check_windows(
     clip: str, levels: Sequence[Levels], starts_s: Sequence[float]
 ) -> list[ClipWarning]:
-    """Say how many windows of a recording hold no sound, and are left out of the decision."""
+    """Say how many windows of a recording, one at least, hold no sound and are left out."""
     silent = [start for x, start in zip(levels, starts_s, strict=True) if x.is_silent]
-    if not silent:
-        return []
     many = f"has {len(silent)} of {len(levels)} windows without sound, the first at {silent[0]:g} s"
     return [ClipWarning(clip, "silent_windows", many)]
 
 
 def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWarning]:
     """Check what the samples of a clip tell by themselves."""
+    level, offset = levels.level_db, levels.offset
+    if level < SILENCE_DBFS:
+        what = "no sound at all" if level == -math.inf else f"{level:.0f} dBFS"
+        if abs(offset) > 1e-3:
+            what += f", with an offset of {offset:.2g}"
+        return [ClipWarning(clip, "silent", f"is silent ({what})")]
     found = []
-
-    def warn(kind: str, reason: str) -> None:
-        found.append(ClipWarning(clip, kind, reason))
-
-    if levels.is_silent:
-        level = "no sound at all" if levels.level_db == -math.inf else f"{levels.level_db:.0f} dBFS"
-        offset = f", with an offset of {levels.offset:.2g}" if abs(levels.offset) > 1e-3 else ""
-        warn("silent", f"is silent ({level}{offset})")
-        return found
-    if levels.level_db > _HIGHEST_DBFS:
-        warn(
-            "int16_scale",
-            f"has a level of {levels.level_db:+.0f} dBFS: floats have full scale 1, "
-            "these seem to have another (32768?)",
+    if level > _HIGHEST_DBFS:
+        reason = (
+            f"has a level of {level:+.0f} dBFS: floats have full scale 1, "
+            "these seem to have another (32768?)"
         )
-    elif abs(levels.offset) > 10 ** (levels.level_db / 20):
-        warn("offset", f"has an offset of {levels.offset:.2g} of full scale, more than its sound")
+        found.append(ClipWarning(clip, "int16_scale", reason))
+    elif abs(offset) > 10 ** (level / 20):
+        reason = f"has an offset of {offset:.2g} of full scale, more than its sound"
+        found.append(ClipWarning(clip, "offset", reason))
+    if levels.leading or levels.trailing:
+        found += _check_ends(clip, levels, front_end)
+    if not found and levels.zeros > _GAPS:
+        reason = f"has gaps: nothing but zeros in {100 * levels.zeros:.0f} % of it"
+        found.append(ClipWarning(clip, "gaps", f"{reason}, as if samples were lost"))
+    return found
+
+
+def _check_ends(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWarning]:
+    """Check for silence before and behind the sound."""
+    found = []
     for word, kind, n in (
         ("begins", "leading_silence", levels.leading),
         ("ends", "trailing_silence", levels.trailing),
     ):
         seconds = n / front_end.mel.sr
         if seconds > _MOSTLY_SILENT * front_end.clip_seconds:
-            warn("mostly_silent", f"{word} with {seconds:.1f} s without any sound")
+            reason = f"{word} with {seconds:.1f} s without any sound"
+            found.append(ClipWarning(clip, "mostly_silent", reason))
         elif seconds > _LEADING_S:
-            warn(kind, f"{word} with {seconds:.2g} s without any sound")
-    if not found and levels.zeros > _GAPS:
-        share = f"{100 * levels.zeros:.0f} %"
-        warn("gaps", f"has gaps: nothing but zeros in {share} of it, as if samples were lost")
+            reason = f"{word} with {seconds:.2g} s without any sound"
+            found.append(ClipWarning(clip, kind, reason))
     return found
 
 
@@ -282,10 +288,10 @@ def check_clip(
     all_together = together(alive or levels)
     if len(levels) > 1:  # zeros before the sound are some of its windows
         all_together = all_together._replace(leading=0, trailing=0)
-    found = check_levels(clip, all_together, front_end) + check_length(
-        clip, seconds, front_end, enrolled
-    )
+    found = check_levels(clip, all_together, front_end)
+    found += check_length(clip, seconds, front_end, enrolled)
     if alive:
         found += check_enrolled_level(clip, all_together.level_db, enrolled)
-        found += check_windows(clip, levels, starts_s)
+        if len(alive) < len(levels):
+            found += check_windows(clip, levels, starts_s)
     return found

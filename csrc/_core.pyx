@@ -88,9 +88,6 @@ cdef extern from "levels.h" nogil:
     void levels_measure(const void *y, melspec_format format, size_t n, levels *result)
 
 cdef extern from "scoring.h" nogil:
-    void c_squared_distances "squared_distances"(
-        const kernel *kernel, const float *x, size_t n_x, const float *references,
-        size_t n_references, size_t d, double *out)
     ctypedef struct whitening:
         pass
     asd_status whitening_create(const kernel *kernel, const uint16_t *triangle, size_t d,
@@ -99,6 +96,9 @@ cdef extern from "scoring.h" nogil:
     size_t whitening_workspace_size(const whitening *w)
     void whitening_project(const whitening *w, const float *x, size_t n, float *y,
                            float *workspace)
+    void embedding_distances(const kernel *kernel, const whitening *w, const float *x, size_t n_x,
+                             size_t stride, const float *references, size_t n_references, size_t d,
+                             double *out, float *workspace)
 
 
 MIN_N_FFT = MELSPEC_MIN_N_FFT
@@ -314,24 +314,6 @@ cdef _as_rows(object x):
     return rows if rows.flags.aligned else rows.copy()
 
 
-def squared_distances(x not None, references not None, str instruction_set not None):
-    """Squared euclidean distances of embeddings to references, float64 [shape=(w, n)]."""
-    a, b = _as_rows(x), _as_rows(references)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise ParameterError("shapes", (a.shape, b.shape), "(w, d) and (n, d)")
-    cdef const kernel *kernel = _kernel(instruction_set)
-    out = np.empty((len(a), len(b)))
-    cdef size_t n_a = len(a), n_b = len(b), d = a.shape[1]
-    if out.size == 0:
-        return out
-    cdef const float[:, ::1] rows = a
-    cdef const float[:, ::1] others = b
-    cdef double[:, ::1] result = out
-    with nogil:
-        c_squared_distances(kernel, &rows[0, 0], n_a, &others[0, 0], n_b, d, &result[0, 0])
-    return out
-
-
 cdef class Projection:
     """A whitening L, with which it multiplies embeddings. It is never written again, so that
     threads share it."""
@@ -365,5 +347,61 @@ cdef class Projection:
             _check(ASD_NO_MEMORY, "a whitening")
         with nogil:
             whitening_project(self._whitening, &x[0, 0], x.shape[0], &y[0, 0], work)
+        free(work)
+        return out
+
+
+cdef class Neighbours:
+    """References of some columns of an embedding, projected already, to which distances are
+    measured. They are never written again, so that threads share them."""
+
+    cdef const kernel *_kernel
+    cdef Projection _projection
+    cdef const float[:, ::1] _references
+    cdef Py_ssize_t _n, _d, _first
+
+    def __cinit__(self, references not None, Projection projection, Py_ssize_t first,
+                  str instruction_set not None):
+        rows = _as_rows(references)
+        if rows.ndim != 2 or rows.size == 0 or first < 0:
+            raise ParameterError("references.shape", rows.shape, "(n, d) with n > 0 and d > 0")
+        if projection is not None and projection._d != rows.shape[1]:
+            raise ParameterError("references.shape", rows.shape, f"(n, {projection._d})")
+        self._kernel = _kernel(instruction_set)
+        self._projection = projection
+        self._references = rows
+        self._n, self._d, self._first = rows.shape[0], rows.shape[1], first
+
+    def distances(self, embeddings not None, Py_ssize_t start, Py_ssize_t stop):
+        """Euclidean distances of the columns first .. first + d - 1 of embeddings, multiplied with
+        the projection if there is one, to the references start .. stop - 1, float64
+        [shape=(w, stop - start)]."""
+        if not 0 <= start < stop <= self._n:
+            raise ParameterError("references", (start, stop), f"a part of {self._n}")
+        rows = _as_rows(embeddings)
+        if rows.ndim != 2 or rows.shape[1] < self._first + self._d:
+            needed = self._first + self._d
+            raise ParameterError("embeddings.shape", rows.shape, f"(w, {needed}) or wider")
+        cdef Py_ssize_t n_x = rows.shape[0], stride = rows.shape[1]
+        out = np.empty((n_x, stop - start))
+        if n_x == 0:
+            return out
+        cdef const whitening *w = NULL
+        cdef float *work = NULL
+        if self._projection is not None:
+            w = self._projection._whitening
+            work = <float *>malloc((whitening_workspace_size(w) + self._d) * sizeof(float))
+            if work == NULL:
+                _check(ASD_NO_MEMORY, "a whitening")
+        cdef Py_buffer x
+        cdef Py_buffer result
+        PyObject_GetBuffer(rows, &x, PyBUF_C_CONTIGUOUS)
+        PyObject_GetBuffer(out, &result, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        with nogil:
+            embedding_distances(self._kernel, w, <const float *>x.buf + self._first, n_x, stride,
+                                &self._references[start, 0], stop - start, self._d,
+                                <double *>result.buf, work)
+        PyBuffer_Release(&x)
+        PyBuffer_Release(&result)
         free(work)
         return out

@@ -97,3 +97,20 @@ void squared_distances(const kernel *kernel, const float *x, size_t n_x, const f
         for (size_t j = 0; j < n_references; j++)
             *out++ = kernel->squared_distance(x + i * d, references + j * d, d);
 }
+
+void embedding_distances(const kernel *kernel, const whitening *whitening, const float *x,
+                         size_t n_x, size_t stride, const float *references, size_t n_references,
+                         size_t d, double *out, float *workspace)
+{
+    assert(whitening == NULL || whitening->d == d);
+    for (size_t i = 0; i < n_x; i++, x += stride, out += n_references) {
+        const float *y = x;
+        if (whitening != NULL) {
+            whitening_project(whitening, x, 1, workspace, workspace + d);
+            y = workspace;
+        }
+        squared_distances(kernel, y, 1, references, n_references, d, out);
+        for (size_t j = 0; j < n_references; j++)
+            out[j] = sqrt(out[j]);
+    }
+}

@@ -33,4 +33,11 @@ size_t whitening_workspace_size(const whitening *whitening); /* floats that a ca
 void whitening_project(const whitening *whitening, const float *x, size_t n, float *y,
                        float *workspace);
 
+/* Distances of n_x embeddings to references of d values, out[i][j] = |y[i] - references[j]|. y[i]
+ * is the d values at x + i * stride, multiplied with L if a whitening of d is given (not NULL).
+ * `workspace` is whitening_workspace_size + d floats, and not used without a whitening. */
+void embedding_distances(const kernel *kernel, const whitening *whitening, const float *x,
+                         size_t n_x, size_t stride, const float *references, size_t n_references,
+                         size_t d, double *out, float *workspace);
+
 #endif

@@ -98,7 +98,10 @@ def section_of_folder(name: str) -> str | None:
 
 def section_of(path: str | Path) -> str | None:
     """Give the section of a clip: from its file name, else from the nearest folder `id_NN`."""
-    # By os.path: a Path would take longer than all the rest, and this is part of every score.
+    # This is part of every score: a Path or the patterns would take longer than the test of words.
+    lower = os.fspath(path).lower()
+    if "id_" not in lower and "section_" not in lower:
+        return None
     folder, last = os.path.split(os.path.normpath(path))
     if name := parse_clip_name(last):
         return name.section

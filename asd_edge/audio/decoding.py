@@ -177,6 +177,21 @@ class ArrayDecoder:
         """Nothing was opened."""
 
 
+def open_array(samples: Any, rate: float, name: str) -> ArrayDecoder:
+    """Open an array, with the arguments and errors of `recording.open_recording`."""
+    y = np.asarray(samples)
+    if y.ndim not in (1, 2):
+        raise ParameterError("samples.shape", y.shape, "(n,) or (n, channels)")
+    if not 1 <= rate < 2**31 or rate != int(rate):
+        raise ParameterError("rate", rate, "a whole number of Hz, at least 1")
+    if not np.issubdtype(y.dtype, np.signedinteger) and not np.issubdtype(y.dtype, np.floating):
+        raise ParameterError("samples.dtype", y.dtype, "floats or signed integers")
+    y = y if y.ndim == 2 else y[:, np.newaxis]
+    if y.size == 0:
+        raise AudioError(name, "holds no samples", kind="empty")
+    return ArrayDecoder(y, int(rate))
+
+
 class PcmFile:
     """Frames of 16-bit little-endian PCM somewhere in a file."""
 

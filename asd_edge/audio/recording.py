@@ -19,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.audio.channels import ChannelLevels
-from asd_edge.audio.decoding import ArrayDecoder, Decoder, open_source
-from asd_edge.errors import AudioError, ParameterError
+from asd_edge.audio.decoding import Decoder, open_array, open_source
+from asd_edge.errors import AudioError
 
 Channel = int | Literal["mean"]
 Samples: TypeAlias = NDArray[np.float32 | np.int16]  # full scale 1, or 32768
 
+_INT16, _FLOAT32 = np.dtype(np.int16), np.dtype(np.float32)
+_EMPTY = {dtype: np.empty(0, dtype) for dtype in (_INT16, _FLOAT32)}
 # Samples of all channels, before or after resampling, that are in memory at once (4 MB of float32).
 _BLOCK = 1 << 20
 # Rates in units of the model's. A header that states another is damaged: no recording
@@ -79,12 +81,12 @@ class Recording:
             reason = f"has {self.channels} channel(s), numbered from 0; asked for {channel}"
             raise AudioError(name, reason, kind="no_such_channel")
         one = self.channels == 1 or channel != "mean"
-        keep = decoder.dtype == np.int16 and self.rate == sr and one
-        self.dtype = np.dtype(np.int16 if keep else np.float32)
+        keep = decoder.dtype == _INT16 and self.rate == sr and one
+        self.dtype = _INT16 if keep else _FLOAT32
         self.n_samples = None if decoder.frames is None else self._at_sr(decoder.frames)
         self._frames = max(int(_BLOCK / max(self.channels, sr / self.rate, 1)), 1024)
         self._position, self._fresh = 0, True
-        self._empty: Samples = np.empty(0, self.dtype)
+        self._empty: Samples = _EMPTY[self.dtype]
         self._buffer, self._buffer_start = self._empty, 0
         self._rewind()
 
@@ -106,15 +108,18 @@ class Recording:
             AudioError: damaged, or NaN, when a block is reached; cut off, without samples,
                 silent or with channels that cancel, after the last block.
         """
-        self._rewind()
-        self._buffered = False
+        self._begin()
         while (block := self._next()) is not None:
             if len(block):
                 yield block
 
     def samples(self) -> Samples:
         """Give all samples at once [shape=(n,)]; raises what `blocks` raises."""
-        parts = list(self.blocks())
+        self._begin()
+        parts = []
+        while (block := self._next()) is not None:
+            if len(block):
+                parts.append(block)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def read(self, start: int, n: int) -> Samples:
@@ -158,6 +163,12 @@ class Recording:
     def _at_sr(self, frames: int) -> int:
         """Samples that soxr makes of so many frames: the nearest number, halves upwards."""
         return (2 * frames * self.sr + self.rate) // (2 * self.rate)
+
+    def _begin(self) -> None:
+        """Begin to read all of it."""
+        if not (self._fresh and self._whole):
+            self._rewind()
+        self._buffered = False  # of what is read from here on
 
     def _rewind(self, frame: int = 0) -> None:
         """Begin again at a frame of the source that soxr, if it is needed, can begin at."""
@@ -210,29 +221,31 @@ class Recording:
     def _mono(self, frames: NDArray[Any]) -> Samples:
         """Mix one block and note what there is to be noticed."""
         if self.channel != "mean":
-            frames = frames[:, self.channel : self.channel + 1]
+            frames = frames[:, self.channel]
+        elif self.channels == 1:
+            frames = frames[:, 0]
         x = frames
-        if self.dtype != np.int16 and frames.dtype == np.int16:
+        if self.dtype != _INT16 and frames.dtype == _INT16:
             x = frames * np.float32(2**-15)
         # NaN spreads to both; and unlike masks of the block's length, two numbers need no memory.
-        lowest, highest = float(x.min()), float(x.max())
+        lowest = float(np.minimum.reduce(x, axis=None))
+        highest = float(np.maximum.reduce(x, axis=None))
         if not (math.isfinite(lowest) and math.isfinite(highest)):
             self._refuse_not_finite(x)
-        limit = FULL_SCALE * (32768 if x.dtype == np.int16 else 1)
+        limit = FULL_SCALE * (32768 if x.dtype == _INT16 else 1)
         if lowest <= -limit or highest >= limit:
             self.clipped += int(np.count_nonzero(np.abs(x.astype(np.float32)) >= limit))
-        if x.shape[1] == 1:
-            y = x[:, 0]
-        else:
+        y = x
+        if x.ndim == 2:
             assert self._levels is not None
             self._levels.add(x)
             y = _mean(x)
             lowest, highest = float(y.min()), float(y.max())
         self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
-        return y if y.dtype == np.int16 else np.ascontiguousarray(y, np.float32)
+        return np.ascontiguousarray(y, self.dtype)
 
     def _refuse_not_finite(self, x: NDArray[Any]) -> None:
-        bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
         raise AudioError(
             self.name,
             f"has {len(bad)} samples that are NaN or infinite, the first at "
@@ -265,7 +278,7 @@ class Recording:
             self._more_warnings += self._levels.check(self.name)
         # A dead input gives one value for ever, which is 0 or the offset of the converter.
         if self._lowest == self._highest:
-            value = self._lowest / (32768 if self.dtype == np.int16 else 1)
+            value = self._lowest / (32768 if self.dtype == _INT16 else 1)
             raise AudioError(
                 self.name,
                 f"is silent: all {self._position} samples are {value:g}",
@@ -325,7 +338,7 @@ def open_recording(
     """
     if rate is not None:
         name = name or "array"
-        return Recording(_array(source, rate, name), sr, channel, name)
+        return Recording(open_array(source, rate, name), sr, channel, name)
     name = name or (os.fspath(source) if isinstance(source, (str, os.PathLike)) else "stream")
     decoder: Decoder = open_source(source, name, raw)
     try:
@@ -333,17 +346,3 @@ def open_recording(
     except BaseException:
         decoder.close()
         raise
-
-
-def _array(samples: Any, rate: float, name: str) -> ArrayDecoder:
-    y = np.asarray(samples)
-    if y.ndim not in (1, 2):
-        raise ParameterError("samples.shape", y.shape, "(n,) or (n, channels)")
-    if not 1 <= rate < 2**31 or rate != int(rate):
-        raise ParameterError("rate", rate, "a whole number of Hz, at least 1")
-    if not np.issubdtype(y.dtype, np.signedinteger) and not np.issubdtype(y.dtype, np.floating):
-        raise ParameterError("samples.dtype", y.dtype, "floats or signed integers")
-    y = y if y.ndim == 2 else y[:, np.newaxis]
-    if y.size == 0:
-        raise AudioError(name, "holds no samples", kind="empty")
-    return ArrayDecoder(y, int(rate))

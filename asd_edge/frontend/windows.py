@@ -51,12 +51,12 @@ class FrontEnd:
                 "clip_seconds", self.clip_seconds, f"at least n_fft = {self.mel.n_fft} samples"
             )
 
-    @property
+    @cached_property
     def n_samples(self) -> int:
         """Length of the model's input in samples."""
         return round(self.clip_seconds * self.mel.sr)
 
-    @property
+    @cached_property
     def n_frames(self) -> int:
         """Length of the model's input in frames."""
         return self.mel.n_frames(self.n_samples)

@@ -24,10 +24,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge._core import squared_distances
+from asd_edge._core import Neighbours
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.mel import instruction_set
-from asd_edge.scoring.views import Standard, StandardArrays, View
+from asd_edge.scoring.views import Standard, View
 from asd_edge.scoring.whitening import projection
 
 
@@ -46,28 +46,26 @@ def distances(
         [shape=(w, n)], float64. PyTorch's PairwiseDistance adds 1e-6 to every
         component of the difference; that is left out here, which changes a
         distance by at most 1e-6 * sqrt(d).
+
+    Raises:
+        ParameterError: rows of different length.
     """
-    prepared = _prepared(x, metric), _prepared(references, metric)
-    return _between(*prepared, metric, instruction_set())
+    if x.ndim != 2 or references.ndim != 2 or x.shape[1] != references.shape[1]:
+        raise ParameterError("shapes", (x.shape, references.shape), "(w, d) and (n, d)")
+    if metric == "cosine":
+        return _cosine_distances(_unit_rows(x), _unit_rows(references))
+    return Neighbours(references, None, 0, instruction_set()).distances(x, 0, len(references))
 
 
-def _prepared(x: NDArray[np.float32], metric: str) -> NDArray[Any]:
-    if metric != "cosine":
-        return x
+def _unit_rows(x: NDArray[np.float32]) -> NDArray[np.float64]:
     rows = x.astype(np.float64)  # 1 - cos cancels where vectors are alike
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return rows
 
 
-def _between(
-    a: NDArray[Any], b: NDArray[Any], metric: str, instruction_set: str
-) -> NDArray[np.float64]:
-    if metric == "cosine":
-        cosines: NDArray[np.float64] = a @ b.T
-        return np.maximum(1.0 - cosines, 0.0)
-    # Differences first: |a|^2 + |b|^2 - 2ab would cancel where the distance is small.
-    squares = squared_distances(a, b, instruction_set)
-    return np.sqrt(squares, out=squares)
+def _cosine_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    cosines: NDArray[np.float64] = a @ b.T
+    return np.maximum(1.0 - cosines, 0.0)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -85,20 +83,24 @@ class _PartScorer:
         view: View,
         rows: NDArray[np.intp],
     ) -> None:
-        self._columns, self._metric = columns, view.config.metric
-        self._instruction_set = instruction_set()
-        self._project = projection(triangle) if triangle.size else None
-        self._references = self.prepare(view.references.embeddings[rows])
+        self._columns = columns
+        self._unit_references: NDArray[np.float64] | None = None
+        project = projection(triangle) if triangle.size else None
+        references = np.ascontiguousarray(view.references.embeddings[rows, columns])
+        if view.config.metric == "cosine":
+            self._unit_references = _unit_rows(references)
+        if project is not None:
+            references = project(references)
+        self._neighbours = Neighbours(references, project, columns.start, instruction_set())
         self._density = density[rows].astype(np.float64) if density.size else None
 
-    def prepare(self, x: NDArray[np.float32]) -> NDArray[Any]:
-        """Give windows [shape=(w, d)] as `distances` wants them."""
-        own = np.ascontiguousarray(x[:, self._columns])
-        return _prepared(own if self._project is None else self._project(own), self._metric)
-
     def distances(self, x: NDArray[np.float32], used: slice) -> NDArray[np.float64]:
-        """Distances of windows to some of the references [shape=(w, n)]."""
-        d = _between(self.prepare(x), self._references[used], self._metric, self._instruction_set)
+        """Distances of windows [shape=(w, d of the view)] to some references [shape=(w, n)]."""
+        if self._unit_references is None:
+            d = self._neighbours.distances(x, used.start, used.stop)
+        else:
+            rows = _unit_rows(x[:, self._columns])
+            d = _cosine_distances(rows, self._unit_references[used])
         if self._density is not None:
             d /= self._density[used]
         return d
@@ -119,19 +121,13 @@ class _ViewScorer:
         names, counts = np.unique(references.sections, return_counts=True)
         self.sections: tuple[str, ...] = tuple(names.tolist())
         self.rows = np.argsort(references.sections, kind="stable")
+        self.all = slice(0, len(self.rows))
         ends = np.cumsum(counts).tolist()
         self.used = {
-            name: slice(None) if view.config.pool_sections else slice(end - count, end)
+            name: self.all if view.config.pool_sections else slice(end - count, end)
             for name, count, end in zip(self.sections, counts.tolist(), ends, strict=True)
         }
-        # Of each section, and of all.
-        self._standards: dict[str | None, StandardArrays] = {}
-        if view.standards:
-            groups = {name: [name] for name in self.sections} | {None: list(self.sections)}
-            self._standards = {
-                key: StandardArrays.of([view.standards[name] for name in names])
-                for key, names in groups.items()
-            }
+        self._standards = view.standards
         self._parts = [
             _PartScorer(*measured, view, self.rows) for measured in references.measured(view.config)
         ]
@@ -140,21 +136,17 @@ class _ViewScorer:
         """Distances of windows to some references, of the whole and each part [shape=(w, n)]."""
         return [part.distances(x, used) for part in self._parts]
 
-    def means(self, d: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Mean of the k smallest distances, of whole and parts [shape=(parts + 1, w)]."""
-        return np.array([self._mean(x) for x in d])
+    def means(self, d: list[NDArray[np.float64]]) -> list[list[float]]:
+        """Mean of the k smallest distances: whole and parts -> windows -> mean."""
+        return [self._mean(x).tolist() for x in d]
 
-    def means_by_section(self, d: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Means in each section, by distances to all references.
-
-        Returns:
-            [shape=(sections, parts + 1, w)].
-        """
+    def means_by_section(self, d: list[NDArray[np.float64]]) -> list[list[list[float]]]:
+        """Means in each section, by distances to all references; otherwise like `means`."""
         if self.config.k == 1 and not self.config.pool_sections:
             starts = [self.used[name].start for name in self.sections]  # which lie side by side
-            smallest = np.array([np.minimum.reduceat(x, starts, axis=1) for x in d])
-            return smallest.transpose(2, 0, 1)
-        return np.array([self.means([x[:, self.used[name]] for x in d]) for name in self.sections])
+            smallest = [np.minimum.reduceat(x, starts, axis=1).T.tolist() for x in d]
+            return [list(parts) for parts in zip(*smallest, strict=True)]
+        return [self.means([x[:, self.used[name]] for x in d]) for name in self.sections]
 
     def _mean(self, d: NDArray[np.float64]) -> NDArray[np.float64]:
         k = self.config.k
@@ -166,23 +158,18 @@ class _ViewScorer:
         mean: NDArray[np.float64] = d.mean(axis=1)
         return mean
 
-    def contributions(self, means: NDArray[np.float64], section: str | None) -> list[list[float]]:
-        """What each window contributes to the score's power, by sections and windows.
-
-        Args:
-            means: of one section or, without a name, of all [shape=(sections, parts + 1, w)].
-            section: the section's name.
-        """
+    def contributions(self, means: list[list[float]], section: str) -> list[float]:
+        """What each window contributes to the score's power, by a section's means."""
         if self._standards:
-            values = self._standards[section].contributions(means, self.config)
-        else:  # the distance itself, whose power is taken back
-            values = means[:, 0] ** self.config.exponent
-        powers: list[list[float]] = values.tolist()
-        return powers
+            windows = zip(*means, strict=True)
+            return self._standards[section].contributions(windows, self.config)
+        # The distance itself, whose power is taken back.
+        return [mean**self.config.exponent for mean in means[0]]
 
     def nearest(self, d: NDArray[np.float64], section: str) -> int:
         """Which reference is nearest to all windows together, by distances to a section's."""
-        return int(self.rows[self.used[section]][d.sum(axis=0).argmin()])
+        total = d[0] if len(d) == 1 else d.sum(axis=0)
+        return int(self.rows[self.used[section].start + int(total.argmin())])
 
 
 class Scorer:
@@ -220,7 +207,7 @@ class Scorer:
             view -> means over the windows, of the whole and each part [shape=(parts + 1,)].
         """
         return {
-            name: view.means(view.distances(embeddings[name], view.used[section])).mean(axis=1)
+            name: np.mean(view.means(view.distances(embeddings[name], view.used[section])), axis=1)
             for name, view in self._scorers.items()
         }
 
@@ -243,16 +230,16 @@ class Scorer:
         if len(self.views) > 1 and not all(view.standards for view in self.views.values()):
             raise ParameterError("standards", "none", "one for each view and section")
         known = section if section in self.sections else None
+        candidates = self.sections if known is None else (known,)
         every = {}  # distances by view; to all references where the section is not known
         shares = {}  # what each view contributes, by sections and windows
         for name, view in self._scorers.items():
-            used = slice(None) if known is None else view.used[known]
+            used = view.all if known is None else view.used[known]
             every[name] = d = view.distances(embeddings[name], used)
-            means = view.means_by_section(d) if known is None else view.means(d)[np.newaxis]
-            shares[name] = view.contributions(means, known)
+            means = view.means_by_section(d) if known is None else [view.means(d)]
+            shares[name] = list(map(view.contributions, means, candidates))
         best = None
-        for i, candidate in enumerate(self.sections if known is None else (known,)):
-            # Lists from here on: there are a few values, and arrays would take ten times as long.
+        for i, candidate in enumerate(candidates):
             parts = {name: values[i] for name, values in shares.items()}
             sums = [sum(values) for values in zip(*parts.values(), strict=True)]
             windows = tuple([value ** (1 / self._exponent) for value in sums])

@@ -123,7 +123,8 @@ def _scores(
     for section in np.unique(unseen.sections).tolist():
         own = unseen.sections == section
         for name, config in configs.items():
-            total[own] += given[name][section].contribution(unseen.views[name][own].T, config)
+            rows = unseen.views[name][own].tolist()
+            total[own] += given[name][section].contributions(rows, config)
     scores: NDArray[np.float64] = total ** (1 / exponent)
     return scores
 

@@ -8,9 +8,8 @@ parts comparable.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,55 +192,31 @@ class Standard:
         if len(self.centres) != len(self.spreads):
             raise ParameterError("standard", values, "a spread for each centre")
 
-    def contribution(
-        self, distances: NDArray[np.float64], config: ScoringConfig
-    ) -> NDArray[np.float64]:
-        """Contribution to the score's power, of distances [shape=(parts + 1, w)]: [shape=(w,)]."""
-        stacked = StandardArrays.of([self])
-        return np.asarray(stacked.contributions(distances[np.newaxis], config)[0])
-
-
-class StandardArrays(NamedTuple):
-    """Standards of several sections as arrays, for all of which a clip is scored at once.
-
-    Attributes:
-        centres, spreads: [shape=(sections, parts + 1, 1)].
-        offsets, factors: [shape=(sections, 1)].
-    """
-
-    centres: NDArray[np.float64]
-    spreads: NDArray[np.float64]
-    offsets: NDArray[np.float64]
-    factors: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, standards: Sequence[Standard]) -> StandardArrays:
-        """Stack standards of sections of one view."""
-        return cls(
-            np.array([standard.centres for standard in standards])[:, :, np.newaxis],
-            np.array([standard.spreads for standard in standards])[:, :, np.newaxis],
-            np.array([[standard.offset] for standard in standards]),
-            np.array([[standard.factor] for standard in standards]),
-        )
-
     def contributions(
-        self, distances: NDArray[np.float64], config: ScoringConfig
-    ) -> NDArray[np.float64]:
-        """`Standard.contribution` of distances [shape=(sections, parts + 1, w)] in each section.
+        self, distances: Iterable[Sequence[float]], config: ScoringConfig
+    ) -> list[float]:
+        """Contribution of each window to the score's power.
 
-        Returns:
-            [shape=(sections, w)].
+        In plain numbers: a clip has few, of which arrays would take ten times as long.
+
+        Args:
+            distances: of each window, those of the whole and of each part.
+            config: the rule.
         """
+        return [self._contribution(window, config) for window in distances]
+
+    def _contribution(self, distances: Sequence[float], config: ScoringConfig) -> float:
         # Of a clip that is a reference the distance is rounding, which a root would blow up; unseen
         # clips are never so near, at a 64th of the ordinary distance (a cube root of 1/4).
-        z = np.maximum(distances**config.exponent, _NEAREST * self.centres)
-        z -= self.centres
-        z /= self.spreads
-        deviation = np.maximum.reduce(z, axis=1)
+        # A NaN stays one: `max` gives its first argument unless another is larger.
+        z: list[float] = [
+            (max(distance**config.exponent, _NEAREST * centre) - centre) / spread
+            for distance, centre, spread in zip(distances, self.centres, self.spreads, strict=True)
+        ]
+        deviation = max(z)
         if config.emphasis:
-            deviation += config.emphasis * z[:, 0]
-        deviation += self.offsets
-        return np.asarray(np.maximum(deviation, 0.0) * self.factors)
+            deviation += config.emphasis * z[0]
+        return max(deviation + self.offset, 0.0) * self.factor
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one answer to ==

@@ -57,6 +57,12 @@ def check_threads(name: str, n_fft: int) -> None:
     ]
     clips = [y.astype(np.float32) for y in clips]
     x = rng.standard_normal((3, 37)).astype(np.float32)
+    neighbours = _core.Neighbours(x, project, 0, name)
+    parts = _core.Neighbours(x[:, 5:20], None, 5, name)
+    np.testing.assert_array_equal(
+        parts.distances(x, 0, 3),
+        _core.Neighbours(x[:, 5:20], None, 0, name).distances(x[:, 5:20], 0, 3),
+    )
 
     def compute(y: np.ndarray) -> list[bytes]:
         pcm = (20000 * np.clip(y, -1, 1)).astype(np.int16)
@@ -65,7 +71,8 @@ def check_threads(name: str, n_fft: int) -> None:
             plan.compute(pcm).tobytes(),
             by_stream(plan, y).tobytes(),
             project(x).tobytes(),
-            _core.squared_distances(x, x, name).tobytes(),
+            neighbours.distances(x, 0, 3).tobytes(),
+            parts.distances(x, 1, 3).tobytes(),
             str(_core.measure_levels(y)).encode(),
         ]
 
@@ -106,12 +113,15 @@ def check_refused(name: str) -> None:
     odd = np.zeros(4001, dtype=np.uint8)[1:].view(np.float32)
     assert not odd.flags.aligned
     assert plan.compute(odd).shape == (20, 32)
+    x = np.ones((2, 3), dtype=np.float32)
     nan = np.array([0x7E00], dtype=np.uint16)
     for message, call in {
         "a config of": lambda: make_plan(name, 64, sr=float("nan")),
         "one frame": lambda: plan.compute(np.zeros(32, dtype=np.float32)),
         "finite": lambda: _core.Projection(nan, name),
         "mmx": lambda: make_plan("mmx", 64),
+        "a part of 2": lambda: _core.Neighbours(x, None, 0, name).distances(x, 1, 3),
+        "or wider": lambda: _core.Neighbours(x, None, 1, name).distances(x, 0, 1),
         "at least one": lambda: _core.measure_levels(np.zeros(0, dtype=np.int16)),
         "one dimension": lambda: plan.compute(np.zeros((2, 99), dtype=np.float32)),
     }.items():
