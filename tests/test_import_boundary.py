@@ -47,7 +47,7 @@ ALONE = {
 # own and from its own room.
 LAYERS = (
     {"__init__", "errors", "_core"},
-    {"atomic_files", "native_stderr"},
+    {"atomic_files", "native_stderr", "stage"},
     {"audio"},
     {"frontend"},
     {"scoring"},
