@@ -102,7 +102,7 @@ def measure(samples: Samples) -> Levels:
     Of more than two seconds at 16 kHz, a sixteenth of the samples is measured, spread evenly: some
     hundredths of what a score costs.
     """
-    mean, power, zeros, leading, trailing = measure_levels(samples)
+    mean, power, zeros, leading, trailing = measure_levels(np.ascontiguousarray(samples))
     level_db = 10 * math.log10(power) if power > 0 else -math.inf
     return Levels(level_db, mean, leading, trailing, zeros)
 

@@ -1,6 +1,7 @@
 #include "levels.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -122,9 +123,11 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
         within += m.squares;
     }
     const double scale = format == MELSPEC_PCM16 ? 1.0 / 32768 : 1.0;
+    const double mean = first + sum / count;
     const double power = (within + between - sum * sum / count) / count;
-    result->mean = (first + sum / count) * scale;
-    result->power = power > 0 ? power * scale * scale : 0;
+    /* Floats far beyond full scale overflow: their level is infinite, and they have no offset. */
+    result->mean = isfinite(mean) ? mean * scale : 0;
+    result->power = !isfinite(power) ? INFINITY : power > 0 ? power * scale * scale : 0;
     result->zeros = n_pieces > 0 ? (double)n_zeros / (double)n_pieces : 0;
     result->leading = run_length(y, format, n, 0, 1);
     result->trailing = run_length(y, format, n, n - 1, (size_t)-1);

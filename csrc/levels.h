@@ -15,9 +15,10 @@ typedef struct {
     size_t trailing; /* samples before the last one that are equal to it */
 } levels;
 
-/* Measures n samples, n > 0, all of them finite. Mean, power and zeros are those of pieces of
- * LEVELS_PIECE samples: of every one, or, from LEVELS_LONG samples on, of the first one in every
- * LEVELS_STRIDE samples. The relative error of mean and power is below 1e-9 of the power. */
+/* Measures n samples, n > 0, all of them finite; of floats beyond 1e18 the power may be infinite.
+ * Mean, power and zeros are those of pieces of LEVELS_PIECE samples: of every one, or, from
+ * LEVELS_LONG samples on, of the first one in every LEVELS_STRIDE samples. The relative error of
+ * mean and power is below 1e-9 of the power. */
 void levels_measure(const void *y, melspec_format format, size_t n, levels *result);
 
 enum { LEVELS_PIECE = 128, LEVELS_STRIDE = 2048, LEVELS_LONG = 16 * LEVELS_STRIDE };

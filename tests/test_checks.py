@@ -54,6 +54,20 @@ def test_levels_of_a_long_clip_are_those_of_samples_spread_over_it() -> None:
     assert levels.level_db == pytest.approx(20 * np.log10(y.std()), abs=0.1)
 
 
+@pytest.mark.parametrize("scale", [1e10, 1e30, 3e38])
+def test_floats_far_beyond_full_scale_have_a_high_level(scale: float) -> None:
+    y = np.random.default_rng(0).uniform(-1, 1, 9000).astype(np.float32)
+    levels = checks.measure(y * np.float32(scale))
+    assert levels.level_db > 190
+    assert np.isfinite(levels.offset)
+
+
+def test_levels_of_a_view_are_those_of_its_copy() -> None:
+    y = hum(3.0).astype(np.float32)
+    for view in (y[::-1], y[::3], np.stack([y, y], axis=1)[:, 1]):
+        assert checks.measure(view) == checks.measure(view.copy())
+
+
 def test_a_click_and_an_offset_leave_the_level_of_soft_sound() -> None:
     """Sums of squares in single precision would give -64 dB."""
     y = hum(2.0, level_db=-90.0)

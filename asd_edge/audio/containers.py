@@ -63,28 +63,6 @@ class Pcm(NamedTuple):
 NO_HEADER = Header()
 
 
-def examine(fd: int, size: int, name: str) -> Header:
-    """Examine the header of a sound file.
-
-    Args:
-        fd: descriptor of a regular file.
-        size: its length in bytes.
-        name: what messages call it.
-
-    Raises:
-        AudioError: the header states more sound than the file holds.
-    """
-    head = os.pread(fd, HEAD, 0)
-    form = head[:4]
-    if form in _RIFF and head[8:12] == b"WAVE":
-        return _wav(fd, size, name, head)
-    if form[:2] == b"\xf0\x7e":  # libsndfile's reader of these prints on stdout
-        raise AudioError(name, "is a MIDI sample dump, which is not read", kind="unreadable")
-    from asd_edge.audio import other_containers  # here, because most clips are WAV files
-
-    return other_containers.examine(fd, size, name, head)
-
-
 def truncated(name: str, present: int, told: int) -> AudioError:
     reason = f"is truncated: {max(present, 0)} of {told} bytes of sound are there"
     return AudioError(name, reason, kind="truncated")
@@ -105,8 +83,23 @@ _WRAPPED = ("wrapped", "is longer than its header can state (4 GB); read up to i
 _RIFF = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<"}
 
 
-def _wav(fd: int, size: int, name: str, head: bytes) -> Header:
-    """WAV in all sizes: RIFF, big-endian RIFX, RF64 and BW64 with 64-bit lengths."""
+def is_wav(head: bytes) -> bool:
+    """Say whether a file with these first bytes is a WAV file."""
+    return head[:4] in _RIFF and head[8:12] == b"WAVE"
+
+
+def examine_wav(fd: int, size: int, name: str, head: bytes) -> Header:
+    """Examine WAV in all sizes: RIFF, big-endian RIFX, RF64 and BW64 with 64-bit lengths.
+
+    Args:
+        fd: descriptor of a regular file.
+        size: its length in bytes.
+        name: what messages call it.
+        head: its first HEAD bytes.
+
+    Raises:
+        AudioError: the header states more sound than the file holds.
+    """
     order = _RIFF[head[:4]]
     (riff_length,) = struct.unpack_from(f"{order}I", head, 4)
     form: tuple[int, ...] | None = None

@@ -24,8 +24,6 @@ _LOSSLESS = ("alac", "flac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le",
 def convertible(fd: int) -> tuple[str, str] | None:
     """Give ffmpeg's format and its name for people, if a file is of one that it reads for us."""
     head = os.pread(fd, 16, 0)
-    if head[:4] == b"RIFF":  # nearly all files
-        return None
     for at, magic, kind, title in _FORMATS:
         if head[at : at + len(magic)] == magic:
             return kind, title

@@ -15,8 +15,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio.containers import Header, Pcm, examine, too_few_samples
-from asd_edge.audio.convert import converted, convertible, temporary_file
+from asd_edge.audio.containers import HEAD, Header, Pcm, examine_wav, is_wav, too_few_samples
 from asd_edge.errors import AudioError, MissingFileError, ParameterError
 
 LOSSLESS = "PCM"  # of whatever gives back the samples that were recorded, FLAC too
@@ -78,9 +77,11 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
             rate, channels = raw
             header = Header("RAW", Pcm(0, size // (2 * channels), channels, rate))
         else:
-            fd, encoding = _readable(fd, name)
-            size = os.fstat(fd).st_size
-            header = examine(fd, size, name)
+            head = os.pread(fd, HEAD, 0)
+            if not is_wav(head):
+                fd, encoding = _readable(fd, name)
+                size, head = os.fstat(fd).st_size, os.pread(fd, HEAD, 0)
+            header = examine(fd, size, name, head)
         if header.pcm is not None and header.pcm.rate > 0:
             return PcmFile(fd, header.pcm, header, name, encoding or LOSSLESS)
         from asd_edge.audio.libsndfile import SoundFile  # here, because most clips are plain PCM
@@ -91,8 +92,19 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
         raise
 
 
+def examine(fd: int, size: int, name: str, head: bytes) -> Header:
+    """Examine the header of a sound file; arguments and errors are those of `examine_wav`."""
+    if is_wav(head):
+        return examine_wav(fd, size, name, head)
+    from asd_edge.audio import other_containers  # here, because most clips are WAV files
+
+    return other_containers.examine(fd, size, name, head)
+
+
 def _readable(fd: int, name: str) -> tuple[int, str]:
     """Give the file, or what ffmpeg makes of it (then `fd` is closed) with its encoding."""
+    from asd_edge.audio.convert import converted, convertible  # here: most clips are WAV files
+
     if (kind := convertible(fd)) is None:
         return fd, ""
     wav, encoding = converted(fd, *kind, name)
@@ -136,6 +148,8 @@ def _unopened(name: str, error: OSError) -> AudioError:
 
 def _spooled(stream: IO[bytes], name: str) -> int:
     """Copy a stream to a temporary file without a name."""
+    from asd_edge.audio.convert import temporary_file  # here, because most sources are files
+
     with temporary_file(name) as copy:
         try:
             while data := stream.read(_COPY):

@@ -32,6 +32,8 @@ def examine(fd: int, size: int, name: str, head: bytes) -> Header:
         AudioError: the header states more sound than the file holds.
     """
     form = head[:4]
+    if form[:2] == b"\xf0\x7e":  # libsndfile's reader of these prints on stdout
+        raise AudioError(name, "is a MIDI sample dump, which is not read", kind="unreadable")
     if form == b"FORM":
         return _iff(fd, size, name, head)
     if form in (b".snd", b"dns."):

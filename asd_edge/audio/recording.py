@@ -18,7 +18,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio.channels import ChannelLevels
 from asd_edge.audio.decoding import Decoder, open_array, open_source
 from asd_edge.errors import AudioError
 
@@ -180,7 +179,11 @@ class Recording:
         self._buffer, self._buffered = self._empty, True
         self._buffer_start = frame  # without resampling; with it, always 0
         self._made = frame
-        self._levels = ChannelLevels(self.channels) if self.channels > 1 else None
+        self._levels: Any = None
+        if self.channels > 1:
+            from asd_edge.audio.channels import ChannelLevels  # most clips have one channel
+
+            self._levels = ChannelLevels(self.channels)
         self._lowest, self._highest = math.inf, -math.inf
         self.clipped = 0
         self._more_warnings: list[tuple[str, str]] = []
@@ -237,7 +240,6 @@ class Recording:
             self.clipped += int(np.count_nonzero(np.abs(x.astype(np.float32)) >= limit))
         y = x
         if x.ndim == 2:
-            assert self._levels is not None
             self._levels.add(x)
             y = _mean(x)
             lowest, highest = float(y.min()), float(y.max())

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from asd_edge.audio import decoding
-from asd_edge.audio.containers import Header, examine
+from asd_edge.audio.containers import Header
+from asd_edge.audio.decoding import examine
 from asd_edge.audio.recording import Channel, Samples, open_recording
 from asd_edge.errors import AsdError, AudioError, ParameterError
 
