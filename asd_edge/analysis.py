@@ -206,8 +206,6 @@ class Analysis:
     @Stage
     def levels(self) -> list[Levels]:
         """Levels of every window."""
-        if len(self.starts) == 1:
-            return [checks.measure(self.samples)]
         if "samples" not in self.__dict__ and self._detector is not None:
             return self._streamed[1]
         return [checks.measure(self.window_samples(i)) for i in range(len(self.starts))]
