@@ -229,6 +229,27 @@ def test_a_past_alarm_opens(visit: Callable[..., Any]) -> None:
     assert "was normal" in row.locator("article").inner_text()
 
 
+def test_past_alarms_of_a_single_machine_and_of_one_that_was_taken_out(
+    visit: Callable[..., Any], monitor: FakeMonitor
+) -> None:
+    """Also while no alarm is open."""
+    fan = replace(monitor.snapshot.machines[0], status="normal", episodes=())
+    monitor.snapshot = replace(monitor.snapshot, machines=(fan,))
+    past = [e for e in monitor.history.all_episodes if e.cleared_at is not None]
+    monitor.history.all_episodes = past
+    page = visit()
+    page.locator("#past-alarms details").first.wait_for()
+    names = page.locator("#past-alarms .machine-name").all_inner_texts()
+    assert names == ["Fan, hall 2", "pump", "Device"]
+
+
+def test_nothing_past_is_said(visit: Callable[..., Any], monitor: FakeMonitor) -> None:
+    monitor.snapshot = replace(monitor.snapshot, machines=monitor.snapshot.machines[2:])
+    monitor.history.all_episodes = []
+    page = visit()
+    page.locator("#past-alarms").get_by_text("None so far.").wait_for()
+
+
 def test_names_with_html_in_them_are_text(visit: Callable[..., Any], monitor: FakeMonitor) -> None:
     evil = "<img src=x onerror='document.title=1'><script>alert(1)</script>"
     alarm = episode(5, sentence=evil, raised_at=time.time())

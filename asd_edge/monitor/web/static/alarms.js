@@ -13,7 +13,7 @@ export function alarmPanel(episode, page) {
   const panel = el("article", { class: `card alarm tone-${sound ? "alarm" : "fault"}` });
   const since = open ? `since ${dayAndClock(episode.raised_at)}` : `${dayAndClock(episode.raised_at)} to ${dayAndClock(episode.cleared_at)}`;
   panel.append(
-    el("h3", {}, `${page.names[episode.machine] || "Device"}: ${episode.title} ${since}`),
+    el("h3", {}, `${page.names[episode.machine] || episode.machine || "Device"}: ${episode.title} ${since}`),
     el("p", { class: "reason" }, together(episode.sentence || "No reason was found.")),
     el("p", { class: "muted" }, facts(episode)),
     buttons(episode, page, open, sound),
@@ -148,7 +148,7 @@ export function pastAlarms(episodes, page, place) {
     const row = el("details", { "data-id": episode.id },
       el("summary", {},
         el("span", { class: "when" }, dayAndClock(episode.raised_at)),
-        el("span", { class: "machine-name muted" }, page.names[episode.machine] || "Device"),
+        el("span", { class: "machine-name muted" }, page.names[episode.machine] || episode.machine || "Device"),
         el("span", { class: "what" }, `${episode.title}${episode.sentence ? `: ${episode.sentence}` : ""}${verdict}`),
         el("span", { class: "long muted" }, duration(episode.seconds))));
     // Pictures and recordings are asked for when somebody looks.

@@ -13,7 +13,7 @@ const MARKS = { good: "✓", idle: "–", fault: "?", alarm: "!" };
 const at = (id) => document.getElementById(id);
 const machines = new Map();
 let openShown = "";
-let pastShown = "";
+let pastShown = null; // unlike any key, also that of no open alarm
 let saidTimer;
 
 const page = {
@@ -24,7 +24,7 @@ const page = {
     saidTimer = setTimeout(() => { at("said").textContent = ""; }, SAID_MS);
   },
   changed() {
-    pastShown = "";
+    pastShown = null;
     refresh();
   },
 };
@@ -165,7 +165,8 @@ function showOpen(state) {
 }
 
 async function showPast(state) {
-  const key = state.machines.map((machine) => machine.episodes.map((episode) => episode.id)).join();
+  const open = [...state.machines.flatMap((machine) => machine.episodes), ...state.episodes];
+  const key = open.map((episode) => episode.id).join();
   if (key !== pastShown) {
     pastShown = key;
     pastAlarms(await get("/api/episodes?limit=50"), page, at("past-alarms"));
