@@ -166,10 +166,9 @@ static void check_stream(const melspec_config *config, const kernel *kernel, siz
             fail("no memory", (long)size, (long)count);
         for (size_t i = 0; i < size; i++)
             pcm[i] = (int16_t)(y[at + i] * 32768);
-        if (count > 0 &&
-            melspec_stream_push(stream, y + at, MELSPEC_FLOAT, size, out, count - 1, work) !=
-                ASD_BAD_RANGE &&
-            !is_end)
+        if (count > 0 && (is_end ? melspec_stream_finish(stream, out, count - 1, work)
+                                 : melspec_stream_push(stream, y + at, MELSPEC_FLOAT, size, out,
+                                                       count - 1, work)) != ASD_BAD_RANGE)
             fail("more frames than there is room for", (long)at, (long)count);
         const asd_status status =
             is_end     ? melspec_stream_finish(stream, out, count, work)
