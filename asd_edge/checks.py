@@ -227,12 +227,26 @@ def check_rate(
     if enrolled is not None:
         highest = min(highest, enrolled.rate / 2)
     if rate / 2 >= 0.9 * highest:
-        return []
+        return _check_higher_rate(clip, rate, front_end, highest)
     reason = (
         f"was recorded at {rate} Hz: the model looks at frequencies up to {highest:g} Hz, "
         f"and there is nothing above {rate // 2} Hz"
     )
     return [ClipWarning(clip, "rate" if enrolled is None else "lower_rate", reason)]
+
+
+def _check_higher_rate(
+    clip: str, rate: int, front_end: FrontEnd, highest: float
+) -> list[ClipWarning]:
+    """Say that a clip has frequencies that those enrolled, of a lower rate, could not have."""
+    looked_at = min(rate / 2, front_end.mel.fmax or front_end.mel.sr / 2)
+    if highest >= 0.9 * looked_at:
+        return []
+    reason = (
+        f"was recorded at {rate} Hz: clips enrolled at {2 * highest:g} Hz hold nothing above "
+        f"{highest:g} Hz, which can look like a fault; enrol clips of this rate"
+    )
+    return [ClipWarning(clip, "rate", reason)]
 
 
 def check_encoding(clip: str, encoding: str, enrolled: EnrolledRange | None) -> list[ClipWarning]:

@@ -161,6 +161,9 @@ def test_another_rate(detector: Detector) -> None:
     assert refused.value.kind == "lower_rate"
     detector.enrolled = EnrolledRange(-24.0, -22.0, 4000, 1.0)
     assert detector.score(y, SR // 2).warnings == ()
+    (warning,) = detector.score(hum(), SR).warnings
+    assert warning.kind == "rate"
+    assert "clips enrolled at 4000 Hz hold nothing above 2000 Hz" in warning.reason
     detector.enrolled = None
     assert [w.kind for w in detector.score(y, SR // 2).warnings] == ["rate"]
 

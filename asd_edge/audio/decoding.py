@@ -74,8 +74,7 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
         if size == 0:
             raise AudioError(name, "is empty (0 bytes)", kind="empty")
         if raw is not None:
-            rate, channels = raw
-            header = Header("RAW", Pcm(0, size // (2 * channels), channels, rate))
+            header = _raw(fd, size, *raw, name)
         else:
             head = os.pread(fd, HEAD, 0)
             if not is_wav(head):
@@ -99,6 +98,16 @@ def examine(fd: int, size: int, name: str, head: bytes) -> Header:
     from asd_edge.audio import other_containers  # here, because most clips are WAV files
 
     return other_containers.examine(fd, size, name, head)
+
+
+def _raw(fd: int, size: int, rate: int, channels: int, name: str) -> Header:
+    """Raw samples; a file with a header would begin with noise, and a rest is no whole sample."""
+    if os.pread(fd, 4, 0) in (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"FORM", b"OggS", b".snd"):
+        raise AudioError(name, "has a header; leave out --raw", kind="unreadable")
+    frames, rest = divmod(size, 2 * channels)
+    reason = f"has {rest} bytes behind its last whole frame of {channels} 16-bit channel(s)"
+    warnings = (("more_sound", reason),) if rest else ()
+    return Header("RAW", Pcm(0, frames, channels, rate), warnings=warnings)
 
 
 def _readable(fd: int, name: str) -> tuple[int, str]:

@@ -13,7 +13,7 @@ import click
 from asd_edge.audio.clip_names import relative_name, section_of
 from asd_edge.cli.clips import Failures, find_clips, listed
 from asd_edge.cli.display import harmless
-from asd_edge.cli.options import ChannelType
+from asd_edge.cli.options import NAMED_PATH, ChannelType
 from asd_edge.cli.startup import quick_start
 
 if TYPE_CHECKING:
@@ -30,22 +30,22 @@ _PAIRS = 50
 
 
 @click.command()
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("clips", nargs=-1, required=True, type=NAMED_PATH)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="The bundle to write, a folder NAME.asd; an existing one is replaced.",
 )
 @click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Bundle whose model is used. Default: the built-in one, which needs no training.",
 )
 @click.option(
     "--add",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Add the clips to this bundle; with -o, in a copy.",
 )
 @click.option(

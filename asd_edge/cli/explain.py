@@ -11,6 +11,7 @@ import click
 
 from asd_edge.cli.display import harmless
 from asd_edge.cli.options import (
+    NAMED_PATH,
     WHICH_BUNDLE,
     ChannelType,
     check_section,
@@ -25,16 +26,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("clip", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The picture: .png, .svg or .pdf."
-)
-@click.option("--bundle", type=click.Path(path_type=Path), help=WHICH_BUNDLE)
+@click.argument("clip", type=NAMED_PATH)
+@click.option("-o", "--output", type=NAMED_PATH, help="The picture: .png, .svg or .pdf.")
+@click.option("--bundle", type=NAMED_PATH, help=WHICH_BUNDLE)
 @click.option("--section", help="Section of the clip. Default: as in score.")
 @click.option("--channel", type=ChannelType(), help="As in score.")
 @click.option(
     "--normal",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Folder with the normal clips, of which the nearest is shown; or the file to show.",
 )
 @click.option(

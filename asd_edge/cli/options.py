@@ -69,7 +69,21 @@ WHICH_BUNDLE = (
     "The bundle, a folder NAME.asd. Default: what the environment variable ASD_EDGE_BUNDLE names, "
     "default.asd in the user's data folder (~/.local/share/asd-edge), or the built-in one."
 )
-bundle_argument = click.argument("bundle", required=False, type=click.Path(path_type=Path))
+
+
+class _NamedPath(click.Path):
+    """A path that is not empty, as of a variable that is not set: that would be this folder."""
+
+    def convert(self, value: Any, parameter: Any, context: Any) -> Any:
+        """Give it as a Path."""
+        if value in ("", b""):
+            self.fail("an empty name; is a variable not set?", parameter, context)
+        return super().convert(value, parameter, context)
+
+
+NAMED_PATH = _NamedPath(path_type=Path)
+
+bundle_argument = click.argument("bundle", required=False, type=NAMED_PATH)
 
 
 def network(detector: Detector) -> EmbeddingModel:

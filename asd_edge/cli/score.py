@@ -13,6 +13,7 @@ import click
 from asd_edge.cli.clips import find_clips
 from asd_edge.cli.exit_status import AsdCommand
 from asd_edge.cli.options import (
+    NAMED_PATH,
     WHICH_BUNDLE,
     ChannelType,
     RawType,
@@ -35,11 +36,11 @@ ANOMALY = 3  # exit status of --fail-on-anomaly
 
 
 @click.command(cls=AsdCommand)
-@click.argument("clips", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("clips", nargs=-1, type=NAMED_PATH)
 @click.option(
     "--example", is_flag=True, help="Score the two example clips that come with asd-edge."
 )
-@click.option("--bundle", type=click.Path(path_type=Path), help=WHICH_BUNDLE)
+@click.option("--bundle", type=NAMED_PATH, help=WHICH_BUNDLE)
 @click.option(
     "--section",
     help="Section of the clips. Default: what DCASE file names say, else the nearest one.",

@@ -118,7 +118,8 @@ def enroll(
     clips = [item for item in embedded if isinstance(item, Clip)]
     duplicates, new = _new_clips(source, old, clips, add)
     old, new, passed_over = _thinned(old, new)
-    _check_number([*old, *new])
+    twice = f" besides {len(duplicates)} of the same sound" if duplicates else ""
+    _check_number([*old, *new], twice)
     fit = partial(
         _extend if add and not again else _fit,
         source,

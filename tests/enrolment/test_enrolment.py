@@ -236,6 +236,18 @@ def test_clips_that_do_not_belong_are_named(
     )
 
 
+def test_one_sound_is_no_enrolment(normal: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    """However many files it is in."""
+    folder = tmp_path / "same"
+    folder.mkdir()
+    for i in range(6):
+        shutil.copy(normal / "clip_03.wav", folder / f"{i}.wav")
+    result = invoke(
+        main, "enroll", folder, "-o", tmp_path / "x.asd", "--from", tiny_bundle, status=1
+    )
+    assert "1 normal clips besides 5 of the same sound; at least 5" in result.stderr
+
+
 def test_the_formats_enrolled_are_kept(normal: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     """Clips of another format are named, here and when they are scored."""
     lossy = [tmp_path / f"lossy/{i}.mp3" for i in range(6)]
