@@ -4,8 +4,9 @@
 #
 #     lowest         Python 3.11, each dependency of the runtime and the monitor at its lower bound
 #     3.11 ... 3.14  that Python, each dependency at its newest release
-#     workstation    Python 3.11, all of `asd-edge[export]` at its lower bounds: the tests of training
-#                    and export too. PyTorch's old releases have no small CPU build: 3 GB to download
+#     workstation    Python 3.11, every extra of users at its lower bounds: the tests of training, export,
+#                    archives, the estimator and the monitor's outlets. PyTorch's old releases have no
+#                    small CPU build: 3 GB to download
 #     quick          no test suite: the base install at its lower bounds on Python 3.11 and at its
 #                    newest on the newest Python here scores the examples. For .ci/run
 #
@@ -52,16 +53,16 @@ wheel() {
     echo "$source"/dist/asd_edge-*_x86_64.whl
 }
 
-# install NAME PYTHON RESOLUTION EXTRA PACKAGE...: a fresh environment build/versions/NAME with the
-# wheel in it, and packages that the tests need
+# install NAME PYTHON RESOLUTION EXTRAS PACKAGE...: a fresh environment build/versions/NAME with the
+# wheel in it, and packages that the tests need; EXTRAS are separated by commas
 install() {
-    local name=$1 python=$2 resolution=$3 extra=$4
+    local name=$1 python=$2 resolution=$3 extras wheel
+    IFS=, read -ra extras <<<"$4"
     shift 4
-    local wheel
     wheel=$(wheel)
     local requirements=$work/$name.txt
     mkdir -p "$work"
-    uv pip compile --python "$python" --resolution "$resolution" ${extra:+--extra "$extra"} \
+    uv pip compile --python "$python" --resolution "$resolution" "${extras[@]/#/--extra=}" \
         --output-file "$requirements" pyproject.toml
     rm -rf "${work:?}/$name"
     "$python" -m venv "$work/$name"
@@ -69,7 +70,9 @@ install() {
     "$work/$name/bin/pip" install --quiet --disable-pip-version-check --no-compile \
         --requirement "$requirements" "$@"
     "$work/$name/bin/pip" install --quiet --disable-pip-version-check --no-deps "$wheel"
-    grep -E '^(click|numpy|onnxruntime|soundfile|soxr|torch|onnx|pandas)==' "$requirements" | paste -sd' '
+    # What pyproject.toml names, without what these need.
+    awk '/==/ { pin = $1 } /asd-edge \(pyproject.toml\)/ { print pin }' "$requirements" |
+        paste -sd' ' | fold -sw 100
 }
 
 # check NAME TEST...: pytest in a copy of tests/ that has no package beside it
@@ -142,8 +145,11 @@ for job in "${jobs[@]}"; do
     say "$job: $("$python" --version)"
     case $job in
         workstation)
-            install "$job" "$python" lowest-direct export "${references[@]}"
-            check "$job" tests/training tests/export tests/test_end_to_end.py
+            install "$job" "$python" lowest-direct \
+                cluster,export,mlflow,monitor,notify,sklearn,tensorboard \
+                "${references[@]}" flask flask-cors 'moto[s3]>=5'
+            check "$job" tests/training tests/export tests/test_end_to_end.py \
+                tests/monitor/test_{notify,mqtt,web,extras}.py tests/bundle tests/enrolment tests/explanation
             ;;
         quick)
             install quick-lowest "$python" lowest-direct ''

@@ -4,20 +4,19 @@ run.json         preset, data set, machine, seed, versions
 checkpoint.pt    network, optimizer, history; written after every epoch; with the network of
                  the best epoch where the preset keeps that one
 checkpoint-NNNN.pt  the same of epoch NNNN, where the preset asks for it
-metrics.csv      loss by epoch
-curves.png       the same as a picture
+metrics.csv      loss by epoch; asd-evaluate draws it
 embeddings.npz   embeddings of the training clips, written when training is done
 """
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -29,7 +28,7 @@ from asd_training.network.views import Network
 from asd_training.presets import Preset, PresetError
 
 CONFIG, CHECKPOINT = "run.json", "checkpoint.pt"
-METRICS, CURVES = "metrics.csv", "curves.png"
+METRICS = "metrics.csv"
 EMBEDDINGS = "embeddings.npz"
 _VIEW = "view/"
 
@@ -207,5 +206,25 @@ def read_embeddings(folder: Path) -> Embeddings:
 
 def write_metrics(folder: Path, history: list[dict[str, float]]) -> None:
     """Write the history as CSV, a row an epoch."""
-    with atomic_path(folder / METRICS) as temporary:
-        pd.DataFrame(history).to_csv(temporary, index=False)
+    columns = dict.fromkeys(name for row in history for name in row)
+    with atomic_path(folder / METRICS) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Read the history; empty for a run that learned nothing.
+
+    Raises:
+        RunError: damaged.
+    """
+    path = folder / METRICS
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: float(value) for name, value in row.items() if value} for row in rows]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise RunError(path, "is damaged; asd-train with --resume makes it anew") from error

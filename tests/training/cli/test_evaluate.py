@@ -61,6 +61,7 @@ def test_table(tmp_path: Path, tiny_run: Path, tiny_data: Path) -> None:
     rules, files = result.stderr.splitlines()
     assert rules == "rules of DCASE 2022 and later (no sign of an earlier year)"
     assert "report.html" in files
+    assert (tmp_path / "e" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_machine_without_test_labels(tmp_path: Path, tiny_bundle: Path, tiny_data: Path) -> None:

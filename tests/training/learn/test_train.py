@@ -46,14 +46,13 @@ def test_the_run_folder(tiny_run: Path) -> None:
             run_folder.CONFIG,
             run_folder.CHECKPOINT,
             run_folder.METRICS,
-            run_folder.CURVES,
             run_folder.EMBEDDINGS,
         ]
     )
     metrics = pd.read_csv(tiny_run / run_folder.METRICS)
+    assert run_folder.read_metrics(tiny_run) == metrics.to_dict("records")
     assert metrics["epoch"].tolist() == [1, 2, 3]
     assert metrics["train_loss"].iloc[-1] < metrics["train_loss"].iloc[0]
-    assert (tiny_run / run_folder.CURVES).read_bytes().startswith(b"\x89PNG")
     config = run_folder.read_config(tiny_run)
     assert (config.machine, config.preset.name, config.seed) == ("hummer", "tiny", 0)
     embeddings = run_folder.read_embeddings(tiny_run)

@@ -136,6 +136,7 @@ class _Settings:
         """Evaluate one model; without labels there are scores, but no metrics."""
         from asd_training.evaluation import dcase_files
         from asd_training.evaluation.machines import evaluate_model
+        from asd_training.evaluation.score import find_subjects
         from asd_training.learn.devices import choose_device
 
         evaluation = evaluate_model(
@@ -151,6 +152,7 @@ class _Settings:
         scores = evaluation.scores
         year = self._year(evaluation)
         dcase_files.write_score_folder(scores, output, year)
+        _draw_trainings(find_subjects(model, self.machine), output)
         if (scores["label"] == "unknown").all():
             # An evaluation set of a challenge: its scores are all that can be had.
             _draw_scores(evaluation, output, year)
@@ -290,6 +292,19 @@ def _draw_scores(evaluation: Evaluation, output: Path, year: int) -> None:
         for section, value in m.thresholds.items()
     }
     plots.histogram_plot(evaluation.scores, output / "scores.png", thresholds, year)
+
+
+def _draw_trainings(models: Sequence[Path], output: Path) -> None:
+    """Draw the losses of each run among the models by epoch; a bundle has none."""
+    import pandas as pd
+
+    from asd_training import run_folder
+    from asd_training.report import plots
+
+    for model in models:
+        if history := run_folder.read_metrics(model):
+            name = "curves.png" if len(models) == 1 else f"curves_{model.name}.png"
+            plots.training_curves(pd.DataFrame(history), output / name)
 
 
 def _write(about: About, output: Path, year: int, year_given: bool) -> Results:

@@ -220,7 +220,7 @@ class _Job:
         config = run_folder.read_config(output)
         clips = len(set(run_folder.read_embeddings(output).normals.clips.tolist()))
         done = f"{output}: {clips} clips of {config.machine}"
-        history = run_folder.read_checkpoint(output).get("history", [])
+        history = run_folder.read_metrics(output)
         if history:
             last = history[-1]
             done += (

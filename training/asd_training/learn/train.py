@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
@@ -32,8 +31,9 @@ from asd_training.learn.distributed import Group, check_batch
 from asd_training.learn.objective import ClassificationObjective, TripletObjective, make_objective
 from asd_training.network.views import Network
 from asd_training.presets import PresetError, TrainingConfig
-from asd_training.report.plots import training_curves
 from asd_training.run_folder import Embeddings, RunConfig
+
+_EMBED_CLIPS = 32  # copied together, 5 MB of windows of 10 s
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,6 @@ def train(
     if group.leads:
         if network.learned is not None and preset.training.keep == "best":
             network.load_state_dict(run_folder.load_model(folder, config).state_dict())
-        if history:
-            training_curves(pd.DataFrame(history), folder / run_folder.CURVES)
         run_folder.save_embeddings(folder, embed_clips(network, table, mask))
     group.wait()
     return history
@@ -357,9 +355,13 @@ def embed_clips(network: Network, table: FeatureTable, mask: NDArray[np.bool_]) 
     def column(name: str) -> NDArray[np.str_]:
         return np.repeat(table.clips[name].to_numpy(dtype=str), repeats)
 
-    clips = [network.embed(table.windows(i)) for i in range(len(repeats))]
+    # Many clips at once: a call of the network costs as much as the windows of a clip.
+    parts = [
+        network.embed(np.concatenate([table.windows(i) for i in rows]))
+        for rows in np.array_split(np.arange(len(repeats)), -(-len(repeats) // _EMBED_CLIPS))
+    ]
     normals = NormalEmbeddings(
-        views={view: np.concatenate([clip[view] for clip in clips]) for view in network.views},
+        views={view: np.concatenate([part[view] for part in parts]) for view in network.views},
         clips=column("clip"),
         sections=column("section"),
         domains=column("domain"),
