@@ -86,10 +86,8 @@ class Analysis:
             self.__dict__["samples"] = samples = recording
             self._noticed = [], checks.clipped_share(samples)
             recording = open_recording(samples, front_end.mel.sr, rate=front_end.mel.sr, name=clip)
-        self.recording = recording
-        self.front_end = front_end
-        self.clip = clip
-        self.start_s = start_s
+        self.recording, self.front_end = recording, front_end
+        self.clip, self.start_s = clip, start_s
         self.rate = rate or recording.rate
         self.encoding = encoding or recording.encoding
         self._model, self._section, self._detector = model, section, detector

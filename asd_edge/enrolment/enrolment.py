@@ -127,10 +127,8 @@ def enroll(
         advance=advance,
     )
     scorer, calibration, unseen = fit([*old, *new])
-    flagged = [warning for clip in new for warning in clip.warnings]
-    flagged += odd_levels(old, new)
-    flagged += odd_encodings(new, EnrolledRange.of_provenance(source.provenance) if add else None)
-    flagged += outliers(scorer, unseen, {clip.name for clip in new})
+    heard = EnrolledRange.of_provenance(source.provenance) if add else None
+    flagged = _suspects(old, new, heard) + outliers(scorer, unseen, {clip.name for clip in new})
     left_out = [w.clip for w in (*noticed, *duplicates) if w.kind in {*WORTHLESS, "duplicate"}]
     named = {warning.clip for warning in flagged}
     if drop_suspects and named:
@@ -180,6 +178,14 @@ def _new_clips(
     if add:
         known.update(*(view.references.clips.tolist() for view in source.views.values()))
     return duplicates, [_with_free_name(clip, known) for clip in new]
+
+
+def _suspects(
+    old: Sequence[Clip], new: Sequence[Clip], heard: EnrolledRange | None
+) -> list[ClipWarning]:
+    """Give what is odd about the new clips before anything is fitted to them."""
+    noticed = [warning for clip in new for warning in clip.warnings]
+    return noticed + odd_levels(old, new) + odd_encodings(new, heard)
 
 
 def _thinned(old: list[Clip], new: list[Clip]) -> tuple[list[Clip], list[Clip], int]:
