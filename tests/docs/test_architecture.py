@@ -1,12 +1,22 @@
-"""docs/architecture.md names files and folders that exist, and every room of the runtime."""
+"""The pages name files that exist, and docs/architecture.md names every room of the runtime."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pytest
 from helpers import ROOT
 
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "RESULTS.md"]
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_path_exists(page: Path) -> None:
+    rooms = "asd_edge|training|export|csrc|tests|benchmarks|docs"
+    paths = re.findall(rf"`((?:{rooms})/[\w./-]*)`", page.read_text())
+    assert [p for p in paths if not (ROOT / p).exists() and "/NAME_" not in p] == []
 
 
 def test_every_path_in_the_table_exists() -> None:
