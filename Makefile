@@ -14,6 +14,7 @@
 # make fuzz         FUZZ_MINUTES of mutated inputs for each kind; by coverage too: atheris, libFuzzer
 # make docs-reference  the pages of docs/reference that follow from the code
 # make docs-commands  the commands of the tutorials that train networks, as they are written
+# make docs-notebooks  run docs/notebooks and keep what they print
 # make docs-pictures  screenshots of the monitor's page, by the tests that drive it; needs chromium
 # make wheels       sdist and wheels for x86-64 and aarch64 in dist/, checked by auditwheel; Debian 12
 # make test-versions  the x86-64 wheel with the oldest and newest dependencies, on each Python here;
@@ -36,7 +37,8 @@ COMPILERS := $(foreach cc,gcc clang,$(if $(shell command -v $(cc)),$(cc)))
 
 .PHONY: install demo test test-monitor-long test-monitor-month test-monitor-rigs test-monitor-real
 .PHONY: test-home-assistant test-arm64 wheels test-versions test-pi check sanitize fuzz docs
-.PHONY: docs-reference docs-commands docs-pictures clean test-archive test-kills test-day mutants
+.PHONY: docs-reference docs-commands docs-pictures docs-notebooks clean test-archive test-kills
+.PHONY: test-day mutants
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(C_SOURCES) $(C_HEADERS) csrc/_core.pyx
@@ -126,6 +128,9 @@ docs: $(INSTALLED)
 
 docs-commands: $(INSTALLED)
 	$(BIN)/python tests/doc_pages.py docs/tutorials/run-to-device.md docs/tutorials/dcase-entry.md
+
+docs-notebooks: $(INSTALLED)
+	$(BIN)/python tests/notebooks.py
 
 docs-pictures: $(INSTALLED)
 	ASD_EDGE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures tests/monitor/test_page.py

@@ -35,6 +35,7 @@ import random
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -53,6 +54,7 @@ import scipy.signal
 import scipy.sparse
 import soundfile
 import torch
+from figures import record as keep
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -476,7 +478,8 @@ def show(console: Console, title: str, rows: list[dict[str, float | str | None]]
 @click.option("--clip", "clips", multiple=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--sweep", is_flag=True, help="Also by n_fft, by thread count and in pieces.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def main(rounds: int, clips: tuple[str, ...], sweep: bool, as_json: bool) -> None:
+@click.option("--record", is_flag=True, help="Keep the figures for README: benchmarks/figures.json")
+def main(rounds: int, clips: tuple[str, ...], sweep: bool, as_json: bool, record: bool) -> None:
     """Run and print."""
     torch.set_num_threads(1)
     signals = {"noise": noise, "harmonics": harmonics}
@@ -509,6 +512,14 @@ def main(rounds: int, clips: tuple[str, ...], sweep: bool, as_json: bool) -> Non
             results.append(about | {"results": rows})
             title = "{signal}: {sr} Hz, n_fft {n_fft}, hop {hop_length}, {n_mels} mels, {seconds} s"
             show(console, title.format(**about), rows)
+        if record:
+            # By the least times, which other programs on the machine change least.
+            least = [{row["name"]: row["min_ms"] for row in x["results"]} for x in results]
+            ratios = [times["librosa"] / times[FASTEST] for times in least]
+            arguments = [Path(x).name for x in sys.argv[1:]]
+            command = " ".join(["python benchmarks/bench_mel.py", *arguments])
+            figures = {"least": min(ratios), "most": max(ratios)}
+            keep({f"mel_librosa_ratio_{name}": x for name, x in figures.items()}, command)
         threads = by_threads(CONFIGS[0], [1, 2, 4], rounds) if sweep else []
         pushes = (
             [row for c in CONFIGS for row in by_pushes(c, [1, 4, 8, 16, 32, 64], rounds)]

@@ -181,8 +181,11 @@ def main(bundle: Path | None, preset: str, clip: Path | None, rounds: int, recor
     with tempfile.TemporaryDirectory() as folder:
         times = compare(bundle, preset, clip or machine_clip(folder), rounds)
     if record:
-        own, other = (figures(times[x])[0] for x in ("asd-edge", "librosa + onnxruntime"))
-        command = " ".join(["python benchmarks/bench_pipeline.py", *sys.argv[1:]])
+        # The least times, which other programs on the machine change least.
+        own, other = (figures(times[x])[1] for x in ("asd-edge", "librosa + onnxruntime"))
+        command = " ".join(
+            ["python benchmarks/bench_pipeline.py", *(Path(x).name for x in sys.argv[1:])]
+        )
         keep({"pipeline_ms": own, "pipeline_librosa_ratio": other / own}, command)
 
 

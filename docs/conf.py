@@ -17,6 +17,7 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 
 smartquotes = False

@@ -1,6 +1,7 @@
-"""The commands in README and docs: every block runs, or says why not; short pages run here.
+"""The commands in README and docs: every block runs, or says why not.
 
-`make docs-commands` runs the others, which train networks.
+Pages that train networks run here with little data and one epoch; `make docs-commands` runs them as
+they are written.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ SHORT = [p for p in PAGES if p.name not in LONG and runs(p)]
 def test_commands_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
     pytest.importorskip("starlette", reason="needs the extra monitor")
     assert list(pages.run(page, tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", sorted(LONG))
+def test_commands_of_pages_that_train(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra export")
+    page = ROOT / "docs" / "tutorials" / name
+    assert list(pages.run(page, tmp_path, miniature=True)) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

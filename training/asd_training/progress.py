@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -27,4 +28,6 @@ def bar() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
     ]
-    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    # FORCE_COLOR makes rich call anything a terminal.
+    hidden = not sys.stderr.isatty()
+    return Progress(*columns, console=console, disable=hidden, transient=True)
