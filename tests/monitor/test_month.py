@@ -59,6 +59,14 @@ def memory() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def waited() -> float:
+    """Seconds for which this thread was ready and others had the processors."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_a_month(tmp_path: Path, hum_bundle: Path) -> None:
     windows = round(DAYS * A_DAY)
@@ -73,7 +81,7 @@ def test_a_month(tmp_path: Path, hum_bundle: Path) -> None:
     play = Replay(Config({"m": machine}, history=history, alarms=alarms), "m", bus, print)
     events: list[AlarmEvent] = []
     after_a_day = None
-    wall, busy = time.monotonic(), time.process_time()
+    wall, busy, ready = time.monotonic(), time.process_time(), waited()
     for number, block in enumerate(month(tmp_path, windows)):
         play.play([block])
         while isinstance(event := told.get(0), AlarmEvent):
@@ -85,8 +93,9 @@ def test_a_month(tmp_path: Path, hum_bundle: Path) -> None:
         events.append(event)
     grown = memory() - (after_a_day or 0.0)
     size = sum(f.stat().st_size for f in (tmp_path / "h").glob(f"{FILE_NAME}*")) / 1e6
-    wall, busy = time.monotonic() - wall, time.process_time() - busy
-    print(f"\n{windows} windows in {wall:.0f} s, {busy:.0f} s of which on a processor")
+    wall, busy, ready = time.monotonic() - wall, time.process_time() - busy, waited() - ready
+    print(f"\n{windows} windows in {wall:.0f} s, {busy:.0f} s of which on a processor", end="")
+    print(f" and {ready:.0f} s waiting for one")
     print(f"memory {grown:+.1f} MB after the first day, database {size:.1f} MB")
     assert grown < 5.0
     assert size < 60.0
