@@ -1,21 +1,22 @@
 /* Vectors of W real or complex numbers. Frames of a tile lie side by side, one in each lane.
  *
- * The templates of this folder are compiled once for each instruction set and precision by the
- * files in
- * ../kernels, which define before they include them
+ * The templates of this folder are compiled once for each instruction set and precision, by the
+ * files in ../kernels. Before such a file includes a template, it defines
  *
- *     REAL_BITS            32 or 64: single or double precision
- *     W                    number of lanes
- *     V_FMA(a, b, c)       a b + c, fused if the machine can
- *     V_FNMA(a, b, c)      c - a b, likewise
- *     V_SUB(a, b)          a - b, computed by the multipliers if the machine has them apart from
- * adders V_SQRT, V_MIN, V_MAX of vectors V_SPLAT(x)           x in all lanes V_FROM_INT(v)
- * integers, a vector of `ints`, to reals V_SAMPLES(p)         W floats at p, of any alignment, as
- * reals V_OUT(p, v)          stores reals as W floats at p, of any alignment V_OPAQUE(p) the
- * pointer p; where it pays, hidden from the optimizer, which then does not know that the result
- * points to the same values V_HALF(p)            W float16 at p, of any alignment, as floats; if
- * the machine converts them TILE, WHITEN, SQUARED_DISTANCE names of the functions that the
- * templates define, as in ../kernels/kernels.h
+ *   - REAL_BITS: 32 or 64, for single or double precision;
+ *   - W: the number of lanes;
+ *   - V_FMA(a, b, c) = a b + c and V_FNMA(a, b, c) = c - a b, fused if the machine can;
+ *   - V_SUB(a, b) = a - b, computed by the multipliers if the machine has them apart from adders;
+ *   - V_SQRT, V_MIN and V_MAX of vectors;
+ *   - V_SPLAT(x): x in all lanes;
+ *   - V_FROM_INT(v): integers, a vector of `ints`, as reals;
+ *   - V_SAMPLES(p): W floats at p, of any alignment, as reals;
+ *   - V_OUT(p, v): stores reals as W floats at p, of any alignment;
+ *   - V_OPAQUE(p): the pointer p. Where it pays, the optimizer is kept from knowing that the result
+ *     points to the same values;
+ *   - V_HALF(p): W float16 at p, of any alignment, as floats, if the machine converts them;
+ *   - TILE, WHITEN and SQUARED_DISTANCE: names of the functions that the templates define, as in
+ *     ../kernels/kernels.h.
  *
  * Without W, the templates are plain C for one frame: scalar_f32.c and scalar_f64.c use them so,
  * and a template can be opened or compiled alone.

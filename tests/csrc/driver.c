@@ -229,6 +229,21 @@ static void check_whitening(size_t d, const kernel *kernel)
             if (sum != y[row * d + j])
                 fail("whitening_project", (long)d, (long)j);
         }
+    double measured[4], expected[4];
+    float *own_work = malloc((whitening_workspace_size(w) + d) * sizeof *own_work);
+    if (own_work == NULL)
+        fail("no memory", (long)d, 0);
+    squared_distances(kernel, y, 2, y, 2, d, expected);
+    embedding_distances(kernel, w, x, 2, d, y, 2, d, measured, own_work);
+    for (size_t i = 0; i < 4; i++)
+        if (measured[i] != sqrt(expected[i]))
+            fail("embedding_distances with a whitening", (long)d, (long)i);
+    /* The last d - 1 values of each row. */
+    squared_distances(kernel, x + d + 1, 1, x + 1, 1, d - 1, expected);
+    embedding_distances(kernel, NULL, x + d + 1, 1, d, x + 1, 1, d - 1, measured, NULL);
+    if (measured[0] != sqrt(expected[0]))
+        fail("embedding_distances of columns", (long)d, 0);
+    free(own_work);
     whitening_free(w);
     triangle[n - 1] = 0x7c00;
     if (whitening_create(kernel, triangle, d, &w) != ASD_NOT_FINITE || w != NULL)
