@@ -137,17 +137,25 @@ class OptionalDependencyError(AsdError, ImportError):
     """A feature whose extra is not installed.
 
     No package index has asd-edge, but the pip of its own environment finds it installed there and
-    adds what the extra names; so the message names that environment's Python.
+    adds what the extra names; so the message names that environment's Python. Environments that
+    uv or a container file made have no pip.
     """
 
     kind = "missing_dependency"
 
     def __init__(self, package: str, extra: str) -> None:
-        import shlex  # here, because almost no process gets to this line
+        # Here, because almost no process gets to this line.
+        import shlex
+        from importlib.util import find_spec
 
         python = shlex.quote(sys.executable or "python3")
-        install = f"{python} -m pip install 'asd-edge[{extra}]'"
-        super().__init__(f"{package} is not installed; to install it: {install}")
+        install = f"to install it: {python} -m pip install 'asd-edge[{extra}]'"
+        if find_spec("pip") is None:
+            install = (
+                f"it comes with asd-edge[{extra}]; {python} has no pip, so it is added by "
+                "what made that environment"
+            )
+        super().__init__(f"{package} is not installed; {install}")
 
 
 class ConfigError(AsdError, ValueError):

@@ -32,8 +32,8 @@ METADATA_KEY = "asd_edge.front_end"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Short names of providers whose package is another one than "onnxruntime", and what brings them.
 _INSTALL = {
-    "cuda": "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'",
-    "openvino": "pip uninstall onnxruntime, then pip install onnxruntime-openvino",
+    "cuda": "{pip} uninstall onnxruntime, then {pip} install 'onnxruntime-gpu[cuda,cudnn]'",
+    "openvino": "{pip} uninstall onnxruntime, then {pip} install onnxruntime-openvino",
 }
 # "CUDA failure 100: no CUDA-capable device is detected ; GPU=0 ; hostname=...", deep in a message.
 _CUDA_FAILURE = re.compile(r"(CUDA|CUDNN|CUBLAS) failure \d+:[^;]*")
@@ -275,8 +275,11 @@ def _open(model: bytes, provider: str, threads: int, path: str | Path) -> Any:
 
 
 def _install(provider: str) -> str | None:
+    import shlex  # here, because almost no process needs it
+
     how = _INSTALL.get(_short(provider))
-    return f"To install it: {how}" if how else None
+    pip = f"{shlex.quote(sys.executable or 'python3')} -m pip"  # of this environment
+    return f"To install it: {how.format(pip=pip)}" if how else None
 
 
 def _start(model: bytes, name: str, threads: int, *, tf32: bool = False) -> Any:

@@ -58,3 +58,7 @@ def test_a_missing_package_is_added_by_the_pip_of_this_environment(
         "matplotlib is not installed; to install it: "
         "'/home/me/my venv/bin/python' -m pip install 'asd-edge[plot]'"
     )
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said = str(errors.OptionalDependencyError("matplotlib", "plot"))
+    assert "comes with asd-edge[plot]" in said
+    assert "has no pip" in said
