@@ -15,6 +15,7 @@ packages=(
     ffmpeg                                                    # sound files of every kind
     strace                                                    # what a command writes and opens
     locales                                                   # definitions of locales
+    systemd                                                   # systemd-analyze checks the unit
 )
 
 missing=()
