@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_monitor import clip, episode
 from real_parts import MOSQUITTO, Broker, Listener, free_port, wait_for
 from running_monitor import Running, player, raw, toml
 
 from asd_edge.bundle.format import read_bundle
-from asd_edge.monitor.config import read
+from asd_edge.errors import CommandError
+from asd_edge.monitor import feedback
+from asd_edge.monitor.config import MachineConfig, read
 from asd_edge.monitor.daemon import Daemon
+from asd_edge.monitor.desk import Desk
 from asd_edge.monitor.events import AlarmEvent, Event, StateEvent, WindowEvent
 
 Start = Callable[..., Running]
@@ -159,3 +166,23 @@ def test_whoever_gets_an_event_finds_it_in_the_snapshot(tmp_path: Path, hum_bund
         elif isinstance(event, AlarmEvent) and event.action == "raise":
             # Published once it is on the disk, when the machine may have gone on to normal.
             assert event.episode.id in {e.id for e in machine.episodes} or machine.status != "alarm"
+
+
+def test_what_keeps_an_alarm_from_being_enrolled_is_a_refusal(
+    tmp_path: Path, hum_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "1.flac").write_text("no sound")
+    damaged = clip(tmp_path / "1.flac", 1, windows=((0, 8000, 3.0, 2.0),))
+    config = MachineConfig(hum_bundle, device="none", rate=8000)
+    with pytest.raises(CommandError, match=r"1\.flac cannot be read as sound"):
+        feedback.add_as_normal(config, [damaged])
+
+    def full(*_: object) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(feedback, "add_as_normal", full)
+    future: Future[str] = Future()
+    nobody: Any = None
+    Desk._teach(nobody, config, [], episode(), "page", future)
+    with pytest.raises(CommandError, match=r"hum\.asd cannot be written: Read-only file system"):
+        future.result(0)

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,16 @@ import numpy as np
 import pytest
 from fake_monitor import BANDS, FakeMonitor, clip, episode, machine, window
 
-from asd_edge.errors import MissingFileError, ParameterError
+from asd_edge.errors import (
+    AsdError,
+    BundleError,
+    CommandError,
+    EnrollmentError,
+    HistoryError,
+    MissingFileError,
+    NoSuchTargetError,
+    ParameterError,
+)
 from asd_edge.monitor.commands import Acknowledge, Shelve, WasFault, WasNormal
 from asd_edge.monitor.outlet_config import WebConfig
 
@@ -142,6 +152,30 @@ def test_commands_that_are_none(client: Client, path: str, body: bytes, status: 
     answer, content = client.ask(path, "POST", body)
     assert answer.status == status
     assert json.loads(content)["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (CommandError("this alarm is acknowledged already"), 409),
+        (EnrollmentError("no clip fits"), 409),
+        (NoSuchTargetError("there is no alarm 7"), 404),
+        (ParameterError("shelve", "25 hours", "0 to 24 hours"), 400),
+        (BundleError("fan.asd", "model.onnx", "is damaged"), 503),
+        (HistoryError("history.sqlite", "cannot be read"), 503),
+    ],
+)
+def test_the_status_of_a_refusal(
+    client: Client, monitor: FakeMonitor, error: AsdError, status: int
+) -> None:
+    def refuse(_: object) -> Future[str]:
+        future: Future[str] = Future()
+        future.set_exception(error)
+        return future
+
+    monitor.submit = refuse  # type: ignore[method-assign]
+    answer, content = client.ask("/api/episodes/7/acknowledge", "POST", b"{}")
+    assert (answer.status, json.loads(content)) == (status, {"error": str(error)})
 
 
 @pytest.mark.parametrize("hours", ["0", "1e99", "nan", "inf", "x", "", "-1"])
