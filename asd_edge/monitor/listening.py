@@ -15,7 +15,7 @@ from asd_edge.monitor.windows import Judge, digest
 
 @dataclass
 class Listening:
-    """A machine, what it hears by, and the file its bundle was read from.
+    """A machine, the capture that its samples come from, and the file of its bundle.
 
     Attributes:
         machine, capture: see there; machines of one device share a capture.

@@ -1,7 +1,7 @@
 """Notifications by webhook and apprise, at most so many an hour; the rest comes as a digest.
 
 What cannot be delivered is tried again with growing pauses, each address by itself,
-and after a restart: the history knows how far each address has come.
+and after a restart, because the history keeps which event each address received last.
 """
 
 from __future__ import annotations

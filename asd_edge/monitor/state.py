@@ -1,4 +1,4 @@
-"""What the daemon knows at one moment: values that never change, replaced as a whole.
+"""State of the daemon at one moment, in values that never change and are replaced as a whole.
 
 Times are UTC in seconds since 1970; how they are shown is the page's matter. Levels are in dB
 relative to full scale (dBFS, a sine of full scale has -3), ratios are score / threshold.

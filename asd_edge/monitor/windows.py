@@ -209,7 +209,7 @@ class Judge:
 
 
 def rate_trouble(rate: int, enrolled: int, front_end: FrontEnd) -> str:
-    """Say that a microphone hears other frequencies than the recordings that were enrolled.
+    """Describe how the frequencies of a microphone differ from those of the enrolled recordings.
 
     Args:
         rate: of the microphone, in Hz.
