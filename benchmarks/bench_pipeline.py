@@ -39,7 +39,8 @@ from asd_edge.bundle.format import read_bundle
 from asd_edge.detector import Detector
 from asd_edge.frontend.mel import MelConfig, instruction_set
 from asd_edge.model import EmbeddingModel, runtime
-from asd_edge.scoring.fit import NormalEmbeddings, cross_fit
+from asd_edge.scoring.fit import cross_fit
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.verify import relative_error
 from asd_export.to_onnx import to_onnx
 from asd_training import presets

@@ -107,6 +107,7 @@ _TYPES = (
     ("whitening", "f2"),
     ("part_density", "f4"),
     ("part_whitening", "f2"),
+    ("reach", "f4"),
 )
 
 
@@ -138,6 +139,8 @@ def read_scores(values: Any) -> dict[str, Any]:
     """Check the calibration's values as they are in the manifest, and give them."""
     expect(isinstance(values, dict) and isinstance(values.get("scores"), dict), "calibration")
     expect(_is_number(values["false_alarm_rate"]), "calibration: false_alarm_rate is no number")
+    tail = values.get("tail", "both")
+    expect(isinstance(tail, str), "calibration: tail is no text")
     for scores in values["scores"].values():
         expect(isinstance(scores, list), "calibration: scores are no list")
         expect(

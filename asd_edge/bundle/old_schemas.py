@@ -1,9 +1,11 @@
 """Convert bundles of older schema versions to the present one.
 
-Schema 2 had a weight for each view and section, and scores in units of their own. Its score,
-the sum of weighted distances, is kept and divided by the section's threshold, which is fitted anew
-to the scores in the bundle (`asd_edge.scoring.calibration`). Schema 1 had one view, of the
-network, without whitening, density or weights.
+Schema 3 had the reach of references in their densities, and thresholds from the spread of scores on
+both sides of their centre; both are kept. Schema 2 had a weight for each view and section, and
+scores in units of their own. Its score, the sum of weighted distances, is kept and divided by the
+section's threshold, which is fitted anew to the scores in the bundle
+(`asd_edge.scoring.calibration`). Schema 1 had one view, of the network, without whitening, density
+or weights.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ def converted(
     """Convert the parts of a bundle to the present schema.
 
     Args:
-        version: 1 or 2.
+        version: 1, 2 or 3.
         scoring: of the manifest.
         stored: arrays of the references.
         calibration: of the manifest; its scores are numbers, 0 or more.
@@ -35,6 +37,9 @@ def converted(
     Raises:
         ValueError, KeyError, TypeError: parts that make no bundle.
     """
+    calibration = {**calibration, "tail": "both"}
+    if version == 3:
+        return scoring, stored, calibration, {}
     if version == 1:
         stored = {f"embedding/{name}": x for name, x in stored.items()}
         scoring = {"embedding": {**scoring, "weights": {}}}
@@ -85,5 +90,5 @@ def _thresholds(
     for section in sections | set(scores):
         values = scores.get(section, [])
         own = len(values) >= MIN_SECTION_CLIPS and min(values) < max(values)
-        thresholds[section] = Tail.fit(values if own else pooled).threshold(rate).value
+        thresholds[section] = Tail.fit(values if own else pooled, "both").threshold(rate).value
     return thresholds

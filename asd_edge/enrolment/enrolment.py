@@ -43,7 +43,8 @@ from asd_edge.scoring.calibration import (
     Calibration,
     check_rate,
 )
-from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, fit_scorer, score_unseen_by_folds
+from asd_edge.scoring.fit import ViewRule, fit_scorer, score_unseen_by_folds
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.standards import UnseenDistances, calibrate
 from asd_edge.verify import record

@@ -11,18 +11,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.fit import (
-    NormalEmbeddings,
-    ViewRule,
-    local_density,
-    part_arrays,
-    score_unseen_by_folds,
-)
+from asd_edge.scoring.density import local_density, reach
+from asd_edge.scoring.fit import ViewRule, part_arrays, score_unseen_by_folds
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.standards import UnseenDistances, rescaled, scores_by_section, standards
 from asd_edge.scoring.views import References, Standard, View
@@ -90,6 +87,11 @@ def _with(view: View, x: NDArray[np.float32], normals: NormalEmbeddings) -> View
     )
     embeddings = np.concatenate([old.embeddings, x])
     triangles, density = [], []
+    farther = np.empty(0, np.float32)
+    if view.config.local_density:
+        new_reach = reach(normals, together)
+        if old.reach.size or new_reach.size:
+            farther = np.concatenate([_of_each(old.reach, old.clips), _of_each(new_reach, x)])
     for columns, triangle, there in old.measured(view.config):
         projected = np.ascontiguousarray(embeddings[:, columns])
         if triangle.size:
@@ -105,6 +107,7 @@ def _with(view: View, x: NDArray[np.float32], normals: NormalEmbeddings) -> View
         together.domains,
         together.clips,
         **part_arrays(triangles, density),
+        reach=farther,
     )
     ones = (1.0,) * (1 + len(view.config.parts))
     unknown = Standard(ones, ones, 0.0, 1.0)
@@ -112,6 +115,11 @@ def _with(view: View, x: NDArray[np.float32], normals: NormalEmbeddings) -> View
         section: view.standards.get(section, unknown) for section in set(together.sections.tolist())
     }
     return dataclasses.replace(view, references=references, standards=standards)
+
+
+def _of_each(reach: NDArray[np.float32], references: NDArray[Any]) -> NDArray[np.float32]:
+    """Reach of each reference, 1 where none is given."""
+    return reach if reach.size else np.ones(len(references), np.float32)
 
 
 def is_reference(scorer: Scorer, embeddings: Mapping[str, NDArray[np.float32]]) -> bool:

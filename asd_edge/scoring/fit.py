@@ -7,7 +7,6 @@ seen: a share that was held out, or all in turn (cross-fitting).
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.errors import ParameterError
-from asd_edge.scoring import student_t
 from asd_edge.scoring.calibration import DEFAULT_FALSE_ALARM_RATE, Calibration
+from asd_edge.scoring.density import local_density, reach
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.scorer import Scorer, distances
 from asd_edge.scoring.standards import UnseenDistances, calibrate
 from asd_edge.scoring.views import References, ScoringConfig, View
@@ -31,48 +31,6 @@ from asd_edge.scoring.whitening import projection, whitening
 FOLDS = 10
 _FEW_CLIPS = 20
 _BLOCKS = 10  # that the pieces of one recording are left out in
-# How much farther or less far than the median of its section's a reference may reach.
-_MOST_REACH = 1.5
-# Spread of the cube roots of unseen normal clips' distances, as a share of their centre: 0.015 to
-# 0.045 on the synthetic machines, the compressor and ToyCar.
-_SPREAD = 0.025
-# References whose distances to all windows are in memory at once.
-_BLOCK = 128
-
-
-@dataclass(frozen=True)
-class NormalEmbeddings:
-    """Embeddings of normal clips, a row a window.
-
-    Attributes:
-        views: name of the view -> embeddings [shape=(n, d)].
-        clips, sections, domains: [shape=(n,)].
-        recordings, start_s: where clips are pieces of longer recordings, which one and where in it
-            each begins, in s [shape=(n,)]; else empty.
-    """
-
-    views: Mapping[str, NDArray[np.float32]]
-    clips: NDArray[np.str_]
-    sections: NDArray[np.str_]
-    domains: NDArray[np.str_]
-    recordings: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
-    start_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-
-    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> NormalEmbeddings:
-        """Give some rows, by a mask [shape=(n,)] or by number."""
-        return NormalEmbeddings(
-            {name: x[rows] for name, x in self.views.items()},
-            self.clips[rows],
-            self.sections[rows],
-            self.domains[rows],
-            self.recordings[rows] if len(self.recordings) else self.recordings,
-            self.start_s[rows] if len(self.start_s) else self.start_s,
-        )
-
-    @property
-    def groups(self) -> NDArray[np.str_]:
-        """Section and domain of each row as one string [shape=(n,)]."""
-        return np.char.add(np.char.add(self.sections, "/"), self.domains)
 
 
 # Embeddings of a view as its metric sees them [shape=(n, d)] and the clips -> for each
@@ -137,7 +95,9 @@ def _references(rule: ViewRule, x: NDArray[np.float32], normals: NormalEmbedding
     )
     clips, sections = normals.clips[named], normals.sections[named]
     density: list[NDArray[np.float32]] = []
+    farther = np.empty(0, np.float32)
     if rule.config.local_density:
+        farther = reach(normals.take(named), normals)
         density = [
             local_density(np.concatenate(mean), normals.take(named), own, normals, rule.config)
             for mean, own in zip(means, projected, strict=True)
@@ -148,6 +108,7 @@ def _references(rule: ViewRule, x: NDArray[np.float32], normals: NormalEmbedding
         normals.domains[named],
         clips,
         **part_arrays(triangles, density),
+        reach=farther,
     )
 
 
@@ -165,67 +126,6 @@ def part_arrays(
         if len(density) > 1:
             arrays["part_density"] = np.stack(density[1:])
     return arrays
-
-
-def local_density(
-    references: NDArray[np.float32],
-    known: NormalEmbeddings,
-    projected: NDArray[np.float32],
-    normals: NormalEmbeddings,
-    config: ScoringConfig,
-) -> NDArray[np.float32]:
-    """Mean distance of each reference to its nearest windows of other clips of its section.
-
-    Where a section has several domains, references of the one with fewer clips reach farther,
-    because less is known of how clips of that domain differ (`_reach`).
-
-    Args:
-        references: [shape=(n, d)], projected if the metric is "whitened".
-        known: what is known of the references.
-        projected: the windows [shape=(m, d)], in the same way.
-        normals: what is known of the windows.
-        config: of the view.
-
-    Returns:
-        [shape=(n,)], above 0.
-    """
-    density = np.full(len(references), np.nan)
-    for begin in range(0, len(references), _BLOCK):
-        d = distances(references[begin : begin + _BLOCK], projected, config.metric)
-        for i, row in enumerate(d, begin):
-            same = normals.sections == known.sections[i]
-            others = np.sort(row[same & (normals.clips != known.clips[i])])
-            if len(others):
-                density[i] = others[: config.local_density].mean()
-    # A section of one clip has the density of the others; equal clips must not divide by 0.
-    every = np.nanmedian(density) if np.isfinite(density).any() else 1.0
-    for section in np.unique(known.sections):
-        own = known.sections == section
-        found = own & np.isfinite(density)
-        typical = np.median(density[found]) if found.any() else every
-        typical = typical if typical > 0 else 1.0
-        density[own & ~found] = typical
-        # An odd clip, a fault among the normals, must not reach all over its neighbourhood.
-        density[own] = np.clip(density[own], typical / _MOST_REACH, typical * _MOST_REACH)
-        inside = normals.sections == section
-        reach = {
-            domain: _reach(len(np.unique(normals.clips[inside & (normals.domains == domain)])))
-            for domain in np.unique(normals.domains[inside]).tolist()
-        }
-        for domain, factor in reach.items():
-            density[own & (known.domains == domain)] *= factor / min(reach.values())
-    return density.astype(np.float32)
-
-
-def _reach(clips: int) -> float:
-    """How far above the centre of n normal clips' distances a further one may lie, as a ratio.
-
-    The upper prediction bound of normal cube roots, 1 in 100, with Student's t of n - 1 degrees of
-    freedom (2 to 8): 1.73 with three clips, 1.24 with many.
-    """
-    dof = min(max(clips - 1, 2), 8)
-    t = student_t.upper_quantile(0.01, dof) * math.sqrt(1 + 1 / clips)
-    return (1 + _SPREAD * t) ** 3
 
 
 def score_unseen(scorer: Scorer, normals: NormalEmbeddings) -> UnseenDistances:

@@ -4,7 +4,9 @@ A model may give several embeddings of a clip, its views (what the network learn
 over time). Each has references and a rule of its own, and may be measured in parts besides the
 whole (`asd_edge.scoring.views`). With
 
-    D     mean distance to the k nearest references, of the whole and each part,
+    D     mean distance to the k nearest references, of the whole and each part; all times
+          D'(whole) / D(whole), if references of a domain with few clips reach farther: D' is of
+          distances that are divided by each reference's reach,
     z     deviation of D ** e from that of unseen normal clips, in their spread,
 
 a view's deviation is the largest z of whole and parts, and the score
@@ -127,25 +129,42 @@ class _ViewScorer:
             name: self.all if view.config.pool_sections else slice(end - count, end)
             for name, count, end in zip(self.sections, counts.tolist(), ends, strict=True)
         }
+        reach = references.reach
+        self._reach = (reach[self.rows] if reach.size else reach).astype(np.float64)
         self._standards = view.standards
         self._parts = [
             _PartScorer(*measured, view, self.rows) for measured in references.measured(view.config)
         ]
 
     def distances(self, x: NDArray[np.float32], used: slice) -> list[NDArray[np.float64]]:
-        """Distances of windows to some references, of the whole and each part [shape=(w, n)]."""
-        return [part.distances(x, used) for part in self._parts]
+        """Distances of windows to some references [shape=(w, n)].
+
+        Returns:
+            those of the whole and each part, and of the whole by how far references reach, if some
+            reach farther than others.
+        """
+        d = [part.distances(x, used) for part in self._parts]
+        return [*d, d[0] / self._reach[used]] if self._reach.size else d
 
     def means(self, d: list[NDArray[np.float64]]) -> list[list[float]]:
         """Mean of the k smallest distances: whole and parts -> windows -> mean."""
-        return [self._mean(x).tolist() for x in d]
+        return self._reached([self._mean(x).tolist() for x in d])
+
+    def _reached(self, means: list[list[float]]) -> list[list[float]]:
+        """Means of the whole and each part, by those of all that `distances` gave."""
+        if not self._reach.size:
+            return means
+        *parts, farther = means
+        # One factor for whole and parts: each by itself would take the domain that suits it.
+        factors = [a / b if b > 0 else 1.0 for a, b in zip(farther, parts[0], strict=True)]
+        return [[x * factor for x, factor in zip(part, factors, strict=True)] for part in parts]
 
     def means_by_section(self, d: list[NDArray[np.float64]]) -> list[list[list[float]]]:
         """Means in each section, by distances to all references; otherwise like `means`."""
         if self.config.k == 1 and not self.config.pool_sections:
             starts = [self.used[name].start for name in self.sections]  # which lie side by side
             smallest = [np.minimum.reduceat(x, starts, axis=1).T.tolist() for x in d]
-            return [list(parts) for parts in zip(*smallest, strict=True)]
+            return [self._reached(list(parts)) for parts in zip(*smallest, strict=True)]
         return [self.means([x[:, self.used[name]] for x in d]) for name in self.sections]
 
     def _mean(self, d: NDArray[np.float64]) -> NDArray[np.float64]:

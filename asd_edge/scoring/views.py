@@ -91,6 +91,8 @@ class References:
             `asd_edge.scoring.whitening` has it; empty for others.
         part_density, part_whitening: the same of the parts: densities [shape=(parts, n)], and
             projections one after the other [shape=(sum of d (d + 1) / 2,)].
+        reach: how many times as far as others each reference reaches [shape=(n,)], more than 1 in
+            a domain of which few clips are known; empty for none. See `asd_edge.scoring.scorer`.
     """
 
     embeddings: NDArray[np.float32]
@@ -101,6 +103,7 @@ class References:
     whitening: NDArray[np.float16] = field(default_factory=lambda: np.empty(0, np.float16))
     part_density: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     part_whitening: NDArray[np.float16] = field(default_factory=lambda: np.empty(0, np.float16))
+    reach: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
     def __post_init__(self) -> None:
         n = len(self.embeddings)
@@ -108,8 +111,9 @@ class References:
             raise ParameterError("embeddings.shape", self.embeddings.shape, "(n, d) with n > 0")
         if not len(self.sections) == len(self.domains) == len(self.clips) == n:
             raise ParameterError("references", "rows of unequal number", f"{n} of each")
-        if self.density.shape not in ((0,), (n,)):
-            raise ParameterError("density.shape", self.density.shape, f"({n},)")
+        for name in ("density", "reach"):
+            if getattr(self, name).shape not in ((0,), (n,)):
+                raise ParameterError(f"{name}.shape", getattr(self, name).shape, f"({n},)")
         if self.part_density.ndim != 2 or self.part_density.shape[1] not in (0, n):
             raise ParameterError("part_density.shape", self.part_density.shape, f"(parts, {n})")
         length = _triangle(self.embeddings.shape[1])
@@ -119,11 +123,11 @@ class References:
             values = getattr(self, name)
             if values.dtype != np.float16:
                 raise ParameterError(f"{name}.dtype", str(values.dtype), "float16")
-        for name in ("embeddings", "density", "part_density"):
+        for name in ("embeddings", "density", "part_density", "reach"):
             # The whitening's values are checked by who uses it.
             if not np.isfinite(getattr(self, name)).all():
                 raise ParameterError(name, "NaN or infinite", "finite values")
-        for name in ("density", "part_density"):
+        for name in ("density", "part_density", "reach"):
             if (getattr(self, name) <= 0).any():
                 raise ParameterError(name, "0 or less", "distances above 0")
 

@@ -17,7 +17,8 @@ from asd_edge.bundle.format import Bundle, Golden
 from asd_edge.detector import Detector
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import EmbeddingModel
-from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, cross_fit
+from asd_edge.scoring.fit import ViewRule, cross_fit
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.verify import record
 from asd_export.to_onnx import to_onnx
 from asd_training import presets

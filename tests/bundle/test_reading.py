@@ -433,7 +433,7 @@ def test_memory_of_a_bomb(tiny_bundle: Path, tmp_path: Path) -> None:
     assert int(result.stdout) < 150_000
 
 
-@pytest.mark.parametrize("name", ["schema_1.asd", "schema_2_first.asd"])
+@pytest.mark.parametrize("name", ["schema_1.asd", "schema_2_first.asd", "schema_3.asd"])
 def test_scores_of_older_schemas_are_in_units_of_the_threshold(name: str) -> None:
     """The golden clip's too: what is embedded anew scores the same."""
     contents = read_bundle(Path(__file__).parent / "schemas" / name)

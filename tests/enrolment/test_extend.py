@@ -14,7 +14,8 @@ from asd_edge.bundle.format import read_bundle
 from asd_edge.cli.main import main
 from asd_edge.detector import Detector
 from asd_edge.enrolment.extend import extend, extended, is_reference
-from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, cross_fit, fit_scorer
+from asd_edge.scoring.fit import ViewRule, cross_fit, fit_scorer
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.views import ScoringConfig
 

@@ -7,7 +7,8 @@ import pytest
 
 from asd_edge.enrolment.influence import strangest
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, fit_scorer, score_unseen_by_folds
+from asd_edge.scoring.fit import ViewRule, fit_scorer, score_unseen_by_folds
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.standards import calibrate
 from asd_edge.scoring.views import ScoringConfig
 

@@ -21,7 +21,8 @@ from asd_edge.frontend.bands import mel_frequencies
 from asd_edge.frontend.mel import MelConfig
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration
-from asd_edge.scoring.fit import NormalEmbeddings, ViewRule, cross_fit, fit_scorer
+from asd_edge.scoring.fit import ViewRule, cross_fit, fit_scorer
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.views import References, ScoringConfig, View
 from asd_edge.scoring.whitening import whitening

@@ -28,6 +28,28 @@ def test_of_many_scores_centre_and_spread_are_those_of_the_cube_roots(shape: flo
     assert tail.spread == pytest.approx(roots.std(), rel=0.03)
 
 
+def test_low_scores_say_nothing_of_how_high_normal_ones_reach() -> None:
+    roots = np.linspace(0.9, 1.1, 41)
+    lower = np.where(roots < 1, 1 - 2 * (1 - roots), roots)  # twice as far down
+    upper = 2 - lower  # twice as far up
+    both = Tail.fit(lower**3, "both").spread
+    assert Tail.fit(upper**3, "both").spread == pytest.approx(both)
+    assert Tail.fit(lower**3).spread < 0.95 * both < 1.05 * both < Tail.fit(upper**3).spread
+    # By the definition: twice the squares above the centre, held at two of Huber's spreads.
+    centre = upper.mean()
+    squares = 2 * np.square(upper[upper > centre] - centre).sum() / 40
+    assert Tail.fit(upper**3).spread == pytest.approx(np.sqrt(squares / 0.9205), rel=1e-3)
+
+
+def test_the_tail_of_both_sides_is_that_of_bundles_up_to_schema_3() -> None:
+    """Huber's spread of normal values is their deviation; 8 degrees of freedom of many."""
+    roots = np.random.default_rng(2).normal(3.0, 0.2, 5000)
+    calibration = Calibration({"00": tuple(roots**3)}, kind="both")
+    expected = (roots.mean() + roots.std() * scipy.stats.t.isf(0.01, 8)) ** 3
+    assert calibration.threshold("00").value == pytest.approx(expected, rel=0.01)
+    assert Calibration.from_dict(calibration.to_dict()) == calibration
+
+
 @pytest.mark.parametrize("n", [5, 8])
 @pytest.mark.parametrize("rate", [0.05, 0.01])
 def test_few_gamma_scores_give_the_stated_rate(n: int, rate: float) -> None:
@@ -130,6 +152,11 @@ def test_rates_outside_their_range(rate: float) -> None:
         Calibration({"00": (1.0, 2.0)}).threshold("00", rate)
 
 
+def test_a_kind_of_tail_that_is_not_known() -> None:
+    with pytest.raises(ParameterError, match="upper or both"):
+        Calibration({"00": (1.0, 2.0)}, kind="lower")
+
+
 def test_the_threshold_is_exactly_1_in_its_own_units() -> None:
     scores = np.random.default_rng(5).gamma(30.0, 1 / 30, 40)
     value = Calibration({"00": tuple(scores)}).threshold("00").value
@@ -138,12 +165,13 @@ def test_the_threshold_is_exactly_1_in_its_own_units() -> None:
     assert own.threshold("00", 0.02).value < 1.0
 
 
-@pytest.mark.parametrize("n", [2, 5, 9, 10, 40])
+@pytest.mark.parametrize("n", [2, 5, 9, 10, 11, 12, 40])
 @pytest.mark.parametrize("rate", [0.2, 0.01, 1e-6])
-def test_the_distribution_is_scipy_s(n: int, rate: float) -> None:
+@pytest.mark.parametrize(("kind", "most"), [("upper", 10), ("both", 8)])
+def test_the_distribution_is_scipy_s(n: int, rate: float, kind: str, most: int) -> None:
     """Threshold, its rates and both tail probabilities, from centre and spread of the roots."""
-    tail = Tail(2.0, 0.3, n)
-    t = scipy.stats.t(min(n - 1, 8))
+    tail = Tail(2.0, 0.3, n, kind)
+    t = scipy.stats.t(min(n - 1, most))
     scale = 0.3 * math.sqrt(1 + 1 / n)
     threshold = tail.threshold(rate)
     assert threshold.value == pytest.approx((2 + scale * t.isf(rate)) ** 3)

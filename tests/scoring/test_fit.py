@@ -11,7 +11,6 @@ from sklearn.neighbors import NearestNeighbors
 from asd_edge.errors import ParameterError
 from asd_edge.scoring.calibration import robust_normal
 from asd_edge.scoring.fit import (
-    NormalEmbeddings,
     ViewRule,
     cross_fit,
     fit_scorer,
@@ -20,6 +19,7 @@ from asd_edge.scoring.fit import (
     score_unseen,
     score_unseen_by_folds,
 )
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.standards import calibrate, unseen_scores
 from asd_edge.scoring.views import ScoringConfig
@@ -152,13 +152,15 @@ def test_references_of_a_domain_with_few_clips_reach_farther() -> None:
     few = np.isin(normals.clips, ["clip_00", "clip_10", "clip_20"])
     normals = dataclasses.replace(normals, domains=np.where(few, "target", "source"))
     rule = ViewRule(ScoringConfig(local_density=2))
-    density = fit_scorer({"a": rule}, normals).views["a"].references.density
+    references = fit_scorer({"a": rule}, normals).views["a"].references
     alike = dataclasses.replace(normals, domains=np.full(len(few), ""))
-    before = fit_scorer({"a": rule}, alike).views["a"].references.density
+    before = fit_scorer({"a": rule}, alike).views["a"].references
     # Bounds for 1 in 100 by scipy.stats.t, of 3 clips and of 27, with cube roots that spread by
     # 2.5 % of their centre: (1 + 0.025 * t.ppf(0.99, 2) * sqrt(4 / 3)) ** 3 and with 8 and 28 / 27.
-    np.testing.assert_allclose(density[few] / before[few], 1.7325 / 1.2379, rtol=1e-3)
-    np.testing.assert_array_equal(density[~few], before[~few])
+    np.testing.assert_allclose(references.reach[few], 1.7325 / 1.2379, rtol=1e-3)
+    assert (references.reach[~few] == 1).all()
+    np.testing.assert_array_equal(references.density, before.density)
+    assert before.reach.size == 0
 
 
 def test_one_view_is_in_proportion_to_the_distance() -> None:

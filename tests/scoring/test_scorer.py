@@ -285,6 +285,36 @@ def test_whitened_is_the_distance_of_projections_and_density_divides() -> None:
         assert own[row]
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_one_factor_says_how_much_farther_references_reach(k: int) -> None:
+    """The whole takes the domain that suits it; its parts go by the same factor."""
+    rng = np.random.default_rng(9)
+    references = dataclasses.replace(
+        make_references(), reach=rng.uniform(1, 2, 40).astype(np.float32)
+    )
+    standard = Standard((1.0, 0.7, 0.9), (0.2, 0.1, 0.3), 5.0, 0.1)
+    config = ScoringConfig(k=k, parts={"a": (0, 2), "b": (2, 6)})
+    sections = sorted(set(references.sections.tolist()))
+    view = View(config, references, dict.fromkeys(sections, standard))
+    scorer = Scorer({"statistics": view})
+    for query in QUERIES:
+        expected = {}
+        for section in sections:
+            own = references.sections == section
+            x, reach = references.embeddings[own], references.reach[own]
+
+            def mean(d: np.ndarray) -> float:
+                return float(np.sort(d)[:k].mean())
+
+            d = [cdist(query[np.newaxis, c], x[:, c])[0] for c in np.s_[0:6, 0:2, 2:6]]
+            factor = mean(d[0] / reach) / mean(d[0])
+            z = (np.cbrt([factor * mean(part) for part in d]) - standard.centres) / standard.spreads
+            expected[section] = (0.1 * max(z.max() + 5, 0)) ** 3
+            assert score(scorer, query, section).score == pytest.approx(expected[section], rel=1e-5)
+        of_all = score(scorer, query, None)
+        assert of_all.score == pytest.approx(min(expected.values()), rel=1e-5)
+
+
 def test_the_nearest_reference_is_named() -> None:
     references = make_references()
     scorer = one_view(ScoringConfig(k=3), references)

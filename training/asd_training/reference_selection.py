@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from asd_edge.errors import ParameterError
 from asd_edge.scoring.calibration import DEFAULT_FALSE_ALARM_RATE, Calibration
 from asd_edge.scoring.fit import (
-    NormalEmbeddings,
     Select,
     ViewRule,
     cross_fit,
@@ -18,6 +17,7 @@ from asd_edge.scoring.fit import (
     fit_scorer,
     score_unseen_by_folds,
 )
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.standards import calibrate
 from asd_training.data.torch_datasets import sample_rows

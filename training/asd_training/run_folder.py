@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from asd_edge.atomic_files import atomic_path
 from asd_edge.errors import MissingFileError
-from asd_edge.scoring.fit import NormalEmbeddings
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_training.errors import RunError
 from asd_training.network.views import Network
 from asd_training.presets import Preset, PresetError

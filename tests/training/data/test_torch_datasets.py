@@ -10,7 +10,8 @@ import torch
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.mel import MelConfig
 from asd_edge.frontend.windows import FrontEnd
-from asd_edge.scoring.fit import NormalEmbeddings, fit_scorer
+from asd_edge.scoring.fit import fit_scorer
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_training import presets
 from asd_training.data.feature_table import FeatureTable
 from asd_training.data.holdout import held_out

@@ -23,12 +23,8 @@ from asd_edge.enrolment.recordings import Clip as EnrolledClip
 from asd_edge.enrolment.screening import odd_levels, outliers
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.windows import FrontEnd
-from asd_edge.scoring.fit import (
-    NormalEmbeddings,
-    ViewRule,
-    fit_scorer,
-    score_unseen_by_folds,
-)
+from asd_edge.scoring.fit import ViewRule, fit_scorer, score_unseen_by_folds
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.standards import calibrate
 from asd_edge.scoring.views import ScoringConfig
 from asd_training.data import feature_table

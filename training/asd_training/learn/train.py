@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from asd_edge.scoring.fit import NormalEmbeddings
+from asd_edge.scoring.normals import NormalEmbeddings
 from asd_training import run_folder
 from asd_training.data.feature_table import FeatureTable
 from asd_training.data.holdout import held_out
