@@ -126,7 +126,8 @@ class EnrolledDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # un
         return {name: value for name, value in state.items() if name != "_detector"}
 
     def _clips(self, X: Clips) -> list[str | Path | NDArray[Any]]:
-        if isinstance(X, (str, Path)):
+        one = isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind in "fiu"
+        if one or isinstance(X, (str, Path)):
             raise ParameterError("X", X, "a sequence of clips; put one clip into a list")
         clips = list(X)
         if not clips:

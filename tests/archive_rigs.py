@@ -92,6 +92,14 @@ class Processes:
         s3fs.S3FileSystem.clear_instance_cache()  # those of another server
         return endpoint
 
+    def http(self, folder: Path) -> str:
+        """Start a server that lists and sends the files of a folder; give its address."""
+        port = free_port()
+        arguments = (str(port), "--bind", "127.0.0.1", "--directory", str(folder))
+        self.start("http.server", *arguments)
+        wait_for(lambda: answers(port))
+        return f"http://127.0.0.1:{port}"
+
     def close(self) -> None:
         for process in self._running:
             process.kill()

@@ -170,6 +170,21 @@ def test_s3_to_s3(
     assert np.isnan(rows.loc[rows["outcome"] == "unreadable", "score"]).all()
 
 
+def test_from_http(tmp_path: Path, archive: Path, tiny_bundle: Path, processes: Processes) -> None:
+    pytest.importorskip("aiohttp")
+    address, out = processes.http(archive), tmp_path / "scores"
+    arguments = ("score", f"{address}/fan/", "--bundle", tiny_bundle, "-o", out, "--workers", 1)
+    invoke(main, *arguments, status=1)
+    rows = rows_of(out)
+    assert len(rows) == CLIPS // 2
+    assert rows.loc[rows["outcome"] == "unreadable", "clip"].tolist() == [
+        "2026-11-01/section_00_0000.wav"
+    ]
+    here = rows[rows["clip"] == "2026-11-03/section_00_0002.wav"].iloc[0]
+    local = Detector.load(tiny_bundle).score(archive / "fan/2026-11-03/section_00_0002.wav")
+    assert here["score"] == local.score
+
+
 def test_what_is_refused(tmp_path: Path, archive: Path, tiny_bundle: Path) -> None:
     """Scores of two settings are never mixed, and a folder of somebody else is left alone."""
     folder, out = archive / "fan 2" / "2026-11-01", tmp_path / "scores"
