@@ -2,7 +2,7 @@
 
 One operator, comparison or constant of a module is changed in a copy of the tree, and the module's
 tests are run there. A mutant that no test notices survives and is printed with its line. Mutants
-that do the same as the code are in `equivalent.py`, each with the reason, and are not drawn.
+that do the same as the code are in `equivalent.py`, each with the reason, and do not count.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ MODULES = {
 }
 _SECONDS = 600  # a mutant may loop for ever
 # Imported once, before the tests of each mutant are forked off: most of their time otherwise.
-_SLOW_IMPORTS = ("onnxruntime", "pandas", "scipy.stats", "sklearn.metrics", "torch")
+_SLOW_IMPORTS = ("hypothesis", "onnxruntime", "pandas", "scipy.stats", "sklearn.metrics")
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult},
     **{ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.And: ast.Or, ast.Or: ast.And},
@@ -82,6 +83,8 @@ def survives(tree: Path, module: str, code: str) -> bool:
     path = tree / module
     before = path.read_text()
     path.write_text(code)
+    for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
+        compiled.unlink()
     # Tests run in a fork, in which nothing of the project is imported yet.
     process = multiprocessing.get_context("fork").Process(
         target=run_tests, args=(tree, MODULES[module])
@@ -102,11 +105,20 @@ def run_tests(tree: Path, tests: list[str]) -> None:
     paths = [str(tree), str(tree / "training"), str(tree / "export")]
     sys.path[:0] = paths
     os.environ["PYTHONPATH"] = ":".join(paths)
-    sys.dont_write_bytecode = True  # of code that differs in the same second, and in no length
+    # The run without a mutant leaves compiled tests; a mutant's code would look like it by its age.
+    sys.dont_write_bytecode = (tree / COMPILED).exists()
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    os._exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *ARGUMENTS, *tests]))
+    quiet = [
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+    ]
+    os._exit(pytest.main([*quiet, *ARGUMENTS, *tests]))
 
 
 def main() -> int:
@@ -123,27 +135,31 @@ def main() -> int:
         if arguments.only in (None, "") or arguments.only in module
         for mutant in mutants((ROOT / module).read_text())
     ]
-    drawn = [place for place in places if place[2] not in EQUIVALENT.get(Path(place[0]).name, {})]
-    chosen = random.Random(arguments.seed).sample(drawn, min(arguments.mutants, len(drawn)))
+    chosen = random.Random(arguments.seed).sample(places, min(arguments.mutants, len(places)))
     for name in _SLOW_IMPORTS:
         importlib.import_module(name)
-    survivors = 0
+    count: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         tree = Path(name) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".venv", ".git", "build"))
         for module in sorted({module for module, _, _ in chosen}):
             if not survives(tree, module, (ROOT / module).read_text()):
                 sys.exit(f"the tests of {module} fail without a mutant: {MODULES[module]}")
+        (tree / COMPILED).touch()
         for number, (module, code, line) in enumerate(chosen, 1):
-            alive = survives(tree, module, code)
-            survivors += alive
-            print(f"{number} {'SURVIVES' if alive else 'noticed'} {module}: {line}", flush=True)
-    noticed = f"{len(chosen) - survivors} of {len(chosen)} mutants noticed"
-    print(f"{noticed}, of {len(drawn)} and {len(places) - len(drawn)} equivalent ones")
+            word = "SURVIVES" if survives(tree, module, code) else "noticed"
+            reason = EQUIVALENT.get(Path(module).name, {}).get(line, "")
+            if word == "SURVIVES" and reason:
+                word, line = "equivalent", f"{line} ({reason})"
+            count[word] += 1
+            print(f"{number} {word} {module}: {line}", flush=True)
+    same = count["equivalent"]
+    print(f"{count['noticed']} of {len(chosen) - same} mutants noticed, {same} equivalent")
     return 0
 
 
 ARGUMENTS: list[str] = []
+COMPILED = ".compiled"
 
 if __name__ == "__main__":
     sys.exit(main())
