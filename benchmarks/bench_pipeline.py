@@ -182,8 +182,8 @@ def main(bundle: Path | None, preset: str, clip: Path | None, rounds: int, recor
     with tempfile.TemporaryDirectory() as folder:
         times = compare(bundle, preset, clip or machine_clip(folder), rounds)
     if record:
-        # The least times, which other programs on the machine change least.
-        own, other = (figures(times[x])[1] for x in ("asd-edge", "librosa + onnxruntime"))
+        # Processor time, which other programs on the machine change least.
+        own, other = (figures(times[x])[2] for x in ("asd-edge", "librosa + onnxruntime"))
         command = " ".join(
             ["python benchmarks/bench_pipeline.py", *(Path(x).name for x in sys.argv[1:])]
         )

@@ -107,7 +107,7 @@ def browser() -> Iterator[Any]:
 TOO_WIDE = """() => [...document.querySelectorAll('article *')].filter(e => {
     if (e.getBoundingClientRect().right <= innerWidth + 1) return false
     for (let p = e; p != document.body; p = p.parentElement)
-        if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(p).overflowX)) return false
+        if (['auto', 'scroll'].includes(getComputedStyle(p).overflowX)) return false
     return true
 }).map(e => e.tagName + ' ' + e.innerText.slice(0, 40))"""
 
