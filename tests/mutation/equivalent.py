@@ -33,6 +33,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
     },
     "metrics.py": {
+        "by_section[machine, section] = by_section.get((machine, section), 0.0) - error": (
+            "the sums are squared"
+        ),
         "_DOMAIN_ORDER = {'source': 1, 'target': 1}": "their names are in the same order",
         "section = sections.get((key[0], key[2]), labelled.iloc[:1])": "not used without labels",
         "unit = max(abs(low), abs(high), 2.0) if not np.isfinite(high - low) else 1.0": (
