@@ -159,8 +159,10 @@ def open_filesystem(url: str, folder: bool = True) -> tuple[Any, str]:
     except ImportError as error:
         raise OptionalDependencyError("fsspec", "cluster") from error
     try:
-        # Listings are not kept: they would grow with the archive.
-        options = {"use_listings_cache": False} if is_url(url) else {}
+        # Listings are not kept: they would grow with the archive. SSH keeps none, and its
+        # file system hands what it does not know to paramiko, which refuses it.
+        keeps = is_url(url) and url.partition("://")[0] not in ("sftp", "ssh")
+        options = {"use_listings_cache": False} if keeps else {}
         fs, path = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
         package = _PACKAGES.get(url.partition("://")[0])
