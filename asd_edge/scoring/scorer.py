@@ -20,6 +20,7 @@ as the threshold is. A view without standards, as in a scorer that is being buil
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -261,7 +262,10 @@ class Scorer:
         for i, candidate in enumerate(candidates):
             parts = {name: values[i] for name, values in shares.items()}
             sums = [sum(values) for values in zip(*parts.values(), strict=True)]
-            windows = tuple([value ** (1 / self._exponent) for value in sums])
+            try:
+                windows = tuple([value ** (1 / self._exponent) for value in sums])
+            except OverflowError:  # of a forged bundle's numbers; what is infinite is refused
+                windows = (math.inf,) * len(sums)
             score = _mean(windows)
             if best is None or score < best[0]:
                 best = score, windows, sums, parts, candidate
