@@ -360,7 +360,7 @@ def test_a_model_that_takes_too_long_is_stopped(
         network.embed(contents.golden.mel[np.newaxis])
 
 
-@pytest.mark.parametrize("schema", ["schema_1", "schema_2_first", "schema_3"])
+@pytest.mark.parametrize("schema", ["schema_1", "schema_2_first", "schema_3", "schema_4"])
 def test_bundles_of_every_schema_load_and_give_what_their_export_saw(schema: str) -> None:
     """Made by the code of their time (README.md beside them); all of verify must pass."""
     path = HERE / "schemas" / f"{schema}.asd"
@@ -433,7 +433,9 @@ def test_memory_of_a_bomb(tiny_bundle: Path, tmp_path: Path) -> None:
     assert int(result.stdout) < 150_000
 
 
-@pytest.mark.parametrize("name", ["schema_1.asd", "schema_2_first.asd", "schema_3.asd"])
+@pytest.mark.parametrize(
+    "name", ["schema_1.asd", "schema_2_first.asd", "schema_3.asd", "schema_4.asd"]
+)
 def test_scores_of_older_schemas_are_in_units_of_the_threshold(name: str) -> None:
     """The golden clip's too: what is embedded anew scores the same."""
     contents = read_bundle(Path(__file__).parent / "schemas" / name)
