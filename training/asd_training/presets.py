@@ -259,6 +259,19 @@ class Preset:
             raise PresetError(self.name, 'pseudo_classes need mining other than "none", or adacos')
         if self.augment.mixup and self.loss.name != "adacos":
             raise PresetError(self.name, "mixup is for the loss adacos")
+        widths = {}
+        if self.model is not None:
+            widths["embedding"] = self.model.embedding_dim
+        if self.statistics is not None:  # a mean, and a change for each lag, of each band
+            widths["statistics"] = self.front_end.mel.n_mels * (1 + len(self.statistics.lags))
+        for view, width in widths.items():
+            for part, (_, last) in self.views[view].scoring.parts.items():
+                if last > width:
+                    raise PresetError(
+                        self.name,
+                        f"scoring.{view}.parts.{part} ends at column {last}, and the view has "
+                        f"{width}; change the parts with it, or set parts = {{}} for none",
+                    )
 
     @property
     def label(self) -> str:

@@ -119,6 +119,11 @@ def test_an_input_too_small_for_the_blocks() -> None:
         ("holdout = 0.25", "holdout = 0.0", "above 0 to train"),
         ("lags = [1, 2]", "lags = [2, 1]", "lags is"),
         ("kernel = [3, 3]", "kernel = [3]", "one a block"),
+        (
+            "[scoring.statistics]",
+            "[scoring.statistics]\nparts = { a = [0, 96], b = [32, 97] }",
+            "statistics.parts.b ends at column 97, and the view has 96; change",
+        ),
         ("[model]", "[network]", "unknown table .network.; there are augment, front_end"),
         ("epochs = 3", 'epochs = "many"', "training. epochs is 'many'; expected int"),
         ("lr = 3e-3", "lr_max = 3e-3", "training. has no 'lr_max'; it has: batch_size"),
