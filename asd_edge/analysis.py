@@ -62,7 +62,7 @@ class Analysis:
         section: the clip's section, if it is known.
         detector: scores and decides.
         start_s: where the clip begins in its recording, in s.
-        rate, encoding: of the file, where the samples were read before.
+        rate, encoding: in Hz, and as of `Recording`, where the samples were read from it before.
 
     Raises:
         AudioError: see `audio.recording.Recording.blocks`; or fewer samples than one FFT window.
@@ -325,7 +325,9 @@ class Analysis:
     def piece(self, start_s: float) -> Analysis:
         """Give the clip of one window that begins at a time in s, as one of `pieces`."""
         return Analysis(
-            *(self._cut(round(start_s * self.front_end.mel.sr)), self.front_end, self._model),
+            self._cut(round(start_s * self.front_end.mel.sr)),
+            self.front_end,
+            self._model,
             clip=self.clip,
             section=self._section,
             detector=self._detector,
@@ -341,9 +343,5 @@ class Analysis:
         return self._detector
 
 
-_STAGES = frozenset(name for name, value in vars(Analysis).items() if isinstance(value, Stage)) - {
-    "samples",
-    "starts",
-    "start_times",
-    "levels",
-}
+_OF_SAMPLES = {"samples", "starts", "start_times", "levels"}
+_STAGES = {name for name, x in vars(Analysis).items() if isinstance(x, Stage)} - _OF_SAMPLES

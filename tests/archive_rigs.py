@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,21 @@ def wait_for(found: Callable[[], Any]) -> Any:
             return value
         time.sleep(0.05)
     raise AssertionError("it did not happen")
+
+
+@contextlib.contextmanager
+def killed_when(found: Callable[[], Any], victim: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill a process as soon as something is true, which it must become meanwhile."""
+
+    def kill() -> None:
+        wait_for(found)
+        victim.send_signal(signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield
+    killer.join()
+    assert victim.wait() == -signal.SIGKILL
 
 
 def free_port() -> int:

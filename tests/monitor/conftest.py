@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fake_monitor import FakeMonitor, episode, machine, window
 from helpers import invoke, write_tone
+from real_parts import Broker, Receiver
 from running_monitor import Running
 
 from asd_edge.cli.enroll import enroll
@@ -23,6 +24,20 @@ def hum_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     write_tone(folder / "normal.wav", 200.0, seed=5, seconds=180)
     invoke(enroll, folder / "normal.wav", "--from", tiny_bundle, "-o", folder / "hum.asd")
     return folder / "hum.asd"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    found = Broker(tmp_path)
+    yield found
+    found.kill()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -119,20 +119,6 @@ webhooks = [{json.dumps(hook)}]
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    found = Broker(tmp_path)
-    yield found
-    found.kill()
-
-
-@pytest.fixture
 def device(
     tmp_path: Path, hum_bundle: Path, sound: Path, broker: Broker, receiver: Receiver
 ) -> Iterator[Device]:

@@ -124,13 +124,6 @@ class HomeAssistant:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    found = Broker(tmp_path)
-    yield found
-    found.kill()
-
-
-@pytest.fixture
 def home(tmp_path: Path, broker: Broker) -> Iterator[HomeAssistant]:
     found = HomeAssistant(tmp_path / "hass", broker.port)
     yield found

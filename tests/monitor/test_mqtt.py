@@ -24,13 +24,6 @@ pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="needs mosquitto (test
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    found = Broker(tmp_path)
-    yield found
-    found.kill()
-
-
-@pytest.fixture
 def listener(broker: Broker) -> Iterator[Listener]:
     found = Listener(broker.port)
     yield found

@@ -16,13 +16,6 @@ from asd_edge.monitor.outlet_config import NotifyConfig
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def started() -> Iterator[Callable[..., notify.Notifier]]:
     outlets = []
 

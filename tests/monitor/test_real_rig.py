@@ -142,20 +142,6 @@ def rig(recordings: Path, tmp_path: Path) -> Iterator[Rig]:
     found.close()
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    found = Broker(tmp_path)
-    yield found
-    found.kill()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    yield found
-    found.close()
-
-
 def config(folder: Path, data: Path, rig: Rig, broker: int, hook: str, page: int) -> str:
     lines = ['node = "hall"']
     for kind in MACHINES:

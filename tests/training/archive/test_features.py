@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from archive_rigs import Processes, wait_for
+from archive_rigs import Processes, killed_when
 from helpers import invoke, write_tone
 
 from asd_training import presets
@@ -68,16 +66,10 @@ def test_a_cluster_makes_the_same_table(
     address = processes.scheduler()
     victim, _ = processes.worker(address), processes.worker(address)
 
-    def kill() -> None:
-        wait_for(lambda: any(tmp_path.glob(".features.parquet.parts/part-*.parquet")))
-        victim.send_signal(signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
     arguments = ("features", data, "-o", path, "--preset", tiny_preset, "--scheduler", address)
-    said = invoke(main, *arguments, status=1).stderr
-    killer.join()
-    assert victim.wait() == -signal.SIGKILL
+    parts = ".features.parquet.parts/part-*.parquet"
+    with killed_when(lambda: any(tmp_path.glob(parts)), victim):
+        said = invoke(main, *arguments, status=1).stderr
     same(path, here)
     assert f"{len(clips) - 1} clips computed, 0 unchanged" in said
     assert f"Error: {data}/hummer/train/section_00_source_train_normal_0051.wav: cannot be" in said

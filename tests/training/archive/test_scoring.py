@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from archive_rigs import Processes, wait_for
+from archive_rigs import Processes, killed_when
 from helpers import invoke, write_tone
 
 from asd_edge import Detector
@@ -103,16 +101,9 @@ def test_a_worker_is_killed(
     address, out = processes.scheduler(), tmp_path / "scores"
     victim, _ = processes.worker(address), processes.worker(address)
 
-    def kill() -> None:
-        wait_for(lambda: any(out.rglob("part-*.parquet")))
-        victim.send_signal(signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
     arguments = ("score", archive, "--bundle", tiny_bundle, "-o", out, "--scheduler", address)
-    invoke(main, *arguments, status=1)
-    killer.join()
-    assert victim.wait() == -signal.SIGKILL
+    with killed_when(lambda: any(out.rglob("part-*.parquet")), victim):
+        invoke(main, *arguments, status=1)
     check(rows_of(out), archive, tiny_bundle)
 
 
