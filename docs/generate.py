@@ -330,13 +330,15 @@ WARNINGS = {
     "`rate`": "Recorded at a rate too low for the model's frequencies.",
     "`encoding`": "Of a lossy format (MP3, AAC), unlike the clips enrolled, or the reverse.",
     "`silent_windows`": "Windows without any sound, which are left out of the decision.",
-    "`dead_channel`": "A channel without any sound, which is left out of the mean.",
+    "`dead_channel`": "A channel without any sound, which makes the mean quieter.",
+    "`inverted_channel`": "Channels with opposite sound, which partly cancel in the mean.",
     "`unfinished`": "The header lacks the length (a recorder lost power?); read to the end.",
     "`wrapped`": "The recording is longer than its header can state; read to the end.",
     "`more_sound`": "Bytes behind what the header states; they are not read.",
+    "`no_length`": "The format's header has no length, so that a cut-off file looks whole.",
     "`decoder`": "The MPEG decoder complains: the file may be damaged.",
     "`outlier`": "At enrolment: much further from the other clips than they are from each other.",
-    "`double`": "At enrolment: the same sound as another clip, also in another format.",
+    "`duplicate`": "At enrolment: the same sound as another clip, also in another format.",
 }
 
 PAGES: dict[str, Callable[[], str]] = {

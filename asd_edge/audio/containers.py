@@ -36,6 +36,7 @@ class Header(NamedTuple):
         warnings: (kind, reason) of what was mended.
         exact: whether the number of frames that the decoder states is binding.
         at_least: frames below which a file of inexact length is cut off.
+        frames: that the header states, of a format whose decoder counts the bytes instead; else 0.
         is_mpeg: whether the sound is MPEG audio, whose decoder prints its complaints on stderr.
         end: where the file ends for the decoder, which would take what lies behind for sound; 0 if
             it may see all of the file.
@@ -48,6 +49,7 @@ class Header(NamedTuple):
     exact: bool = True
     is_mpeg: bool = False
     at_least: int = 0
+    frames: int = 0
     end: int = 0
 
 
@@ -144,8 +146,10 @@ def examine_wav(fd: int, size: int, name: str, head: bytes) -> Header:
         patches = _to_the_end(order, at)
     if told > present:
         raise truncated(name, present, told)
-    if told < present and not patches:
-        warnings += _behind(fd, at + told, size, order)
+    end = 0
+    if told < present and not patches and (behind := _behind(fd, at + told, size, order)):
+        warnings += behind
+        end = at + told + told % 2  # libsndfile refuses a second file behind the first
     pcm = None
     if form is not None:
         _check_bits(form, name)
@@ -154,7 +158,7 @@ def examine_wav(fd: int, size: int, name: str, head: bytes) -> Header:
         if tag == _PCM and bits == 16 and channels and align == 2 * channels:
             pcm = Pcm(at, told // align, channels, rate)
     mpeg = form is not None and form[0] == _MP3
-    return Header("WAV", pcm, patches, tuple(warnings), exact=not mpeg, is_mpeg=mpeg)
+    return Header("WAV", pcm, patches, tuple(warnings), exact=not mpeg, is_mpeg=mpeg, end=end)
 
 
 def _to_the_end(order: str, data: int) -> tuple[tuple[int, bytes], ...]:

@@ -14,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from asd_edge import native_stderr
-from asd_edge.audio.containers import Header, too_few_samples
+from asd_edge.audio.containers import Header, more_sound, too_few_samples
 from asd_edge.errors import AudioError
 
 
@@ -67,6 +67,12 @@ class SoundFile:
         self._file = self._opened()
         self.rate, self.channels = self._file.samplerate, self._file.channels
         told = self._file.frames
+        if header.frames and told < header.frames:
+            raise too_few_samples(name, told, header.frames)
+        if header.frames and told > header.frames:
+            told = header.frames
+            reason = f"has more than the {told} samples that its header states; not read"
+            self.warnings.append(("more_sound", reason))
         # The length of an MP3 file is an estimate, and that of FLAC from a pipe is not there.
         known = header.exact and self._file.format != "MP3" and told < 1 << 62
         self.frames: int | None = told if known else None
@@ -85,16 +91,26 @@ class SoundFile:
 
     def read(self, frames: int) -> NDArray[Any]:
         """Give the next frames."""
+        if self.frames is not None:  # the FLAC decoder fails on what lies behind the last one
+            frames = min(frames, self.frames - self._at)
         try:
             with self._complaints():
                 block: NDArray[Any] = self._file.read(frames, dtype=self.dtype.name, always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise _unreadable(self._name, error) from error
+            raise _unreadable(self._name, error, "is cut off or damaged") from error
         self._at += len(block)
+        if self._at == self.frames and self._file.format == "FLAC":
+            self._warn_of_what_follows()
         told = self._header.at_least if self.frames is None else self.frames
         if len(block) < frames and self._at < told:
             raise too_few_samples(self._name, self._at, told)
         return block
+
+    def _warn_of_what_follows(self) -> None:
+        """Warn of what the FLAC decoder, which reads ahead by some KB, has not even looked at."""
+        more = os.fstat(self._fd).st_size - os.lseek(self._fd, 0, os.SEEK_CUR)
+        if more > 0 and not any(kind == "more_sound" for kind, _ in self.warnings):
+            self.warnings.append(more_sound(more))
 
     def seek(self, frame: int) -> bool:
         """Go on from a frame; lossy formats would not give the same samples."""
@@ -145,9 +161,10 @@ _LOSSY = {f"MPEG_LAYER_{i}": "MP3" for i in ("I", "II", "III")}
 _LOSSY |= {"VORBIS": "Vorbis", "OPUS": "Opus"}
 
 
-def _unreadable(name: str, error: Any) -> AudioError:
+def _unreadable(name: str, error: Any, what: str = "cannot be read as sound") -> AudioError:
     reason = " ".join(str(error.error_string).split()).rstrip(".") or f"error {error.code}"
-    return AudioError(name, f"cannot be read as sound ({reason})", kind="unreadable")
+    reason = reason.removeprefix("Error : ")
+    return AudioError(name, f"{what} ({reason})", kind="unreadable")
 
 
 # libsndfile's MPEG decoder prints on stderr and names no file.

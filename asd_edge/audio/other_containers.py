@@ -45,10 +45,12 @@ def examine(fd: int, size: int, name: str, head: bytes) -> Header:
     if head[:20] == b"Creative Voice File\x1a":
         return _voc(fd, size, name, head)
     if form == b"OggS":
-        return _ogg(fd, size, name, head)
+        return _ogg(fd, size, name)
     if form[:3] == b"ID3" or (len(form) > 1 and form[0] == 0xFF and form[1] & 0xE0 == 0xE0):
         return _mp3(fd, size, name)
-    return NO_HEADER
+    from asd_edge.audio import rare_containers  # here, because they are
+
+    return rare_containers.examine(fd, size, name, head)
 
 
 def _iff(fd: int, size: int, name: str, head: bytes) -> Header:
@@ -75,9 +77,11 @@ def _iff(fd: int, size: int, name: str, head: bytes) -> Header:
         )
     if told > present:
         raise truncated(name, present, told)
-    # libsndfile reads 8SVX up to the end of the file.
-    end = at + told if kind == b"BODY" and told < present else 0
-    more = size - (8 + form_length + form_length % 2)
+    form_end = 8 + form_length + form_length % 2
+    more = size - form_end
+    # libsndfile reads 8SVX up to the end of the file, and refuses a second file behind the first.
+    end = form_end if more > 1 and form_end >= at + told else 0
+    end = at + told if kind == b"BODY" and told < present else end
     return Header("AIFF", warnings=(more_sound(more),) if more > 1 else (), end=end)
 
 
@@ -93,7 +97,10 @@ def _au(size: int, name: str, head: bytes) -> Header:
     if told != 0xFFFF_FFFF and told > present:
         raise truncated(name, present, told)
     more = present - told if told != 0xFFFF_FFFF else 0
-    return Header("AU", warnings=(more_sound(more),) if more > 1 else ())
+    if more <= 1:
+        return Header("AU")
+    # libsndfile takes it for more sound where a sample has no whole number of bytes (G.721, G.723).
+    return Header("AU", warnings=(more_sound(more),), end=offset + told)
 
 
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -175,28 +182,43 @@ def _voc(fd: int, size: int, name: str, head: bytes) -> Header:
 
 
 _OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest page
-_OGG_LAST = 0x04  # flag of the last page of a stream
-
-
+_OGG_FIRST, _OGG_LAST = 0x02, 0x04  # flags of the first and last page of a stream
 _CHAINED = (
     "more_sound",
     "holds several recordings, one behind the other; only the first is read",
 )
 
 
-def _ogg(fd: int, size: int, name: str, head: bytes) -> Header:
+def _ogg(fd: int, size: int, name: str) -> Header:
     """Ogg: the last page of a stream is marked, and must be whole."""
     start = max(0, size - _OGG_PAGE)
     tail = os.pread(fd, _OGG_PAGE, start)
     at = tail.rfind(b"OggS")
-    if at >= 0 and len(tail) >= at + 27:
-        segments = tail[26 + at]
-        table = tail[at + 27 : at + 27 + segments]
-        whole = len(table) == segments and len(tail) >= at + 27 + segments + sum(table)
-        if whole and tail[at + 5] & _OGG_LAST:
-            same = tail[at + 14 : at + 18] == head[14:18]  # number of the stream
-            return Header("OGG", warnings=() if same else (_CHAINED,))
-    raise AudioError(name, "is truncated: its last page of sound is missing", kind="truncated")
+    length = _page_length(tail[at:]) if at >= 0 else 0
+    if not length or at + length > len(tail) or not tail[at + 5] & _OGG_LAST:
+        raise AudioError(name, "is truncated: its last page of sound is missing", kind="truncated")
+    more = len(tail) - at - length
+    if _is_chained(fd):
+        return Header("OGG", warnings=(_CHAINED,))
+    return Header("OGG", warnings=(more_sound(more),) if more > 0 else ())
+
+
+def _page_length(page: bytes) -> int:
+    """Bytes of the Ogg page that begins here; 0 if none does."""
+    if page[:4] != b"OggS" or len(page) < 27 or len(page) < 27 + page[26]:
+        return 0
+    return 27 + page[26] + sum(page[27 : 27 + page[26]])
+
+
+def _is_chained(fd: int) -> bool:
+    """Whether a stream begins behind the pages of another."""
+    at, inside = 0, False
+    while length := _page_length(page := os.pread(fd, 282, at)):
+        if page[5] & _OGG_FIRST and inside:
+            return True
+        inside = inside or not page[5] & _OGG_FIRST
+        at += length
+    return False
 
 
 def _mp3(fd: int, size: int, name: str) -> Header:

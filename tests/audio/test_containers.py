@@ -270,7 +270,14 @@ def test_headers_that_readers_understand_differently(
 
 CATENATED = [
     ("wav", "RF64", "PCM_16"),
+    ("wav", "WAV", "PCM_24"),
+    ("wav", "WAVEX", "FLOAT"),
+    ("aiff", "AIFF", "PCM_16"),
+    ("aiff", "AIFF", "IMA_ADPCM"),
+    ("flac", "FLAC", "PCM_16"),
     ("au", "AU", "PCM_16"),
+    ("au", "AU", "G721_32"),
+    ("au", "AU", "G723_24"),
     ("w64", "W64", "PCM_16"),
     ("voc", "VOC", "PCM_16"),
     ("svx", "SVX", "PCM_16"),
@@ -294,6 +301,76 @@ def test_files_that_were_put_together(tmp_path: Path, kind: tuple[str, str, str]
     with open_recording(path, 16000) as recording:
         np.testing.assert_array_equal(recording.samples(), expected)
         assert "more_sound" in [warning.kind for warning in recording.warnings]
+
+
+RARE = [
+    *(("avr", "AVR", "PCM_16", "FILE"), ("mpc", "MPC2K", "PCM_16", "FILE")),
+    *(("nist", "NIST", "PCM_24", "FILE"), ("nist", "NIST", "ULAW", "FILE")),
+    *(("mat", "MAT4", "PCM_16", "LITTLE"), ("mat", "MAT4", "DOUBLE", "BIG")),
+    *(("mat", "MAT5", "PCM_16", "LITTLE"), ("mat", "MAT5", "FLOAT", "BIG")),
+    ("wve", "WVE", "ALAW", "FILE"),
+]
+
+
+@pytest.mark.parametrize("kind", RARE, ids=str)
+def test_rare_kinds_are_read_as_far_as_their_header_states(
+    tmp_path: Path, kind: tuple[str, str, str, str]
+) -> None:
+    """libsndfile counts the bytes that are there instead."""
+    path = written(tmp_path, *kind)
+    content = path.read_bytes()
+    with open_recording(path, 8000) as recording:
+        expected = recording.samples()
+        assert recording.warnings == []
+    for share in (0.4, 0.8, 0.98):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(AudioError, match="is truncated") as caught:
+            open_recording(path, 8000)
+        assert caught.value.kind == "truncated"
+    path.write_bytes(content + content)
+    with open_recording(path, 8000) as recording:
+        np.testing.assert_array_equal(recording.samples(), expected)
+        # libsndfile itself reads a matrix of MATLAB 4 no further than its header states.
+        kinds = [warning.kind for warning in recording.warnings]
+    assert kinds == ([] if kind[1] == "MAT4" else ["more_sound"])
+
+
+@pytest.mark.parametrize("container", ["PAF", "IRCAM", "PVF"])
+@pytest.mark.parametrize("endian", ["LITTLE", "BIG"])
+def test_a_header_that_never_has_a_length(tmp_path: Path, container: str, endian: str) -> None:
+    if container == "PVF":
+        endian = "FILE"
+    with open_recording(written(tmp_path, "x", container, "PCM_16", endian), 16000) as recording:
+        assert len(recording.samples()) == 16000
+        assert [warning.kind for warning in recording.warnings] == ["no_length"]
+
+
+def test_an_instrument_states_no_rate(tmp_path: Path) -> None:
+    """libsndfile gives 44.1 kHz, whatever was written."""
+    with pytest.raises(AudioError, match="does not state the rate"):
+        open_recording(written(tmp_path, "xi", "XI", "DPCM_16"), 16000)
+
+
+@pytest.mark.parametrize("kind", ["OGG", "FLAC"])
+def test_bytes_behind_the_sound(tmp_path: Path, kind: str) -> None:
+    """A tag of 128 bytes, as players append it, does no harm; more is said."""
+    path = written(tmp_path, kind.lower(), kind, "VORBIS" if kind == "OGG" else "PCM_16")
+    content = path.read_bytes()
+    with open_recording(path, 16000) as recording:
+        expected = recording.samples()
+    for behind, said in ((b"TAG" + bytes(125), kind == "OGG"), (bytes(30000), True)):
+        path.write_bytes(content + behind)
+        with open_recording(path, 16000) as recording:
+            np.testing.assert_array_equal(recording.samples(), expected)
+            assert [warning.kind for warning in recording.warnings] == ["more_sound"] * said
+
+
+def test_one_ogg_file_twice_has_two_recordings(tmp_path: Path) -> None:
+    """The same number of the stream in both: only a page that begins a stream tells them apart."""
+    path = written(tmp_path, "ogg", "OGG", "OPUS")
+    path.write_bytes(2 * path.read_bytes())
+    with open_recording(path, 16000) as recording:
+        assert "several recordings" in recording.warnings[0].reason
 
 
 def test_a_chunk_behind_the_sound_of_a_w64_file_is_no_sound(tmp_path: Path) -> None:

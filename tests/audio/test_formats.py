@@ -174,7 +174,7 @@ def broken_files(folder: Path) -> dict[str, tuple[bytes, str]]:
         "cut_header.wav": (wav[:30], "cannot be read as sound"),
         "cut.wav": (wav[:5000], r"truncated: 4956 of 16000 bytes"),
         "cut.aiff": (aiff[:9000], r"truncated: \d+ of 16008 bytes"),
-        "cut.flac": (flac[: len(flac) // 2], r"truncated|cannot be read"),
+        "cut.flac": (flac[: len(flac) // 2], r"is cut off or damaged \(flac decoder lost sync\)"),
         "zero_length.wav": (zero_length, "holds no samples"),
         "silent.wav": (silent, "is silent: all 8000 samples are 0"),
         "stuck.wav": (stuck, r"is silent: all 8000 samples are 0\.25"),
