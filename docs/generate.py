@@ -64,7 +64,8 @@ def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Comman
 def _command(path: str, command: click.Command) -> str:
     context = click.Context(command, info_name=path)
     usage = " ".join([path, *command.collect_usage_pieces(context)])
-    lines = [f"## {path}\n", "```text", usage, "```\n", inspect.cleandoc(command.help or "") + "\n"]
+    text = inspect.cleandoc(command.help or "").replace("<", "&lt;")  # "<day>" is no HTML
+    lines = [f"## {path}\n", "```text", usage, "```\n", text + "\n"]
     rows = []
     for parameter in command.get_params(context):  # the text describes the arguments
         if parameter.param_type_name != "option":

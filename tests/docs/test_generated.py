@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from asd_edge.bundle.format import SCHEMA_VERSION
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -45,3 +47,10 @@ def test_figures_are_those_that_were_recorded(
     assert generate.with_figures(page) == wanted
     with pytest.raises(KeyError):
         generate.with_figures("<!--figure unknown-->1<!--/figure-->")
+
+
+def test_the_page_of_the_bundle_format_is_about_the_version_that_is_written() -> None:
+    text = (DOCS / "reference" / "bundle-format.md").read_text()
+    assert f"This page describes schema version {SCHEMA_VERSION};" in text
+    assert f"| `schema_version` | integer | {SCHEMA_VERSION} |" in text
+    assert f"| {SCHEMA_VERSION} | " in text.partition("## Versions")[2]

@@ -73,11 +73,23 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
 
 
+def _prose(path: Path) -> str:
+    """Text of a page without its code."""
+    text = re.sub(r"^( *)```.*?^\1```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`]*`", "", text)
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_word_is_taken_for_an_element_of_html(path: Path) -> None:
+    # A browser shows nothing of <day>.
+    text = re.sub(r"^    .*", "", _prose(path), flags=re.MULTILINE)
+    assert set(re.findall(r"<[a-z]\w*>", text)) <= {"<br>"}
+
+
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_of_the_markdown_lead_somewhere(path: Path) -> None:
-    text = re.sub(r"^( *)```.*?^\1```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
     broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", text)):
+    for target in re.findall(r"\]\(([^)\s]+)\)", _prose(path)):
         parts = urlsplit(target)
         if parts.scheme:
             continue
