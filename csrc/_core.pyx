@@ -82,7 +82,7 @@ cdef extern from "levels.h" nogil:
     ctypedef struct levels:
         double mean
         double power
-        double zeros
+        double held
         size_t leading
         size_t trailing
     void levels_measure(const void *y, melspec_format format, size_t n, levels *result)
@@ -165,7 +165,7 @@ cdef melspec_format _get_samples(object y, Py_buffer *samples) except? MELSPEC_P
 
 def measure_levels(y not None):
     """Levels of samples, float32 or int16 [shape=(n,)], n > 0, as levels.h defines them: mean,
-    power, share of pieces of zeros, leading and trailing samples that are equal."""
+    power, share of pieces of one value, leading and trailing samples that are equal."""
     cdef Py_buffer samples
     cdef melspec_format format = _get_samples(y, &samples)
     cdef size_t n = samples.len // samples.itemsize
@@ -176,7 +176,7 @@ def measure_levels(y not None):
     PyBuffer_Release(&samples)
     if n == 0:
         raise ParameterError("y", "no samples", "at least one")
-    return result.mean, result.power, result.zeros, result.leading, result.trailing
+    return result.mean, result.power, result.held, result.leading, result.trailing
 
 
 cdef class Plan:

@@ -77,11 +77,9 @@ static moments moments_of_rest(const void *y, melspec_format format, size_t at, 
     return rest;
 }
 
-static int is_zero(const piece *piece)
+static int is_constant(const piece *piece)
 {
     size_t i = 0;
-    if (piece->first != 0)
-        return 0;
     while (i < N_VECTORS * LANES && piece->v[i / LANES][i % LANES] == 0)
         i++;
     return i == N_VECTORS * LANES;
@@ -104,7 +102,7 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
     const size_t stride = n < LEVELS_LONG ? LEVELS_PIECE : LEVELS_STRIDE;
     const size_t n_pieces = n / stride;
     const double first = sample_at(y, format, 0);
-    size_t n_zeros = 0;
+    size_t n_held = 0;
     /* Sums over the pieces: of samples, of their means and squares of these. */
     double count = 0, sum = 0, between = 0, within = 0;
     for (size_t i = 0; i <= n_pieces; i++) {
@@ -113,7 +111,7 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
             piece piece;
             load(y, format, i * stride, &piece);
             m = moments_of_piece(&piece, first);
-            n_zeros += is_zero(&piece);
+            n_held += is_constant(&piece);
         } else if (n < LEVELS_LONG && i * stride < n) {
             m = moments_of_rest(y, format, i * stride, n, first);
         }
@@ -128,7 +126,7 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
     /* Floats far beyond full scale overflow: their level is infinite, and they have no offset. */
     result->mean = isfinite(mean) ? mean * scale : 0;
     result->power = !isfinite(power) ? INFINITY : power > 0 ? power * scale * scale : 0;
-    result->zeros = n_pieces > 0 ? (double)n_zeros / (double)n_pieces : 0;
+    result->held = n_pieces > 0 ? (double)n_held / (double)n_pieces : 0;
     result->leading = run_length(y, format, n, 0, 1);
     result->trailing = run_length(y, format, n, n - 1, (size_t)-1);
 }

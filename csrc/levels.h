@@ -10,13 +10,13 @@
 typedef struct {
     double mean;
     double power;    /* mean square of the samples less their mean; 0 if all are equal */
-    double zeros;    /* share of the pieces in which every sample is 0 */
+    double held;     /* share of the pieces in which all samples are equal, of 0 or another value */
     size_t leading;  /* samples that follow the first one and are equal to it */
     size_t trailing; /* samples before the last one that are equal to it */
 } levels;
 
 /* Measures n samples, n > 0, all of them finite; of floats beyond 1e18 the power may be infinite.
- * Mean, power and zeros are those of pieces of LEVELS_PIECE samples: of every one, or, from
+ * Mean, power and held are those of pieces of LEVELS_PIECE samples: of every one, or, from
  * LEVELS_LONG samples on, of the first one in every LEVELS_STRIDE samples. The relative error of
  * mean and power is below 1e-9 of the power. */
 void levels_measure(const void *y, melspec_format format, size_t n, levels *result);

@@ -324,7 +324,7 @@ WARNINGS = {
     "`offset`": "The recording has a constant offset larger than its sound; it is removed.",
     "`leading_silence`": "The clip begins with zeros.",
     "`trailing_silence`": "The clip ends with zeros.",
-    "`gaps`": "Zeros in the place of lost samples: the recorder stuttered.",
+    "`gaps`": "One value in the place of lost samples: the recorder stuttered.",
     "`clipping`": "Samples at full scale: the gain is too high.",
     "`level`": "Much louder or quieter than every clip that was enrolled.",
     "`length`": "Shorter than the clips that were enrolled; it is repeated to fill a window.",

@@ -43,7 +43,7 @@ def test_levels_are_those_of_numpy() -> None:
     assert checks.measure(pcm).level_db == pytest.approx(levels.level_db, abs=1e-3)
     dead = checks.measure(np.full(9000, 0.25, np.float32))
     assert (dead.level_db, dead.offset, dead.leading) == (-np.inf, 0.25, 8999)
-    assert (dead.trailing, dead.zeros) == (8999, 0.0)
+    assert (dead.trailing, dead.held) == (8999, 1.0)
 
 
 def test_levels_of_a_long_clip_are_those_of_samples_spread_over_it() -> None:
@@ -109,6 +109,14 @@ def test_soft_sound_has_zeros_and_no_gaps(detector: Detector) -> None:
     assert checks.check_levels("clip", levels, detector.front_end) == []
 
 
+def held(seconds: float) -> np.ndarray:
+    """One value in the middle, as of a driver that gives the last sample again."""
+    y = hum()
+    n = round(SR * seconds)
+    y[4000 : 4000 + n] = y[4000]
+    return y
+
+
 def with_peaks(count: int) -> np.ndarray:
     y = hum()
     y[100 : 100 + count] = 1.0
@@ -121,6 +129,7 @@ def with_peaks(count: int) -> np.ndarray:
         (noise_of_the_last_bit(), "silent", "is silent (-95 dBFS, with an offset of 0.01)"),
         (32768 * hum(), "int16_scale", "full scale 1"),
         (np.clip(100 * hum(), -1, 1), "overdriven", "samples are at full scale"),
+        (np.r_[hum()[:-1], 1e4], "int16_scale", "samples of up to 1e+04"),
         (np.sign(hum()), "overdriven", "is clipped: 100 % of its samples"),
         (hum(0.08), "too_short", "is 0.08 s long, and a window is 1 s"),
         (with_zeros(0.2), "mostly_silent", "begins with 0.2 s without any sound"),
@@ -142,7 +151,8 @@ def test_what_cannot_be_judged(detector: Detector, y: np.ndarray, kind: str, wor
         (hum() + 0.2, "offset", "has an offset of 0.2 of full scale"),
         (with_peaks(10), "clipping", "is clipped: 0.12 % of its samples"),
         (hum(0.4), "length", "is 0.4 s long"),
-        (with_gaps(), "gaps", "has gaps: nothing but zeros in 19 % of it"),
+        (held(0.05), "gaps", "nothing but one value in 3 % of it"),
+        (with_gaps(), "gaps", "has gaps: nothing but one value in 19 % of it"),
     ],
 )
 def test_what_is_judged_with_a_warning(
@@ -225,9 +235,10 @@ def test_windows_without_sound_are_left_out(detector: Detector) -> None:
     y = hum(30.0)
     y[5 * SR : 8 * SR] = 0
     decision = detector.score(y, SR, section="00")
-    (warning,) = decision.warnings
-    assert warning.kind == "silent_windows"
-    assert "has 5 of 59 windows without sound, the first at 5 s" in warning.reason
+    silence, gaps = decision.warnings
+    assert (silence.kind, gaps.kind) == ("silent_windows", "gaps")
+    assert "has 5 of 59 windows without sound, the first at 5 s" in silence.reason
+    assert "has gaps in 2 of 59 windows, the first at 4.5 s" in gaps.reason
     silent = [window.start_s for window in decision.windows if not window.valid]
     assert silent == [5.0, 5.5, 6.0, 6.5, 7.0]
     assert not any(window.anomalous for window in decision.windows if not window.valid)

@@ -32,6 +32,7 @@ class Decoder(Protocol):
         dtype: of the frames.
         warnings: (kind, reason) of what was noticed so far.
         encoding: the lossy one of the source, such as "MP3"; else "PCM".
+        step: between two neighbouring values of samples of 8 bits; 0 of all others.
     """
 
     rate: int
@@ -40,6 +41,7 @@ class Decoder(Protocol):
     dtype: np.dtype[Any]
     warnings: list[tuple[str, str]]
     encoding: str
+    step: float
 
     def read(self, frames: int) -> NDArray[Any]:
         """Give the next frames [shape=(n, channels)]; fewer than asked for only at the end."""
@@ -178,7 +180,7 @@ class ArrayDecoder:
         self.frames: int | None = len(frames)
         self.dtype = np.dtype(np.int16 if frames.dtype == np.int16 else np.float32)
         self.warnings: list[tuple[str, str]] = []
-        self.encoding = LOSSLESS
+        self.encoding, self.step = LOSSLESS, 0.0
 
     def read(self, frames: int) -> NDArray[Any]:
         """Give the next frames."""
@@ -225,7 +227,7 @@ class PcmFile:
         self.rate, self.channels = pcm.rate, pcm.channels
         self.frames: int | None = pcm.frames
         self.dtype = np.dtype(np.int16)
-        self.warnings, self.encoding = list(header.warnings), encoding
+        self.warnings, self.encoding, self.step = list(header.warnings), encoding, 0.0
 
     def read(self, frames: int) -> NDArray[Any]:
         """Give the next frames."""

@@ -77,6 +77,7 @@ class SoundFile:
         known = header.exact and self._file.format != "MP3" and told < 1 << 62
         self.frames: int | None = told if known else None
         self.encoding = _LOSSY.get(self._file.subtype, "PCM")
+        self.step = 2**-7 if self._file.subtype in ("PCM_S8", "PCM_U8") else 0.0
         self.dtype = np.dtype(np.int16 if self._file.subtype == "PCM_16" else np.float32)
 
     def _opened(self) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.audio import refusals
 from asd_edge.audio.decoding import Decoder, open_array, open_source
 from asd_edge.errors import AudioError
 
@@ -234,9 +235,11 @@ class Recording:
         lowest = float(np.minimum.reduce(x, axis=None))
         highest = float(np.maximum.reduce(x, axis=None))
         if not (math.isfinite(lowest) and math.isfinite(highest)):
-            self._refuse_not_finite(x)
+            raise refusals.not_finite(self.name, x, self._position, self.rate)
         limit = FULL_SCALE * (32768 if x.dtype == _INT16 else 1)
         if lowest <= -limit or highest >= limit:
+            if x.dtype != _INT16 and max(highest, -lowest) > refusals.HIGHEST_FLOAT:
+                raise refusals.huge(self.name, max(highest, -lowest))
             self.clipped += int(np.count_nonzero(np.abs(x.astype(np.float32)) >= limit))
         y = x
         if x.ndim == 2:
@@ -245,15 +248,6 @@ class Recording:
             lowest, highest = float(y.min()), float(y.max())
         self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
         return np.ascontiguousarray(y, self.dtype)
-
-    def _refuse_not_finite(self, x: NDArray[Any]) -> None:
-        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
-        raise AudioError(
-            self.name,
-            f"has {len(bad)} samples that are NaN or infinite, the first at "
-            f"{(self._position + bad[0]) / self.rate:.3f} s",
-            kind="not_finite",
-        )
 
     def _resampled(self, y: Samples) -> Samples:
         if self.rate == self.sr:
@@ -278,14 +272,10 @@ class Recording:
             raise AudioError(self.name, "holds no samples", kind="empty")
         if self._levels is not None and self.channel == "mean":
             self._more_warnings += self._levels.check(self.name)
-        # A dead input gives one value for ever, which is 0 or the offset of the converter.
-        if self._lowest == self._highest:
-            value = self._lowest / (32768 if self.dtype == _INT16 else 1)
-            raise AudioError(
-                self.name,
-                f"is silent: all {self._position} samples are {value:g}",
-                kind="silent",
-            )
+        scale = 32768 if self.dtype == _INT16 else 1
+        ends = self._lowest / scale, self._highest / scale
+        if error := refusals.silent(self.name, *ends, self._position, self._decoder.step):
+            raise error
         if self._made == 0:
             raise AudioError(
                 self.name,

@@ -128,8 +128,14 @@ def test_arrays_go_the_same_way(small_blocks: int) -> None:
 def test_channels_that_cancel_are_refused() -> None:
     x = noise(8000)
     floor = 1e-4 * noise(8000, 2, seed=1)
-    for y in (np.c_[x, -x], np.c_[x, -x] + floor, np.c_[x, -0.3 * x], np.c_[x, -x, x, -x]):
-        with pytest.raises(AudioError, match="--channel 0") as caught:
+    delayed = np.convolve(noise(8001, seed=2)[:, 0], [1, 1, 1, 1, 1, 1, 1, 1], "same") / 8
+    for y in (
+        *(np.c_[x, -x], np.c_[x, -x] + floor, np.c_[x, -0.3 * x], np.c_[x, -x, x, -x]),
+        np.c_[x, -0.5 * x, -0.5 * x],  # their sum is 0, though two are alike
+        np.c_[x, -x + 0.5 * noise(8000, seed=2)],
+        np.c_[delayed[1:], -delayed[:-1]],
+    ):
+        with pytest.raises(AudioError, match=r"--channel [01]$") as caught:
             open_recording(y, 16000, rate=16000).samples()
         assert caught.value.kind == "channels_cancel"
         open_recording(y, 16000, 1, rate=16000).samples()
@@ -160,11 +166,35 @@ def test_dead_and_inverted_channels_are_said() -> None:
     assert warning.kind == "dead_channel"
     assert "channels 0 and 2" in warning.reason
     assert "--channel 1" in warning.reason
-    recording = open_recording(np.c_[x, -x, 2 * x], 16000, rate=16000)
-    recording.samples()
-    assert [warning.kind for warning in recording.warnings] == ["inverted_channel"]
+    for y in (np.c_[x, -x, 2 * x], np.c_[x, -x + noise(8000, seed=2)]):
+        recording = open_recording(y, 16000, rate=16000)
+        recording.samples()
+        assert [warning.kind for warning in recording.warnings] == ["inverted_channel"]
     with pytest.raises(AudioError, match="is silent"):
         open_recording(np.zeros((8000, 2)) + 0.25, 16000, rate=16000).samples()
+
+
+@pytest.mark.parametrize("codec", ["MP3", "OGG"])
+def test_channels_still_cancel_behind_a_lossy_format(tmp_path: Path, codec: str) -> None:
+    x = 0.1 * np.convolve(noise(48000)[:, 0], np.ones(16), "same")
+    path = tmp_path / "clip"
+    soundfile.write(path, np.c_[x, -x], 16000, format=codec)
+    with pytest.raises(AudioError, match="cancel"):
+        open_recording(path, 16000).samples()
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16"])
+def test_the_last_bit_of_eight_is_silence(tmp_path: Path, subtype: str) -> None:
+    """At -43 dBFS it is loud as sound of 16 bits."""
+    path = tmp_path / "clip.wav"
+    y = np.random.default_rng(0).integers(-1, 2, 8000) / 128
+    soundfile.write(path, y, 8000, subtype=subtype)
+    if subtype == "PCM_16":
+        assert len(open_recording(path, 8000).samples()) == 8000
+        return
+    with pytest.raises(AudioError, match="within 3 steps of its 8 bits") as caught:
+        open_recording(path, 8000).samples()
+    assert caught.value.kind == "silent"
 
 
 def test_silence_and_nan_anywhere_in_a_long_recording(small_blocks: int) -> None:
