@@ -180,7 +180,7 @@ class Analysis:
         return np.stack([self.mel(i) for i in range(len(self.starts))])
 
     @Stage
-    def embeddings(self) -> dict[str, NDArray[np.float32]]:
+    def embeddings(self) -> Mapping[str, NDArray[np.float32]]:
         """Embeddings of every window: view -> [shape=(n_windows, d)]."""
         if "mels" in self.__dict__ or len(self.starts) <= BATCH:
             batches = [
@@ -189,7 +189,7 @@ class Analysis:
         else:
             batches = [embeddings for embeddings, _ in self._batches()]
         if len(batches) == 1:
-            return dict(batches[0])
+            return batches[0]
         return {view: np.concatenate([batch[view] for batch in batches]) for view in batches[0]}
 
     def _batches(self) -> Iterator[tuple[Mapping[str, NDArray[np.float32]], list[Levels]]]:
@@ -233,9 +233,7 @@ class Analysis:
 
     def _note_reading(self) -> None:
         """Keep what was noticed while all was read; reading a part again would begin anew."""
-        frames = self.recording.n_samples or 1
-        frames = max(round(frames * self.recording.rate / self.recording.sr), 1)
-        self._noticed = list(self.recording.warnings), min(self.recording.clipped / frames, 1.0)
+        self._noticed = self.recording.warnings, self.recording.clipped_share
 
     @Stage
     def worst(self) -> int:

@@ -183,10 +183,10 @@ def _windows(
 ) -> tuple[Window, ...]:
     starts_s, length_s, seconds = places
     rows = zip(starts_s, scored.windows, p, anomalous, levels, strict=True)
-    return tuple(
+    return tuple([
         Window(
             start, min(start + length_s, seconds), score, q, odd, not level.is_silent,
             level.level_db,
         )
         for start, score, q, odd, level in rows
-    )  # fmt: skip
+    ])  # fmt: skip

@@ -5,7 +5,7 @@ function of the core without the interpreter's lock, and turns its status into a
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
-from libc.stdint cimport uint16_t
+from libc.stdint cimport int16_t, uint16_t
 from libc.stdlib cimport free, malloc
 
 import math
@@ -86,6 +86,7 @@ cdef extern from "levels.h" nogil:
         size_t leading
         size_t trailing
     void levels_measure(const void *y, melspec_format format, size_t n, levels *result)
+    void levels_range(const int16_t *y, size_t n, int16_t *lowest, int16_t *highest)
 
 cdef extern from "scoring.h" nogil:
     ctypedef struct whitening:
@@ -177,6 +178,21 @@ def measure_levels(y not None):
     if n == 0:
         raise ParameterError("y", "no samples", "at least one")
     return result.mean, result.power, result.held, result.leading, result.trailing
+
+
+def int16_range(y not None):
+    """Lowest and highest of int16 samples [shape=(n,)], n > 0. NumPy reads them twice for that."""
+    cdef Py_buffer samples
+    cdef melspec_format format = _get_samples(y, &samples)
+    cdef size_t n = samples.len // samples.itemsize
+    cdef int16_t lowest = 0, highest = 0
+    if n > 0 and format == MELSPEC_PCM16:
+        with nogil:
+            levels_range(<const int16_t *>samples.buf, n, &lowest, &highest)
+    PyBuffer_Release(&samples)
+    if n == 0 or format != MELSPEC_PCM16:
+        raise ParameterError("y", "no int16 samples", "at least one")
+    return lowest, highest
 
 
 cdef class Plan:

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 /* Every machine has vectors of this length or computes them in pieces: a piece takes some 200
@@ -129,4 +128,22 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
     result->held = n_pieces > 0 ? (double)n_held / (double)n_pieces : 0;
     result->leading = run_length(y, format, n, 0, 1);
     result->trailing = run_length(y, format, n, n - 1, (size_t)-1);
+}
+
+void levels_range(const int16_t *y, size_t n, int16_t *lowest, int16_t *highest)
+{
+    assert(n > 0);
+    /* Both halves at once, neither of which waits for the other's minimum. Of an odd number, both
+     * have the sample in the middle. */
+    const size_t half = (n + 1) / 2;
+    const int16_t *a = y, *b = y + (n - half);
+    int16_t low_a = *y, low_b = *y, high_a = *y, high_b = *y;
+    for (size_t i = 0; i < half; i++) {
+        low_a = a[i] < low_a ? a[i] : low_a;
+        low_b = b[i] < low_b ? b[i] : low_b;
+        high_a = a[i] > high_a ? a[i] : high_a;
+        high_b = b[i] > high_b ? b[i] : high_b;
+    }
+    *lowest = low_a < low_b ? low_a : low_b;
+    *highest = high_a > high_b ? high_a : high_b;
 }

@@ -5,6 +5,7 @@
 #include "melspec.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Full scale is 1, of int16 samples too. */
 typedef struct {
@@ -20,6 +21,9 @@ typedef struct {
  * LEVELS_LONG samples on, of the first one in every LEVELS_STRIDE samples. The relative error of
  * mean and power is below 1e-9 of the power. */
 void levels_measure(const void *y, melspec_format format, size_t n, levels *result);
+
+/* Lowest and highest of n samples, n > 0. */
+void levels_range(const int16_t *y, size_t n, int16_t *lowest, int16_t *highest);
 
 enum { LEVELS_PIECE = 128, LEVELS_STRIDE = 2048, LEVELS_LONG = 16 * LEVELS_STRIDE };
 

@@ -129,7 +129,8 @@ def examine_wav(fd: int, size: int, name: str, head: bytes) -> Header:
         at += length + length % 2
     else:
         return NO_HEADER
-    present, told, unknown = size - at, length, any(length in r for r in UNKNOWN_32)
+    present, told = size - at, length
+    unknown = length >= UNKNOWN_32[0].start and any(length in r for r in UNKNOWN_32)
     patches: tuple[tuple[int, bytes], ...] = ()
     warnings: list[tuple[str, str]] = []
     if wide is not None and length == 0xFFFF_FFFF:
@@ -158,7 +159,7 @@ def examine_wav(fd: int, size: int, name: str, head: bytes) -> Header:
         if tag == _PCM and bits == 16 and channels and align == 2 * channels:
             pcm = Pcm(at, told // align, channels, rate)
     mpeg = form is not None and form[0] == _MP3
-    return Header("WAV", pcm, patches, tuple(warnings), exact=not mpeg, is_mpeg=mpeg, end=end)
+    return Header("WAV", pcm, patches, tuple(warnings), not mpeg, mpeg, end=end)
 
 
 def _to_the_end(order: str, data: int) -> tuple[tuple[int, bytes], ...]:

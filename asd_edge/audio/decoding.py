@@ -19,6 +19,7 @@ from asd_edge.audio.containers import HEAD, Header, Pcm, examine_wav, is_wav, to
 from asd_edge.errors import AudioError, MissingFileError, ParameterError
 
 LOSSLESS = "PCM"  # of whatever gives back the samples that were recorded, FLAC too
+_INT16, _LITTLE_ENDIAN = np.dtype(np.int16), np.dtype("<i2")
 _COPY = 1 << 20  # bytes of a stream that are copied at once
 
 
@@ -70,19 +71,17 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
     """
     if raw is not None and not (raw[0] >= 1 and 1 <= raw[1] <= 1024):
         raise ParameterError("raw", raw, "a rate in Hz and 1 to 1024 channels")
-    fd, encoding = _descriptor(source, name), ""
+    (fd, size), encoding = _descriptor(source, name), ""
     try:
-        size = os.fstat(fd).st_size
         if size == 0:
             raise AudioError(name, "is empty (0 bytes)", kind="empty")
         if raw is not None:
             header = _raw(fd, size, *raw, name)
+        elif is_wav(head := os.pread(fd, HEAD, 0)):
+            header = examine_wav(fd, size, name, head)
         else:
-            head = os.pread(fd, HEAD, 0)
-            if not is_wav(head):
-                fd, encoding = _readable(fd, name)
-                size, head = os.fstat(fd).st_size, os.pread(fd, HEAD, 0)
-            header = examine(fd, size, name, head)
+            fd, encoding = _readable(fd, name)
+            header = examine(fd, os.fstat(fd).st_size, name, os.pread(fd, HEAD, 0))
         if header.pcm is not None and header.pcm.rate > 0:
             return PcmFile(fd, header.pcm, header, name, encoding or LOSSLESS)
         from asd_edge.audio.libsndfile import SoundFile  # here, because most clips are plain PCM
@@ -123,8 +122,10 @@ def _readable(fd: int, name: str) -> tuple[int, str]:
     return wav, encoding
 
 
-def _descriptor(source: Any, name: str) -> int:
-    """Give a descriptor of a regular file with the source's bytes; the caller closes it."""
+def _descriptor(source: Any, name: str) -> tuple[int, int]:
+    """Give a descriptor of a regular file with the source's bytes, which the caller closes, and
+    their number.
+    """
     if source == "-" and isinstance(source, str):
         if sys.stdin is None:
             raise AudioError(name, "is closed; pipe a sound file into it", kind="unreadable")
@@ -134,16 +135,17 @@ def _descriptor(source: Any, name: str) -> int:
     if hasattr(source, "read"):
         return _spooled(source, name)
     try:
-        fd = os.open(source, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        fd = os.open(source, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(name) from error
     except ValueError as error:  # a NUL in the name
         raise MissingFileError(name) from error
     except OSError as error:
         raise _unopened(name, error) from error
-    mode = os.fstat(fd).st_mode
+    status = os.fstat(fd)
+    mode = status.st_mode
     if stat.S_ISREG(mode):
-        return fd
+        return fd, status.st_size
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
         with os.fdopen(fd, "rb", buffering=0) as stream:
             return _spooled(stream, name)
@@ -157,8 +159,8 @@ def _unopened(name: str, error: OSError) -> AudioError:
     return AudioError(name, reason, kind="unreadable")
 
 
-def _spooled(stream: IO[bytes], name: str) -> int:
-    """Copy a stream to a temporary file without a name."""
+def _spooled(stream: IO[bytes], name: str) -> tuple[int, int]:
+    """Copy a stream to a temporary file without a name; give its descriptor and its size."""
     from asd_edge.audio.convert import temporary_file  # here, because most sources are files
 
     with temporary_file(name) as copy:
@@ -168,7 +170,7 @@ def _spooled(stream: IO[bytes], name: str) -> int:
             copy.flush()
         except OSError as error:
             raise _unopened(name, error) from error
-        return os.dup(copy.fileno())
+        return os.dup(copy.fileno()), copy.tell()
 
 
 class ArrayDecoder:
@@ -226,25 +228,27 @@ class PcmFile:
         self._fd, self._pcm, self._name, self._at = fd, pcm, name, 0
         self.rate, self.channels = pcm.rate, pcm.channels
         self.frames: int | None = pcm.frames
-        self.dtype = np.dtype(np.int16)
+        self.dtype = _INT16
         self.warnings, self.encoding, self.step = list(header.warnings), encoding, 0.0
 
     def read(self, frames: int) -> NDArray[Any]:
         """Give the next frames."""
         pcm = self._pcm
         frames = min(frames, pcm.frames - self._at)
-        block = np.empty((frames, pcm.channels), "<i2")
-        view, begin = memoryview(block.data).cast("B") if frames else memoryview(b""), 0
-        while begin < len(view):
-            place = pcm.offset + self._at * 2 * pcm.channels + begin
+        block = np.empty((frames, pcm.channels), _LITTLE_ENDIAN)
+        place, missing = pcm.offset + self._at * 2 * pcm.channels, block.nbytes
+        rest: Any = block
+        while missing:
             try:
-                count = os.preadv(self._fd, [view[begin:]], place)
+                count = os.preadv(self._fd, [rest], place)
             except OSError as error:
                 raise _unopened(self._name, error) from error
             if count == 0:  # became shorter since it was opened
-                got, told = self._at + begin // (2 * pcm.channels), pcm.frames
-                raise too_few_samples(self._name, got, told)
-            begin += count
+                got = self._at + frames - -(-missing // (2 * pcm.channels))
+                raise too_few_samples(self._name, got, pcm.frames)
+            place, missing = place + count, missing - count
+            if missing:
+                rest = block.reshape(-1).view(np.uint8)[-missing:]
         self._at += frames
         return block if sys.byteorder == "little" else block.astype(np.int16)
 

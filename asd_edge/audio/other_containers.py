@@ -48,6 +48,8 @@ def examine(fd: int, size: int, name: str, head: bytes) -> Header:
         return _ogg(fd, size, name)
     if form[:3] == b"ID3" or (len(form) > 1 and form[0] == 0xFF and form[1] & 0xE0 == 0xE0):
         return _mp3(fd, size, name)
+    if form == b"fLaC":
+        return Header("FLAC")
     from asd_edge.audio import rare_containers  # here, because they are
 
     return rare_containers.examine(fd, size, name, head)

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge._core import int16_range
 from asd_edge.audio import refusals
 from asd_edge.audio.decoding import Decoder, open_array, open_source
 from asd_edge.errors import AudioError
@@ -98,8 +99,13 @@ class Recording:
     @property
     def warnings(self) -> list[ClipWarning]:
         """What was noticed about the recording so far."""
-        pairs = [*self._decoder.warnings, *self._more_warnings]
+        pairs = self._decoder.warnings + self._more_warnings
         return [ClipWarning(self.name, kind, reason) for kind, reason in pairs]
+
+    @property
+    def clipped_share(self) -> float:
+        """Samples at full scale for each frame so far, at most 1."""
+        return min(self.clipped / max(self._position, 1), 1.0)
 
     def blocks(self) -> Iterator[Samples]:
         """Give the samples from the beginning, block by block [shape=(n,)], n > 0.
@@ -228,12 +234,10 @@ class Recording:
             frames = frames[:, self.channel]
         elif self.channels == 1:
             frames = frames[:, 0]
-        x = frames
-        if self.dtype != _INT16 and frames.dtype == _INT16:
-            x = frames * np.float32(2**-15)
-        # NaN spreads to both; and unlike masks of the block's length, two numbers need no memory.
-        lowest = float(np.minimum.reduce(x, axis=None))
-        highest = float(np.maximum.reduce(x, axis=None))
+        x = np.ascontiguousarray(frames)
+        if self.dtype != _INT16 and x.dtype == _INT16:
+            x = x * np.float32(2**-15)
+        lowest, highest = _range(x)
         if not (math.isfinite(lowest) and math.isfinite(highest)):
             raise refusals.not_finite(self.name, x, self._position, self.rate)
         limit = FULL_SCALE * (32768 if x.dtype == _INT16 else 1)
@@ -245,9 +249,9 @@ class Recording:
         if x.ndim == 2:
             self._levels.add(x)
             y = _mean(x)
-            lowest, highest = float(y.min()), float(y.max())
+            lowest, highest = _range(y)
         self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
-        return np.ascontiguousarray(y, self.dtype)
+        return y
 
     def _resampled(self, y: Samples) -> Samples:
         if self.rate == self.sr:
@@ -282,6 +286,14 @@ class Recording:
                 f"is too short to be resampled from {self.rate} to {self.sr} Hz",
                 kind="too_short",
             )
+
+
+def _range(x: NDArray[Any]) -> tuple[float, float]:
+    """Lowest and highest of contiguous samples; NaN if one of them is."""
+    if x.dtype == _INT16:
+        return int16_range(x)
+    # Unlike masks of the block's length, two numbers need no memory.
+    return float(np.minimum.reduce(x, axis=None)), float(np.maximum.reduce(x, axis=None))
 
 
 def _mean(x: NDArray[np.float32]) -> NDArray[np.float32]:

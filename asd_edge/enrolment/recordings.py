@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Clip:
     start_s: float
     whole: bool
     section: str
-    embeddings: dict[str, NDArray[np.float32]]
+    embeddings: Mapping[str, NDArray[np.float32]]
     seconds: float
     rate: int
     level_db: float

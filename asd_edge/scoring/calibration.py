@@ -144,7 +144,7 @@ class Tail(NamedTuple):
 
     def probability_of_one(self, score: float) -> float:
         """Share of further normal clips that reach one score."""
-        t = (math.copysign(abs(score) ** (1 / 3), score) - self.centre) / self._scale
+        t = (math.cbrt(score) - self.centre) / self._scale
         return student_t.upper_tail_of_one(t, self._dof)
 
 

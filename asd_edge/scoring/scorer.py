@@ -149,7 +149,7 @@ class _ViewScorer:
 
     def means(self, d: list[NDArray[np.float64]]) -> list[list[float]]:
         """Mean of the k smallest distances: whole and parts -> windows -> mean."""
-        return self._reached([self._mean(x).tolist() for x in d])
+        return self._reached([self._mean(x) for x in d])
 
     def _reached(self, means: list[list[float]]) -> list[list[float]]:
         """Means of the whole and each part, by those of all that `distances` gave."""
@@ -168,14 +168,13 @@ class _ViewScorer:
             return [self._reached(list(parts)) for parts in zip(*smallest, strict=True)]
         return [self.means([x[:, self.used[name]] for x in d]) for name in self.sections]
 
-    def _mean(self, d: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _mean(self, d: NDArray[np.float64]) -> list[float]:
         k = self.config.k
-        if k == 1:
-            smallest: NDArray[np.float64] = np.minimum.reduce(d, axis=1)
-            return smallest
+        if k == 1:  # a NaN is the smallest; a clip's few windows take a third of `min(axis=1)`
+            return [row.item(row.argmin()) for row in d]
         if k is not None and k < d.shape[1]:
             d = np.partition(d, k - 1, axis=1)[:, :k]
-        mean: NDArray[np.float64] = d.mean(axis=1)
+        mean: list[float] = d.mean(axis=1).tolist()
         return mean
 
     def contributions(self, means: list[list[float]], section: str) -> list[float]:
@@ -256,12 +255,12 @@ class Scorer:
         for name, view in self._scorers.items():
             used = view.all if known is None else view.used[known]
             every[name] = d = view.distances(embeddings[name], used)
-            means = view.means_by_section(d) if known is None else [view.means(d)]
+            means = [view.means(d)] if len(candidates) == 1 else view.means_by_section(d)
             shares[name] = list(map(view.contributions, means, candidates))
         best = None
         for i, candidate in enumerate(candidates):
             parts = {name: values[i] for name, values in shares.items()}
-            sums = [sum(values) for values in zip(*parts.values(), strict=True)]
+            sums = list(map(sum, zip(*parts.values(), strict=True)))
             try:
                 windows = tuple([value ** (1 / self._exponent) for value in sums])
             except OverflowError:  # of a forged bundle's numbers; what is infinite is refused
@@ -286,7 +285,7 @@ class Scorer:
             section_known=known is not None,
             windows=windows,
             views=views,
-            nearest=str(self.views[decisive].references.clips[row]),
+            nearest=self.views[decisive].references.clips.item(row),
         )
 
     def nearest(self, embeddings: Mapping[str, NDArray[Any]], view: str, section: str) -> int:

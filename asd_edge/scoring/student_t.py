@@ -81,10 +81,10 @@ def upper_tail(t: NDArray[np.float64], dof: int) -> NDArray[np.float64]:
 
 def upper_tail_of_one(t: float, dof: int) -> float:
     """P(T >= t) of one number: what `upper_tail` gives, in a tenth of the time."""
-    x, odd = abs(t), dof % 2
-    theta = math.atan2(x, math.sqrt(dof))
+    x, odd, root = abs(t), dof % 2, math.sqrt(dof)
+    theta = math.atan2(x, root)
     sine, cosine = math.sin(theta), math.cos(theta)
-    if x < math.sqrt(dof):
+    if x < root:
         series, power = 0.0, 1.0
         for c in _coefficients_of_one(0, dof // 2, odd):
             series += c * power

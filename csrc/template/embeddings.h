@@ -29,16 +29,20 @@ void WHITEN(const void *blocks, size_t n_strips, const float *x, float *y)
     enum { SIDE = WHITENING_BLOCK };
     const STORED *l = blocks;
     memset(y, 0, n_strips * SIDE * sizeof *y);
-    for (size_t strip = 0; strip < n_strips; strip++, x += SIDE)
+    for (size_t strip = 0; strip < n_strips; strip++, x += SIDE) {
+        vec xs[SIDE];
+        for (size_t i = 0; i < SIDE; i++)
+            xs[i] = V_SPLAT(x[i]);
         for (float *to = y; to <= y + strip * SIDE; to += SIDE, l += SIDE * SIDE)
             for (size_t j = 0; j < SIDE; j += W) {
                 vec even = V_SPLAT(0), odd = V_SPLAT(0);
                 for (size_t i = 0; i < SIDE; i += 2) {
-                    even = V_FMA(V_SPLAT(x[i]), V_STORED(l + i * SIDE + j), even);
-                    odd = V_FMA(V_SPLAT(x[i + 1]), V_STORED(l + (i + 1) * SIDE + j), odd);
+                    even = V_FMA(xs[i], V_STORED(l + i * SIDE + j), even);
+                    odd = V_FMA(xs[i + 1], V_STORED(l + (i + 1) * SIDE + j), odd);
                 }
                 V_OUT(to + j, V_SAMPLES(to + j) + (even + odd));
             }
+    }
 }
 
 double SQUARED_DISTANCE(const float *a, const float *b, size_t d)

@@ -74,6 +74,7 @@ def check_threads(name: str, n_fft: int) -> None:
             neighbours.distances(x, 0, 3).tobytes(),
             parts.distances(x, 1, 3).tobytes(),
             str(_core.measure_levels(y)).encode(),
+            str(_core.int16_range(pcm)).encode(),
         ]
 
     expected = [compute(y) for y in clips]
@@ -123,6 +124,7 @@ def check_refused(name: str) -> None:
         "a part of 2": lambda: _core.Neighbours(x, None, 0, name).distances(x, 1, 3),
         "or wider": lambda: _core.Neighbours(x, None, 1, name).distances(x, 0, 1),
         "at least one": lambda: _core.measure_levels(np.zeros(0, dtype=np.int16)),
+        "no int16 samples": lambda: _core.int16_range(np.zeros(9, dtype=np.float32)),
         "one dimension": lambda: plan.compute(np.zeros((2, 99), dtype=np.float32)),
     }.items():
         assert message in refusal(call)

@@ -310,6 +310,24 @@ static void check_levels(size_t n, size_t n_equal)
     free(pcm), free(y);
 }
 
+/* The lowest of n samples at each place, the highest behind it. */
+static void check_range(size_t n)
+{
+    int16_t *pcm = malloc(n * sizeof *pcm), lowest, highest;
+    if (pcm == NULL)
+        fail("no memory", (long)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++)
+            pcm[j] = (int16_t)(100 * noise());
+        pcm[(i + 1) % n] = INT16_MAX;
+        pcm[i] = INT16_MIN;
+        levels_range(pcm, n, &lowest, &highest);
+        if (lowest != INT16_MIN || highest != (n > 1 ? INT16_MAX : INT16_MIN))
+            fail("levels_range", (long)n, (long)i);
+    }
+    free(pcm);
+}
+
 static void check_refused(melspec_config config)
 {
     melspec_plan *plan = (melspec_plan *)&config;
@@ -390,6 +408,8 @@ int main(void)
     for (size_t n = 1; n < 40000; n = n < 300 ? n + 1 : n * 5 / 4)
         for (size_t n_equal = 0; n_equal <= n; n_equal = 3 * n_equal + 1)
             check_levels(n, n_equal);
+    for (size_t n = 1; n < 100; n++)
+        check_range(n);
 
     for (int i = 0; i < 200; i++)
         check_odd_config();
