@@ -42,7 +42,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     """
     target = Path(target)
     with _naming(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         _remove_stale(target.parent)
         temporary = _temporary(target)
         # Neither a file nor a link that somebody has put there is written to.
@@ -77,7 +77,7 @@ def atomic_folder(target: str | Path, check: Callable[[], None] = lambda: None) 
     """
     target = Path(os.path.realpath(target))
     with _naming(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         _remove_stale(target.parent)
         work = _temporary(target)
         work.mkdir(mode=0o700)
@@ -100,6 +100,29 @@ def atomic_folder(target: str | Path, check: Callable[[], None] = lambda: None) 
                 old.rename(target)
             os.close(lock)
             shutil.rmtree(work, ignore_errors=True)
+
+
+def check_writable(target: str | Path) -> None:
+    """Try whether something can be put at `target`, before work that would be lost.
+
+    Raises:
+        OSError: names `target`, or the file that stands where a folder is needed.
+    """
+    target = Path(os.path.realpath(target))
+    with _naming(target):
+        above = next(path for path in target.parents if os.path.lexists(path))
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))
+        probe = _temporary(above / target.name)
+        probe.mkdir()
+        probe.rmdir()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
 
 
 def _replace(fresh: Path, target: Path, old: Path) -> None:
@@ -195,11 +218,11 @@ def _remove_if_dead(path: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def _naming(target: Path) -> Iterator[None]:
-    """Name the file in errors of a full disk, which writers report in many ways."""
+    """Name the file in errors, instead of a temporary or of nothing."""
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
+        if error.errno is not None and _is_nothing_or_temporary(error.filename):
             raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     except Exception as error:
@@ -207,6 +230,12 @@ def _naming(target: Path) -> Iterator[None]:
         if not isinstance(error, AsdError) and _is_full(target.parent):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
         raise
+
+
+def _is_nothing_or_temporary(name: object) -> bool:
+    if not isinstance(name, (str, bytes)):
+        return name is None
+    return any(_TEMPORARY.fullmatch(part) for part in Path(os.fsdecode(name)).parts)
 
 
 def _is_full(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -227,3 +229,32 @@ def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(atomic_files, "_is_full", lambda folder: False)
     with pytest.raises(RuntimeError), atomic_path(tmp_path / "x.json"):
         raise RuntimeError
+
+
+@pytest.mark.parametrize("way", [atomic_path, atomic_folder, atomic_files.check_writable])
+def test_errors_name_the_target(way: Any, tmp_path: Path) -> None:
+    """Not the temporary beside it; and a file where a folder is needed by what it is not."""
+
+    def attempt(target: Path) -> OSError:
+        try:
+            with way(target) or contextlib.nullcontext():
+                pass
+        except OSError as error:
+            return error
+        raise AssertionError("written")
+
+    assert attempt(Path("/proc/x.asd")).filename == "/proc/x.asd"
+    (tmp_path / "file").touch()
+    error = attempt(tmp_path / "file" / "x.asd")
+    assert (error.errno, error.filename) == (errno.ENOTDIR, str(tmp_path / "file"))
+
+
+def test_whether_something_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    atomic_files.check_writable(tmp_path / "new" / "deeper" / "x.asd")
+    (tmp_path / "x.asd").mkdir()
+    atomic_files.check_writable(tmp_path / "x.asd")
+    assert contents_of(tmp_path) == ["x.asd"]
+
+
+def contents_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 
 from asd_edge.audio.containers import (
@@ -151,6 +152,8 @@ def _caf(fd: int, size: int, name: str) -> Header:
             break
         if told < 0:
             return NO_HEADER
+        if kind == b"pakt":
+            _check_packet_table(os.pread(fd, min(told, size), at), name)
         at += told
     else:
         return NO_HEADER
@@ -159,7 +162,21 @@ def _caf(fd: int, size: int, name: str) -> Header:
     more = size - at - told if told >= 0 else 0
     start = os.pread(fd, 12, at + told) if more else b""
     is_chunk = is_name(start[:4]) and start[:4] not in (b"data", b"caff")
+    if start[:4] == b"pakt":
+        _check_packet_table(os.pread(fd, more - 12, at + told + 12), name)
     return Header("CAF", warnings=(more_sound(more),) if more >= 12 and not is_chunk else ())
+
+
+def _check_packet_table(table: bytes, name: str) -> None:
+    """Refuse a table of ALAC packets with a damaged length, of which libsndfile tells stdout.
+
+    A length has 7 bits a byte, of at most 5 bytes; all but its last byte have the highest bit.
+    """
+    for length in re.finditer(rb"[\x80-\xff]*[^\x80-\xff]?", table[24:], re.DOTALL):
+        if len(length[0]) > 5 or length[0][-1:] >= b"\x80":
+            raise AudioError(name, "has a damaged table of packets (ALAC)", kind="unreadable")
+        if not length[0].strip(b"\0"):  # libsndfile reads no further
+            return
 
 
 def _voc(fd: int, size: int, name: str, head: bytes) -> Header:

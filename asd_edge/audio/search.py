@@ -17,7 +17,8 @@ class Found:
     Attributes:
         paths: the sound files, in the order of their names.
         unread: what could not be searched: folders that may not be opened or hold no sound.
-        passed_over: suffix (or "" for none) -> number of entries that are no sound files.
+        passed_over: suffix ("" for none; "pipe or device" for these) -> number of entries that are
+            no sound files.
     """
 
     def __init__(self) -> None:
@@ -34,7 +35,7 @@ class Found:
         kinds = [suffix or "no suffix" for suffix in common[:4]]
         more = ", ..." if len(self.passed_over) > len(kinds) else ""
         entries = "1 entry" if count == 1 else f"{count} entries"
-        return f"{entries} not read, no sound by the name ({', '.join(kinds)}{more})"
+        return f"{entries} not read, no sound files ({', '.join(kinds)}{more})"
 
 
 def find(paths: Iterable[Path]) -> Found:
@@ -77,11 +78,17 @@ def _search(root: Path, found: Found) -> None:
                     elif is_audio_name(entry.name) and _may_be_file(entry):
                         inside.append(path)
                     else:
-                        found.passed_over[path.suffix.lower()] += 1
+                        found.passed_over[_kind(entry)] += 1
         except OSError as error:
             reason = f"cannot be searched ({error.strerror or error})"
             found.unread.append(AudioError(folder, reason, kind="unreadable"))
     found.paths.extend(sorted(inside))
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if is_audio_name(entry.name):
+        return "pipe or device"
+    return os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - without a Path for each
 
 
 def _may_be_file(entry: os.DirEntry[str]) -> bool:

@@ -95,8 +95,7 @@ class Bundle:
                 `replaces` says: somebody else has written it meanwhile.
         """
         path = Path(path)
-        if path.exists() and not (path / MANIFEST).is_file() and not _is_empty_folder(path):
-            raise BundleError(path, "the place", "is taken by something that is not a bundle")
+        check_place(path)
         contents = {
             MODEL: self.model,
             REFERENCES: _npz(
@@ -175,6 +174,16 @@ def _checksum_at(path: Path) -> str:
         return str(json.loads((path / MANIFEST).read_bytes())["checksum"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where something else than a bundle is.
+
+    Raises:
+        BundleError: it is neither a bundle nor an empty folder.
+    """
+    if path.exists() and not (path / MANIFEST).is_file() and not _is_empty_folder(path):
+        raise BundleError(path, "the place", "is taken by something that is not a bundle")
 
 
 def _is_empty_folder(path: Path) -> bool:

@@ -82,6 +82,8 @@ def enroll(
     minutes are a good start. Clips that seem not to belong are named on stderr.
     """
     with quick_start():
+        from asd_edge.atomic_files import check_writable
+        from asd_edge.bundle.contents import check_place
         from asd_edge.bundle.format import read_bundle
         from asd_edge.bundle.locate import BUILT_IN
         from asd_edge.detector import Detector
@@ -96,6 +98,8 @@ def enroll(
     if output.suffix != ".asd":
         raise click.BadParameter("a bundle is named NAME.asd.", param_hint="--output")
     contents = read_bundle(add or source or BUILT_IN)
+    check_place(output)
+    check_writable(output)
     detector = Detector.from_bundle(contents, path=add or source or BUILT_IN)
     found, unread = find_clips(clips)
     sections = [section] * len(found) if section else _sections(found, contents if add else None)

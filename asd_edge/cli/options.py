@@ -35,6 +35,9 @@ class ChannelType(_ParamType):
         return number
 
 
+_MOST_CHANNELS = 1024  # as in audio.decoding, which takes its time to import
+
+
 class RawType(_ParamType):
     """Value of `--raw`: rate in Hz and number of channels, "48000,2"."""
 
@@ -47,6 +50,8 @@ class RawType(_ParamType):
             self.fail(f"{value!r} is not a rate in Hz and a number of channels, such as 16000,1")
         if rate < 1 or channels < 1:
             self.fail(f"{value!r}: the rate and the number of channels are at least 1")
+        if channels > _MOST_CHANNELS:
+            self.fail(f"{value!r}: the number of channels is at most {_MOST_CHANNELS}")
         return rate, channels
 
 

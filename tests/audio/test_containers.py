@@ -303,6 +303,22 @@ def test_files_that_were_put_together(tmp_path: Path, kind: tuple[str, str, str]
         assert "more_sound" in [warning.kind for warning in recording.warnings]
 
 
+@pytest.mark.parametrize("lengths", [b"\x81" * 6 + b"\0", b"\x81" * 3])
+def test_a_damaged_table_of_packets(
+    tmp_path: Path, lengths: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libsndfile prints a line about it on stdout, amid the results."""
+    path = written(tmp_path, "caf", "CAF", "ALAC_16")
+    content = path.read_bytes()
+    at = content.index(b"pakt") + 12
+    (size,) = struct.unpack_from(">Q", content, at - 8)
+    end = at + size
+    path.write_bytes(content[: end - len(lengths)] + lengths + content[end:])
+    with pytest.raises(AudioError, match="damaged table of packets"):
+        open_recording(path, 16000)
+    assert capfd.readouterr() == ("", "")
+
+
 RARE = [
     *(("avr", "AVR", "PCM_16", "FILE"), ("mpc", "MPC2K", "PCM_16", "FILE")),
     *(("nist", "NIST", "PCM_24", "FILE"), ("nist", "NIST", "ULAW", "FILE")),

@@ -25,7 +25,7 @@ def test_folders_are_searched_and_files_left(tmp_path: Path) -> None:
     touch(tmp_path, "b.WAV", "a/c.flac", "a/notes.txt", "a/README", ".hidden/d.wav", "a/.e.wav")
     found = find([tmp_path, tmp_path / "missing.wav"])
     assert names(tmp_path, found.paths) == ["a/c.flac", "b.WAV", "missing.wav"]
-    assert found.note() == "2 entries not read, no sound by the name (no suffix, .txt)"
+    assert found.note() == "2 entries not read, no sound files (no suffix, .txt)"
     assert found.unread == []
 
 
@@ -88,4 +88,4 @@ def test_a_fifo_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "b.wav")
     found = find([tmp_path])
     assert names(tmp_path, found.paths) == ["a.wav"]
-    assert found.passed_over == {".wav": 1}
+    assert found.passed_over == {"pipe or device": 1}

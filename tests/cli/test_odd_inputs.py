@@ -109,7 +109,7 @@ def test_odd_names(tiny_bundle: Path, tmp_path: Path, clip: np.ndarray) -> None:
         soundfile.write(folder / name, clip, SR, format="wav")
     result = invoke(main, "score", folder, "--bundle", tiny_bundle, "--json")
     assert {Path(json.loads(line)["clip"]).name for line in result.stdout.splitlines()} == {*NAMES}
-    assert "2 entries not read, no sound by the name (.db, .part)" in result.stderr
+    assert "2 entries not read, no sound files (.db, .part)" in result.stderr
     table = invoke(main, "score", folder, "--bundle", tiny_bundle).stdout
     assert len(table.splitlines()) == 1 + len(NAMES)
     assert "\u202e" not in table
@@ -135,7 +135,7 @@ def test_odd_entries(tiny_bundle: Path, tmp_path: Path, clip: np.ndarray) -> Non
     assert rows.keys() == {"in.wav", "broken.wav", "zero.wav"}
     assert "broken.wav: no such file" in result.stderr
     assert "zero.wav: is a device, not a sound file" in result.stderr
-    assert "2 entries not read" in result.stderr
+    assert "2 entries not read, no sound files (pipe or device)" in result.stderr
 
 
 def test_an_empty_name_is_not_this_folder(
@@ -160,6 +160,7 @@ def test_an_empty_name_is_not_this_folder(
     [
         (("--raw", "8000,1"), slice(44, None), 0, ""),
         (("--raw", "8000,1"), slice(44, -1), 0, "has 1 bytes behind its last whole frame"),
+        (("--raw", "8000,1025"), slice(44, None), 2, "the number of channels is at most 1024"),
         (("--raw", "8000,3"), slice(44, None), 0, "of 3 16-bit channel(s)"),
         (("--raw", "8000,1"), slice(None), 1, "has a header; leave out --raw"),
         ((), slice(None), 0, ""),
@@ -182,3 +183,18 @@ def test_what_comes_by_a_pipe(
     assert result.exit_code == status, result.output
     assert words in result.stderr
     assert words or "Warning" not in result.stderr
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, clip: np.ndarray
+) -> None:
+    soundfile.write(tmp_path / "clip.wav", clip, SR)
+    (tmp_path / "taken.asd").write_text("precious")
+    for place, words in (
+        (tmp_path / "taken.asd", "taken.asd: the place is taken"),
+        (tmp_path / "clip.wav" / "x.asd", "clip.wav: Not a directory"),
+        (Path("/proc/x.asd"), "Error: /proc/x.asd: No such file or directory"),
+    ):
+        result = invoke(main, "enroll", tmp_path / "missing.wav", "-o", place, status=1)
+        assert words in result.stderr
+        assert "missing.wav" not in result.stderr
