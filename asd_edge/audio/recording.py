@@ -281,11 +281,7 @@ class Recording:
         if error := refusals.silent(self.name, *ends, self._position, self._decoder.step):
             raise error
         if self._made == 0:
-            raise AudioError(
-                self.name,
-                f"is too short to be resampled from {self.rate} to {self.sr} Hz",
-                kind="too_short",
-            )
+            raise refusals.not_resampled(self.name, self.rate, self.sr)
 
 
 def _range(x: NDArray[Any]) -> tuple[float, float]:

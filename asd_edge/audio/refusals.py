@@ -58,3 +58,9 @@ def silent(name: str, lowest: float, highest: float, count: int, step: float) ->
         reason = f"is silent: all {count} samples are within {_FEW_STEPS} steps of its 8 bits"
         return AudioError(name, reason, kind="silent")
     return None
+
+
+def not_resampled(name: str, rate: int, sr: int) -> AudioError:
+    """Error about a recording of which nothing is left at another rate in Hz."""
+    reason = f"is too short to be resampled from {rate} to {sr} Hz"
+    return AudioError(name, reason, kind="too_short")
