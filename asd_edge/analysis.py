@@ -237,9 +237,9 @@ class Analysis:
 
     @Stage
     def worst(self) -> int:
-        """Number of the window with sound that scores highest, from 0."""
-        silent = [levels.is_silent for levels in self.levels]
-        return int(np.argmax(np.where(silent, -np.inf, self.scores.windows)))
+        """Number of the judged window that scores highest, from 0."""
+        out = checks.left_out(self.levels)
+        return int(np.argmax(np.where(out, -np.inf, self.scores.windows)))
 
     @Stage
     def warnings(self) -> tuple[ClipWarning, ...]:

@@ -143,15 +143,29 @@ def check_windows(
     return [ClipWarning(clip, "silent_windows", many)]
 
 
+def left_out(levels: Sequence[Levels]) -> list[bool]:
+    """Say which windows of a recording are not judged: without sound, or with gaps.
+
+    Gaps in more than half of the windows with sound are how the machine is recorded, as by a noise
+    gate, and the clips enrolled were alike.
+    """
+    silent = [x.is_silent for x in levels]
+    gaps = [x.held > _GAPS and not x.is_silent for x in levels]
+    if 2 * sum(gaps) > len(levels) - sum(silent):
+        return silent
+    return [a or b for a, b in zip(silent, gaps, strict=True)]
+
+
 def check_gaps(clip: str, levels: Sequence[Levels], starts_s: Sequence[float]) -> list[ClipWarning]:
     """Say which windows of a recording have sound in part of their time only."""
-    pairs = zip(levels, starts_s, strict=True)
-    gappy = [start for x, start in pairs if x.held > _GAPS and not x.is_silent]
-    if not gappy:
+    out = left_out(levels)
+    rows = zip(levels, starts_s, out, strict=True)
+    gaps = [(start, is_out) for x, start, is_out in rows if x.held > _GAPS and not x.is_silent]
+    if not gaps:
         return []
-    many = f"has gaps in {len(gappy)} of {len(levels)} windows, the first at {gappy[0]:g} s"
+    many = f"has gaps in {len(gaps)} of {len(levels)} windows, the first at {gaps[0][0]:g} s"
     reason = f"{many}: nothing but one value for a time, as if samples were lost"
-    return [ClipWarning(clip, "gaps", reason)]
+    return [ClipWarning(clip, "gaps", reason + ("; left out" if gaps[0][1] else ""))]
 
 
 def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWarning]:
@@ -313,14 +327,17 @@ def check_clip(
     """
     alive = [window for window in levels if not window.is_silent]
     all_together = together(alive or levels)
-    if len(levels) > 1:  # what one window lacks, the others have
+    if seconds >= 2 * front_end.clip_seconds:  # what one window lacks, the others have
         all_together = all_together._replace(leading=0, trailing=0, held=0.0)
+    else:
+        ends = levels[0].leading, levels[-1].trailing
+        all_together = all_together._replace(leading=ends[0], trailing=ends[1])
     found = check_levels(clip, all_together, front_end)
     found += check_length(clip, seconds, front_end, enrolled)
     if alive:
         found += check_enrolled_level(clip, all_together.level_db, enrolled)
         if len(alive) < len(levels):
             found += check_windows(clip, levels, starts_s)
-        if len(levels) > 1:
+        if seconds >= 2 * front_end.clip_seconds:
             found += check_gaps(clip, levels, starts_s)
     return found

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from asd_edge.audio.recording import ClipWarning
-from asd_edge.checks import EnrolledRange, Levels
+from asd_edge.checks import EnrolledRange, Levels, left_out
 from asd_edge.scoring.calibration import Calibration, Threshold
 from asd_edge.scoring.recording_rule import decide_recording
 from asd_edge.scoring.scorer import ClipScore, Scorer
@@ -43,7 +43,7 @@ class Window:
         score: of this window alone.
         p_value: share of normal windows that score at least as high.
         anomalous: whether it is one of those that make the clip anomalous.
-        valid: False if it holds no sound; it is then left out of the decision.
+        valid: False if it holds no sound, or gaps; it is then left out of the decision.
         level_db: root mean square in dB of full scale, without the offset.
     """
 
@@ -156,7 +156,7 @@ def decide_sequence(
     """Decide a recording of two windows or more by all windows with sound; as `decide_clip`."""
     section = scored.section
     scores = np.array(scored.windows)
-    valid = np.array([not level.is_silent for level in levels])
+    valid = ~np.array(left_out(levels))
     p = detector.calibration.tail_probability(section, scores)
     starts_s, length_s, _ = places
     hop = (starts_s[-1] - starts_s[0]) / (len(scores) - 1) / length_s
@@ -182,11 +182,12 @@ def _windows(
     anomalous: Sequence[bool],
 ) -> tuple[Window, ...]:
     starts_s, length_s, seconds = places
-    rows = zip(starts_s, scored.windows, p, anomalous, levels, strict=True)
+    out = left_out(levels)
+    rows = zip(starts_s, scored.windows, p, anomalous, out, levels, strict=True)
     return tuple([
         Window(
-            start, min(start + length_s, seconds), score, q, odd, not level.is_silent,
+            start, min(start + length_s, seconds), score, q, odd, not is_out,
             level.level_db,
         )
-        for start, score, q, odd, level in rows
+        for start, score, q, odd, is_out, level in rows
     ])  # fmt: skip

@@ -186,5 +186,5 @@ def _which(decision: Decision) -> str:
 
 def _window_outcome(window: Window) -> str:
     if not window.valid:
-        return "no sound"
+        return "left out"
     return "anomalous" if window.anomalous else "normal"
