@@ -35,14 +35,6 @@ class FakeHistory:
     def cursor(self, name: str) -> int | None:
         return self.cursors.get(name)
 
-    def windows(self, machine: str, since: float, *, max_points: int) -> list[Window]:
-        found = [w for w in self.all_windows if w.machine == machine and w.start >= since]
-        step = max(1, len(found) // max_points)
-        return [
-            max(found[i : i + step], key=lambda w: w.ratio or -1)
-            for i in range(0, len(found), step)
-        ]
-
     def episodes(self, *, limit: int) -> list[Episode]:
         return sorted(self.all_episodes, key=lambda e: -e.raised_at)[:limit]
 
@@ -84,6 +76,14 @@ class FakeMonitor:
 
     def delivered(self, name: str, event: int) -> None:
         self.history.cursors[name] = event
+
+    def windows(self, machine: str, since: float, max_points: int) -> list[Window]:
+        found = [w for w in self.history.all_windows if w.machine == machine and w.start >= since]
+        step = max(1, len(found) // max_points)
+        return [
+            max(found[i : i + step], key=lambda w: w.ratio or -1)
+            for i in range(0, len(found), step)
+        ]
 
     def columns(self, machine: str, since: int) -> tuple[int, int, bytes]:
         return len(self.spectrogram), BANDS, self.spectrogram[since:].tobytes()

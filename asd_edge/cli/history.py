@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,6 +12,9 @@ from typing import Any, TextIO
 import click
 
 from asd_edge.cli.exit_status import AsdCommand
+
+# The widths of the columns follow from so many rows.
+_ROWS_FOR_WIDTHS = 500
 
 
 @click.command(cls=AsdCommand)
@@ -73,22 +77,24 @@ def history(
 def _table(rows: Iterable[dict[str, Any]], out: TextIO) -> None:
     from asd_edge.cli.display import harmless
 
-    widths: dict[str, int] = {}
-    for row in rows:
-        times = {k: str(v)[:19].replace("T", " ") for k, v in row.items() if _is_time(k, v)}
-        cells = {k: times.get(k, _cell(v)) for k, v in row.items() if k not in ("monotonic",)}
-        if not widths:
-            widths = {k: max(len(k), 19 if k in times else 8) for k in cells}
-            out.write("  ".join(f"{k:{w}}" for k, w in widths.items()).rstrip() + "\n")
-        line = "  ".join(f"{cells.get(k, ''):{w}}" for k, w in widths.items()).rstrip()
-        out.write(harmless(line) + "\n")
+    cells = ({k: harmless(_cell(k, v)) for k, v in row.items() if k != "monotonic"} for row in rows)
+    first = list(itertools.islice(cells, _ROWS_FOR_WIDTHS))
+    if not first:
+        return
+    widths = {k: max(len(k), *(len(row[k]) for row in first)) for k in first[0]}
+    for row in itertools.chain([{k: k for k in widths}], first, cells):
+        out.write("  ".join(f"{row[k]:{w}}" for k, w in widths.items()).rstrip() + "\n")
 
 
 def _is_time(name: str, value: object) -> bool:
     return isinstance(value, str) and (name.endswith("_at") or name in ("start", "end"))
 
 
-def _cell(value: object) -> str:
-    if value is None:
+def _cell(name: str, value: object) -> str:
+    if value is None or value == ():
         return "-"
+    if _is_time(name, value):
+        return str(value)[:19].replace("T", " ")
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

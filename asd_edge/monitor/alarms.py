@@ -7,12 +7,15 @@ shelve, latch, chattering).
 
 Sound. With r = score / threshold of valid windows, an alarm is raised when k of the last n have
 r >= 1 or two running r >= `urgent`, and cleared after m running with r < `clear_ratio`. Windows
-on both sides of a time without valid ones are not counted together.
+on both sides of a time without valid ones are not counted together. How far below 1 normal
+windows lie differs: those of a steady machine, all at 0.85 to 0.97, would not stay below a fixed
+0.9 for five windows running. So `clear_ratio` is, unless it is set, where 19 of 20 of them lie.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +29,10 @@ LONGEST_SHELVING = 24 * HOUR
 # So many raises in an hour are chattering; it then stays raised until this long without a sign.
 CHATTER_RAISES = 3
 CHATTER_OFF_DELAY = 900.0
+# Share of normal windows that may lie above the ratio that ends alarms: five running are below it
+# with probability 0.77, where windows do not depend on each other.
+_ABOVE_CALM = 0.05
+_LOWEST_CALM = 0.9
 
 Wish = Literal["raise", "clear"] | None
 
@@ -82,9 +89,30 @@ class Ratios:
     calm_since: float = 0.0
 
 
-def listen(config: AlarmConfig, ratios: Ratios, r: float, t: float) -> Ratios:
-    """Count a valid window in."""
-    calm = min(ratios.calm + 1, config.clear_after) if r < config.clear_ratio else 0
+def calm_ratio(thresholds: Callable[[float], float], threshold: float) -> float:
+    """Give the ratio that 19 of 20 normal windows stay below: at least 0.9, at most 1.
+
+    Args:
+        thresholds: false-alarm rate -> threshold, of the calibration.
+        threshold: that windows are held against.
+    """
+    return min(1.0, max(_LOWEST_CALM, thresholds(_ABOVE_CALM) / max(threshold, 1e-9)))
+
+
+def listen(
+    config: AlarmConfig, ratios: Ratios, r: float, t: float, usual: float = _LOWEST_CALM
+) -> Ratios:
+    """Count a valid window in.
+
+    Args:
+        config: the settings.
+        ratios: before.
+        r: the window's ratio.
+        t: time of the alarms.
+        usual: stands for `clear_ratio` where none is set; see `calm_ratio`.
+    """
+    below = usual if config.clear_ratio is None else config.clear_ratio
+    calm = min(ratios.calm + 1, config.clear_after) if r < below else 0
     return Ratios(
         recent=(*ratios.recent, r >= 1)[-config.n :],
         urgent=min(ratios.urgent + 1, 2) if r >= config.urgent else 0,

@@ -98,6 +98,10 @@ class Daemon:
         self._later(lambda: self._desk.do(command, future))
         return future
 
+    def windows(self, machine: str, since: float, max_points: int) -> list[Window]:
+        """See `Monitor.windows`."""
+        return self._keeper.windows(machine, since, max_points)
+
     def columns(self, machine: str, since: int) -> tuple[int, int, bytes]:
         """See `service.Monitor.columns`."""
         one = self._machines.get(machine)
@@ -223,7 +227,10 @@ class Daemon:
     def _tell(self, name: str, events: list[AlarmEvent], status: str) -> None:
         for event in events:
             kind = "" if event.episode.kind == "sound" else f" ({event.episode.kind})"
-            self._say(f"{name}: {event.action}{kind} {event.episode.sentence}".rstrip())
+            what = {"normal": "was normal:", "fault": "was a fault:"}.get(
+                event.verdict or "", f"{event.action}{kind}"
+            )
+            self._say(f"{name}: {what} {event.episode.sentence}".rstrip())
         if not events:
             self._say(f"{name}: {status}")
 

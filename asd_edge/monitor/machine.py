@@ -168,7 +168,8 @@ class Machine:
         assert found.ratio is not None
         self.last_valid = found
         self._scored.append((cut.start, cut.n, found.score, found.threshold))
-        self.ratios = alarms.listen(self.rules, self.ratios, found.ratio, now.t)
+        usual = alarms.calm_ratio(self.judge.thresholds(judged.section), found.threshold)
+        self.ratios = alarms.listen(self.rules, self.ratios, found.ratio, now.t, usual)
         sound = self.alarms["sound"]
         wanted = alarms.wish(self.rules, self.ratios, sound.state, now.t)
         closing = sound.episode
@@ -193,13 +194,8 @@ class Machine:
             changes.clips.append(self._worst)
             self._worst = None
         if self.config.mode == "run-in":
-            calibration, section = self.judge.detector.calibration, judged.section
-            self.run_in.listen(
-                found.score,
-                lambda rate: calibration.threshold(section, rate).value,
-                now.t,
-                self.hop_s,
-            )
+            thresholds = self.judge.thresholds(judged.section)
+            self.run_in.listen(found.score, thresholds, now.t, self.hop_s)
 
     def _sound(self, cut: Cut, episode: int, role: str) -> Sound | None:
         """Copy what was heard, from before the first window that counted to the end of this one."""
@@ -270,7 +266,9 @@ class Machine:
         else:
             status = "off" if self.last.validity == "off" else "normal"
         if status != self.status:
-            self.status, self.since = status, now.utc
+            # An alarm that was open while the microphone was away is not a new one.
+            episode = self.alarms["sound"].episode if status == "alarm" else None
+            self.status, self.since = status, episode.raised_at if episode else now.utc
 
     @property
     def state(self) -> MachineState:

@@ -52,7 +52,8 @@ class RunInTable:
         self._seconds += hop
         values = {rate: max(thresholds(rate), 1e-9) for rate in RATES}
         for i, (config, rate) in enumerate(self._settings):
-            self._ratios[i] = alarms.listen(config, self._ratios[i], score / values[rate], t)
+            usual = alarms.calm_ratio(thresholds, values[rate])
+            self._ratios[i] = alarms.listen(config, self._ratios[i], score / values[rate], t, usual)
             wanted = alarms.wish(config, self._ratios[i], self._states[i], t)
             self._states[i], told = alarms.step(self._states[i], wanted, t)
             self._counts[i] += any(one.action == "raise" for one in told)

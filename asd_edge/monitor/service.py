@@ -9,7 +9,7 @@ from asd_edge.monitor.commands import Command
 from asd_edge.monitor.config import Config
 from asd_edge.monitor.events import Bus
 from asd_edge.monitor.history.read import History
-from asd_edge.monitor.state import Snapshot
+from asd_edge.monitor.state import Snapshot, Window
 
 
 class Monitor(Protocol):
@@ -43,6 +43,12 @@ class Monitor(Protocol):
         """Note in the history that the subscriber `name` has delivered all events up to `event`.
 
         After a restart, `history.cursor(name)` gives it back.
+        """
+
+    def windows(self, machine: str, since: float, max_points: int) -> list[Window]:
+        """Give the windows of a machine from UTC `since` on, those of the last minute too.
+
+        These are not in the history yet. See `History.windows` for `max_points`.
         """
 
     def columns(self, machine: str, since: int) -> tuple[int, int, bytes]:

@@ -159,6 +159,11 @@ class Judge:
         """Bands in a column of the live spectrogram."""
         return self.detector.front_end.mel.n_mels
 
+    def thresholds(self, section: str) -> Callable[[float], float]:
+        """Give what gives the threshold of a section for a false-alarm rate."""
+        calibration = self.detector.calibration
+        return lambda rate: calibration.threshold(section, rate).value
+
     def judge(self, samples: NDArray[np.int16]) -> Judged:
         """Judge a window [shape=(n, channels)] as the device gave it."""
         validity, level = self._check(samples)

@@ -285,3 +285,43 @@ def test_alarms_a_day_of_disturbances_of_three_windows(k: int, n: int, stated: f
         at += length
     assert hits.mean() == pytest.approx(0.01, rel=0.1)
     assert raises_a_day(hits, k, n) == pytest.approx(stated, rel=0.12)
+
+
+def test_an_alarm_of_a_steady_machine_is_over_soon() -> None:
+    # Normal ratios of a real enrolment: 27 % of them below 0.9, 95 % below 0.97.
+    rng = np.random.default_rng(0)
+    threshold = {0.05: 0.97, 0.01: 1.0}.__getitem__
+    usual = alarms.calm_ratio(threshold, threshold(0.01))
+    waits = []
+    for _ in range(200):
+        ratios, t = Ratios(), 0
+        while ratios.calm < AlarmConfig().clear_after:
+            ratios = alarms.listen(AlarmConfig(), ratios, rng.normal(0.92, 0.03), 10.0 * t, usual)
+            t += 1
+        waits.append(t)
+    assert 5 <= np.median(waits) <= 8
+    assert max(waits) < 40
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "rate", "expected"),
+    [
+        ({0.05: 0.97, 0.01: 1.0}, 0.01, 0.97),
+        ({0.05: 0.6, 0.01: 1.0}, 0.01, 0.9),  # far from 1: 0.9 is hysteresis enough
+        ({0.05: 0.97, 0.002: 1.2}, 0.002, 0.9),
+        ({0.05: 1.0, 0.2: 0.8}, 0.2, 1.0),  # never above the threshold itself
+    ],
+)
+def test_ratio_below_which_a_window_is_calm(
+    thresholds: dict[float, float], rate: float, expected: float
+) -> None:
+    assert alarms.calm_ratio(thresholds.__getitem__, thresholds[rate]) == pytest.approx(expected)
+
+
+def test_a_clear_ratio_that_is_set_holds() -> None:
+    heard = [0.85] * 5
+    config = AlarmConfig(clear_ratio=0.8)
+    ratios = Ratios()
+    for t, r in enumerate(heard):
+        ratios = alarms.listen(config, ratios, r, t, 0.97)
+    assert ratios.calm == 0

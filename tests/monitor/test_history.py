@@ -103,6 +103,19 @@ def test_thinned_windows_keep_every_peak(tmp_path: Path) -> None:
     assert thin == sorted(thin, key=lambda w: w.start)
 
 
+def test_windows_that_wait_to_be_written_are_given_with_the_others(tmp_path: Path) -> None:
+    kept, _ = keeper(tmp_path)
+    windows = [window(i) for i in range(6)]
+    kept.put(Batch([(w, BOOT) for w in windows[:3]], urgent=True))
+    for w in windows[3:]:
+        kept.put(Batch([(w, BOOT), (replace(w, machine="pump"), BOOT)]))
+    assert kept.history.windows("fan") == windows[:3]
+    assert kept.windows("fan", T0 + 10, 100) == windows[1:]
+    assert kept.windows("pump", T0, 100) == [replace(w, machine="pump") for w in windows[3:]]
+    kept.flush()
+    assert kept.windows("fan", T0, 100) == windows
+
+
 def test_hours_are_what_their_windows_say(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     scores = np.random.default_rng(1).uniform(0, 8, 1000).round(3).tolist()

@@ -13,9 +13,10 @@ from asd_edge.monitor.config import HistoryConfig
 from asd_edge.monitor.events import Bus
 from asd_edge.monitor.history.batch import Batch
 from asd_edge.monitor.history.clips import ClipFolder, Sound
-from asd_edge.monitor.history.read import History
+from asd_edge.monitor.history.read import History, thinned
 from asd_edge.monitor.history.repair import set_aside
 from asd_edge.monitor.history.write import Writer
+from asd_edge.monitor.state import Window
 
 COMMIT_EVERY = 60.0
 # Batches that wait while nothing can be written: a day of one machine. The oldest go first.
@@ -101,6 +102,15 @@ class Keeper:
                 self._ready.notify()
         if self._thread is None and (batch.urgent or len(self._waiting) >= _AT_ONCE):
             self.flush()
+
+    def windows(self, machine: str, since: float, max_points: int) -> list[Window]:
+        """Give the windows of a machine from UTC `since` on, written or not."""
+        with self._ready:
+            waiting = [w for batch in self._waiting for w, _ in batch.windows]
+        written = self.history.windows(machine, since)
+        last = written[-1].start if written else since  # meanwhile some may have been written
+        new = [w for w in waiting if w.machine == machine and w.start > last]
+        return thinned([*written, *new], max_points)
 
     def _run(self) -> None:
         due = time.monotonic() + COMMIT_EVERY

@@ -32,6 +32,21 @@ _EVER = 2**62
 _FROM_WINDOWS = f"SELECT {WINDOW_COLUMNS} FROM windows w JOIN machines m ON m.number = w.machine "
 
 
+def thinned(windows: list[Window], max_points: int) -> list[Window]:
+    """Keep about `max_points` windows: of each stretch of equal length the highest ratio."""
+    if len(windows) <= max_points:
+        return windows
+    start = windows[0].start
+    step = (windows[-1].start - start) / max_points or 1.0
+    highest: dict[int, Window] = {}
+    for window in windows:
+        at = int((window.start - start) / step)
+        other = highest.get(at)
+        if other is None or (window.ratio or -1.0) > (other.ratio or -1.0):
+            highest[at] = window
+    return list(highest.values())
+
+
 class History:
     """Reads a history; each thread gets a read-only connection of its own.
 
@@ -63,17 +78,7 @@ class History:
                 highest ratio, so that no peak is lost.
         """
         found = list(self.each_window(machine, since, until))
-        if max_points is None or len(found) <= max_points:
-            return found
-        start = found[0].start
-        step = (found[-1].start - start) / max_points or 1.0
-        highest: dict[int, Window] = {}
-        for window in found:
-            at = int((window.start - start) / step)
-            other = highest.get(at)
-            if other is None or (window.ratio or -1.0) > (other.ratio or -1.0):
-                highest[at] = window
-        return list(highest.values())
+        return found if max_points is None else thinned(found, max_points)
 
     def each_window(
         self, machine: str | None = None, since: float | None = None, until: float | None = None

@@ -128,9 +128,7 @@ class _Pages:
         machine = self._machine(request)
         hours = _number(request.query_params, "hours", 24.0, 0.01, 24.0 * 90)
         now = time.time()
-        found = await run_in_threadpool(
-            self._monitor.history.windows, machine, now - hours * 3600, max_points=_POINTS
-        )
+        found = await run_in_threadpool(self._monitor.windows, machine, now - hours * 3600, _POINTS)
         return JSONResponse(views.windows(found, hours, now))
 
     async def columns(self, request: Request) -> Response:

@@ -111,7 +111,7 @@ function deviceFacts(health) {
     ["Temperature", known(health.temperature_c, (t) => `${t.toFixed(0)} °C`), health.temperature_c > 80],
     ["Throttled", known(health.throttled, (x) => (x ? "yes: too hot, or too little supply voltage" : "no")), health.throttled === true],
     ["Disk free", known(health.disk_free_bytes, bytes), health.disk_free_bytes !== null && health.disk_free_bytes < 2e8],
-    ["Load of the cores", known(health.load, (x) => `${(x * 100).toFixed(0)} %`), health.load > 1],
+    ["Load (100 %: every core is busy)", known(health.load, (x) => `${(x * 100).toFixed(0)} %`), health.load > 1],
     ["Memory", known(health.memory_bytes, bytes), false],
     ["Clock", known(health.clock_synchronised, (x) => (x ? "synchronised" : "not synchronised")), health.clock_synchronised === false],
     ["Windows waiting", String(health.queue), health.queue > 2],
