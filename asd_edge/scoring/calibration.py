@@ -89,19 +89,19 @@ def robust_normal(x: NDArray[np.float64]) -> tuple[float, float]:
     return centre, spread
 
 
-class Tail(NamedTuple):
+class Tail:
     """Distribution of further scores, from those of n normal clips.
 
-    Attributes:
+    Args:
         centre, spread: of the cube roots of the scores.
         n: number of clips.
         kind: "upper", whose spread is that above the centre, or "both", of both sides.
     """
 
-    centre: float
-    spread: float
-    n: int
-    kind: str = "upper"
+    def __init__(self, centre: float, spread: float, n: int, kind: str = "upper") -> None:
+        self.centre, self.spread, self.n, self.kind = centre, spread, n, kind
+        self._dof = min(n - 1, MOST_DOF[kind])
+        self._scale = spread * math.sqrt(1 + 1 / n)
 
     @classmethod
     def fit(cls, scores: ArrayLike, kind: str = "upper") -> Tail:
@@ -117,15 +117,7 @@ class Tail(NamedTuple):
     def scaled(self, factor: float) -> Tail:
         """Give the distribution of `factor` times the scores."""
         root = float(np.cbrt(factor))
-        return self._replace(centre=self.centre * root, spread=self.spread * root)
-
-    @property
-    def _dof(self) -> int:
-        return min(self.n - 1, MOST_DOF[self.kind])
-
-    @property
-    def _scale(self) -> float:
-        return self.spread * math.sqrt(1 + 1 / self.n)
+        return Tail(self.centre * root, self.spread * root, self.n, self.kind)
 
     def threshold(self, rate: float) -> Threshold:
         """Score that a share `rate` of further normal clips reaches."""

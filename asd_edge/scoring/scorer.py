@@ -279,14 +279,8 @@ class Scorer:
         decisive = max(views, key=views.__getitem__)
         scorer, whole = self._scorers[decisive], every[decisive][0]
         row = scorer.nearest(whole[:, scorer.used[found]] if known is None else whole, found)
-        return ClipScore(
-            score=score,
-            section=found,
-            section_known=known is not None,
-            windows=windows,
-            views=views,
-            nearest=self.views[decisive].references.clips.item(row),
-        )
+        nearest = self.views[decisive].references.clips.item(row)
+        return ClipScore(score, found, known is not None, windows, views, nearest)
 
     def nearest(self, embeddings: Mapping[str, NDArray[Any]], view: str, section: str) -> int:
         """Row of the view's reference, of those used for a section, nearest to a clip's windows."""
