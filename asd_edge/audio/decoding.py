@@ -20,6 +20,7 @@ from asd_edge.errors import AudioError, MissingFileError, ParameterError
 
 LOSSLESS = "PCM"  # of whatever gives back the samples that were recorded, FLAC too
 _INT16, _LITTLE_ENDIAN = np.dtype(np.int16), np.dtype("<i2")
+_MOST_CHANNELS = 1024
 _COPY = 1 << 20  # bytes of a stream that are copied at once
 
 
@@ -69,7 +70,7 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
         AudioError: not a sound file, damaged, cut off or empty.
         ParameterError: a rate or number of channels below 1.
     """
-    if raw is not None and not (raw[0] >= 1 and 1 <= raw[1] <= 1024):
+    if raw is not None and not _is_raw(raw):
         raise ParameterError("raw", raw, "a rate in Hz and 1 to 1024 channels")
     (fd, size), encoding = _descriptor(source, name), ""
     try:
@@ -99,6 +100,19 @@ def examine(fd: int, size: int, name: str, head: bytes) -> Header:
     from asd_edge.audio import other_containers  # here, because most clips are WAV files
 
     return other_containers.examine(fd, size, name, head)
+
+
+def _is_rate(rate: Any) -> bool:
+    try:
+        return bool(1 <= rate < 2**31 and rate == int(rate))
+    except TypeError:  # no number
+        return False
+
+
+def _is_raw(raw: Any) -> bool:
+    if not isinstance(raw, (tuple, list)) or len(raw) != 2:
+        return False
+    return all(isinstance(x, int) for x in raw) and raw[0] >= 1 and 1 <= raw[1] <= _MOST_CHANNELS
 
 
 def _raw(fd: int, size: int, rate: int, channels: int, name: str) -> Header:
@@ -207,12 +221,15 @@ class ArrayDecoder:
 def open_array(samples: Any, rate: float, name: str) -> ArrayDecoder:
     """Open an array, with the arguments and errors of `recording.open_recording`."""
     y = np.asarray(samples)
-    if y.ndim not in (1, 2):
-        raise ParameterError("samples.shape", y.shape, "(n,) or (n, channels)")
-    if not 1 <= rate < 2**31 or rate != int(rate):
+    if y.ndim not in (1, 2) or (y.ndim == 2 and y.shape[1] > _MOST_CHANNELS):
+        expected = f"(n,) or (n, channels), with at most {_MOST_CHANNELS} channels"
+        raise ParameterError("samples.shape", y.shape, expected)
+    if not _is_rate(rate):
         raise ParameterError("rate", rate, "a whole number of Hz, at least 1")
-    if not np.issubdtype(y.dtype, np.signedinteger) and not np.issubdtype(y.dtype, np.floating):
+    if y.dtype.kind not in "if":
         raise ParameterError("samples.dtype", y.dtype, "floats or signed integers")
+    if np.ma.is_masked(samples):
+        raise ParameterError("samples", "an array with masked values", "one without")
     y = y if y.ndim == 2 else y[:, np.newaxis]
     if y.size == 0:
         raise AudioError(name, "holds no samples", kind="empty")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from asd_edge._core import int16_range
 from asd_edge.audio import refusals
 from asd_edge.audio.decoding import Decoder, open_array, open_source
-from asd_edge.errors import AudioError
+from asd_edge.errors import AudioError, ParameterError
 
 Channel = int | Literal["mean"]
 Samples: TypeAlias = NDArray[np.float32 | np.int16]  # full scale 1, or 32768
@@ -78,6 +78,8 @@ class Recording:
         if not _LOWEST * sr <= self.rate <= _HIGHEST * sr:
             reason = f"has a rate of {self.rate} Hz, which cannot be resampled to {sr} Hz"
             raise AudioError(name, reason, kind="rate")
+        if channel != "mean" and not isinstance(channel, (int, np.integer)):
+            raise ParameterError("channel", channel, "mean or the number of one, from 0")
         if channel != "mean" and not 0 <= channel < self.channels:
             reason = f"has {self.channels} channel(s), numbered from 0; asked for {channel}"
             raise AudioError(name, reason, kind="no_such_channel")

@@ -111,6 +111,24 @@ def test_raw_samples() -> None:
         np.testing.assert_array_equal(recording.samples(), pcm[:, 1])
     with pytest.raises(ParameterError, match="raw"):
         open_recording(io.BytesIO(pcm.tobytes()), 16000, raw=(16000, 0))
+    for wrong in ((16000.5, 1), (16000,), (16000, 1, 1), "16000,1", (16000, 1025)):
+        with pytest.raises(ParameterError, match="raw is"):
+            open_recording(io.BytesIO(pcm.tobytes()), 16000, raw=wrong)  # type: ignore[arg-type]
+
+
+def test_arrays_of_another_kind_are_refused() -> None:
+    y = noise(5000, 2)
+    for samples, words in (
+        (y.T, "at most 1024 channels"),
+        (y.astype("m8[s]"), "samples.dtype"),
+        (np.ma.masked_greater(y, 0.5), "masked values"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            open_recording(samples, 16000, rate=16000)
+    assert len(open_recording(np.ma.array(y), 16000, rate=16000).samples()) == 5000
+    for channel in ("left", 0.0, "1"):
+        with pytest.raises(ParameterError, match="channel"):
+            open_recording(y, 16000, channel, rate=16000)  # type: ignore[arg-type]
 
 
 def test_arrays_go_the_same_way(small_blocks: int) -> None:
@@ -118,7 +136,7 @@ def test_arrays_go_the_same_way(small_blocks: int) -> None:
     with open_recording(y, 16000, rate=48000) as recording:
         expected = soxr.resample(y.mean(axis=1, dtype=np.float32), 48000, 16000, quality="HQ")
         np.testing.assert_array_equal(recording.samples(), expected)
-    for rate in (float("nan"), 0, 0.5, float("inf"), 16000.5, 1e300):
+    for rate in (float("nan"), 0, 0.5, float("inf"), 16000.5, 1e300, "16000"):
         with pytest.raises(ParameterError, match="rate"):
             open_recording(y, 16000, rate=rate)
     with pytest.raises(AudioError, match="infinite"):
