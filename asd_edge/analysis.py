@@ -252,6 +252,10 @@ class Analysis:
         found += checks.check_clipping(self.clip, clipped)
         found += checks.check_rate(self.clip, self.rate, self.front_end, enrolled)
         found += checks.check_encoding(self.clip, self.encoding, enrolled)
+        channel, taught = self.recording.channel, self.front_end.channel
+        if self.recording.channels > 1 and "mean" not in (channel, taught) and channel != taught:
+            reason = f"is judged by channel {channel}, and the bundle is about channel {taught}"
+            found.append(ClipWarning(self.clip, "channel", reason))
         return (*noticed, *found)
 
     @Stage

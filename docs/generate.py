@@ -330,6 +330,7 @@ WARNINGS = {
     "`length`": "Shorter than the clips that were enrolled; it is repeated to fill a window.",
     "`rate`": "Recorded at a rate too low for the model's frequencies.",
     "`encoding`": "Of a lossy format (MP3, AAC), unlike the clips enrolled, or the reverse.",
+    "`channel`": "Of another channel than the one that the bundle is about, as you asked.",
     "`silent_windows`": "Windows without any sound, which are left out of the decision.",
     "`dead_channel`": "A channel without any sound, which makes the mean quieter.",
     "`inverted_channel`": "Channels with opposite sound, which partly cancel in the mean.",

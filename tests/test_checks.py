@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,17 @@ def test_a_lossy_format_is_said_unless_it_was_enrolled(
             (reason,) = found
             assert (own if encoding != "PCM" else "the clips enrolled are (MP3)") in reason
             assert "record WAV or FLAC" in reason
+
+
+def test_another_channel_than_the_bundles(detector: Detector) -> None:
+    y = np.c_[hum(), 0.9 * hum()]
+    assert detector.score(y, SR, channel=0).warnings == ()
+    detector.front_end = dataclasses.replace(detector.front_end, channel=1)
+    for clip, channel in ((y, None), (y, 1), (y, "mean"), (y[:, 0], None), (y[:, 0], 0)):
+        assert detector.score(clip, SR, channel=channel).warnings == ()
+    (warning,) = detector.score(y, SR, channel=0).warnings
+    assert warning.kind == "channel"
+    assert "is judged by channel 0, and the bundle is about channel 1" in warning.reason
 
 
 @pytest.mark.parametrize("offset", [0.02, 0.2, -0.4])

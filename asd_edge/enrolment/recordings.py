@@ -123,7 +123,7 @@ def _clip(analysis: Analysis, recording: str, section: str, whole: bool) -> Clip
         ClipWarning(clip.name, warning.kind, warning.reason)
         for warning in analysis.warnings
         # The new clips are what later ones are compared with.
-        if warning.kind not in ("level", "encoding")
+        if warning.kind not in ("level", "encoding", "channel")
     ]
     for warning in warnings:
         # Clips that are all short are alike, and later ones are compared with them.
