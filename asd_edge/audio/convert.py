@@ -17,6 +17,7 @@ _FORMATS = (
     (0, b"\xff\xf1", "aac", "AAC audio"),
     (0, b"\xff\xf9", "aac", "AAC audio"),
 )
+_SEGMENT = bytes.fromhex("18538067")  # of Matroska
 _SECONDS = 600
 _LOSSLESS = ("alac", "flac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le", "wmalossless")
 
@@ -67,6 +68,8 @@ def converted(fd: int, kind: str, title: str, name: str) -> tuple[int, str]:
     ]
     command += ["-f", kind, "-i", "/dev/stdin", "-map", "0:a:0", "-c:a", "pcm_s16le"]
     command += ["-f", "wav", "-protocol_whitelist", "pipe,fd", "pipe:1"]
+    if kind == "matroska":
+        _check_segment(fd, name)
     with temporary_file(name) as wav:
         os.lseek(fd, 0, os.SEEK_SET)
         try:
@@ -84,6 +87,28 @@ def converted(fd: int, kind: str, title: str, name: str) -> tuple[int, str]:
         codec = re.search(rb"Stream #.* \((\w+) \(.*-> pcm_s16le", done.stderr)
         encoding = codec[1].decode() if codec else title
         return os.dup(wav.fileno()), "PCM" if encoding in _LOSSLESS else encoding.upper()
+
+
+def _check_segment(fd: int, name: str) -> None:
+    """Refuse a Matroska file that ends before its segment, of which ffmpeg converts what is there.
+
+    An element is an identifier, a length, and so many bytes. The first byte of an identifier or a
+    length says by its leading zeros how many follow; a length of ones alone is unknown.
+    """
+    at = 0
+    for _ in range(2):  # the header of EBML, then the segment, which is all the rest
+        head = os.pread(fd, 12, at)
+        if len(head) < 12 or not head[4]:
+            return
+        width = 9 - head[4].bit_length()
+        length = int.from_bytes(head[4 : 4 + min(width, 8)], "big") & ((1 << 7 * width) - 1)
+        at += 4 + width
+        if head[:4] == _SEGMENT:
+            present = os.fstat(fd).st_size - at
+            if length != (1 << 7 * width) - 1 and length > present:
+                reason = f"is truncated: {present} of {length} bytes are there"
+                raise AudioError(name, reason, kind="truncated")
+        at += length
 
 
 def temporary_file(name: str) -> IO[bytes]:

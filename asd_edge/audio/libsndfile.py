@@ -165,8 +165,16 @@ _LOSSY |= {"VORBIS": "Vorbis", "OPUS": "Opus"}
 def _unreadable(name: str, error: Any, what: str = "cannot be read as sound") -> AudioError:
     reason = " ".join(str(error.error_string).split()).rstrip(".") or f"error {error.code}"
     reason = reason.removeprefix("Error : ")
+    if error.code == _NOT_RECOGNISED:
+        reason = _READ
     return AudioError(name, f"{what} ({reason})", kind="unreadable")
 
+
+_NOT_RECOGNISED = 1  # SF_ERR_UNRECOGNISED_FORMAT
+_READ = (
+    "no format that is known: WAV, FLAC, Ogg, MP3, AIFF, AU, CAF and W64 are read, with ffmpeg "
+    "also m4a, wma, webm, aac and amr; convert others, as by ffmpeg -i FILE FILE.wav"
+)
 
 # libsndfile's MPEG decoder prints on stderr and names no file.
 _OF_MPG123 = rb"mpg123|Xing|MPEG|resync|in input|ID3|[Ff]rame|stream|junk|header"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from asd_edge.audio.clip_names import is_audio_name
-from asd_edge.errors import AsdError, AudioError, MissingFileError
+from asd_edge.errors import AsdError, AudioError
 
 
 class Found:
@@ -53,8 +53,8 @@ def find(paths: Iterable[Path]) -> Found:
         before = len(found.paths), len(found.unread)
         _search(path, found)
         if (len(found.paths), len(found.unread)) == before:
-            missing = MissingFileError(path, "folder with sound files (.wav, .flac, ...)")
-            found.unread.append(missing)
+            reason = "is a folder without sound files (.wav, .flac, ...)"
+            found.unread.append(AudioError(path, reason, kind="empty"))
     return found
 
 

@@ -70,3 +70,32 @@ def test_without_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(AudioError, match=r"MPEG-4 audio.*install it.*ffmpeg -i FILE") as caught:
         open_recording(path, 16000)
     assert caught.value.kind == "needs_ffmpeg"
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["x.mka", "x.webm", "x.m4a", "x.wma"])
+def test_a_cut_off_file_is_not_converted(tmp_path: Path, name: str) -> None:
+    """Of Matroska ffmpeg gives what is there, without a word."""
+    path = encoded(tmp_path, name)
+    content = path.read_bytes()
+    for share in (0.6, 0.9):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(AudioError, match=r"is truncated|cannot be read by ffmpeg") as caught:
+            open_recording(path, 16000)
+        if path.suffix in (".mka", ".webm"):
+            assert caught.value.kind == "truncated"
+
+
+@needs_ffmpeg
+def test_a_stream_of_matroska_has_no_length(tmp_path: Path) -> None:
+    command = ["ffmpeg", "-v", "error", "-i", encoded(tmp_path, "x.m4a"), "-f", "webm"]
+    command += ["-c:a", "libopus", "-live", "1", "pipe:1"]
+    stream = subprocess.run(command, check=True, capture_output=True).stdout
+    (tmp_path / "x.webm").write_bytes(stream)
+    assert len(open_recording(tmp_path / "x.webm", 16000).samples()) > 30000
+
+
+def test_what_is_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_text("<html>404</html>")
+    with pytest.raises(AudioError, match=r"no format that is known: WAV, FLAC, .*convert others"):
+        open_recording(tmp_path / "x.wav", 16000)

@@ -63,7 +63,7 @@ def test_empty_and_forbidden_folders_are_named_and_the_rest_is_read(
     assert names(tmp_path, found.paths) == ["a/x.wav"]
     assert [str(error) for error in found.unread] == [
         f"{tmp_path}/a/closed: cannot be searched (Permission denied)",
-        f"{tmp_path}/empty: no such folder with sound files (.wav, .flac, ...)",
+        f"{tmp_path}/empty: is a folder without sound files (.wav, .flac, ...)",
     ]
 
 
