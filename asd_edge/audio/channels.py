@@ -6,7 +6,8 @@ that hears the same is noise. Scores of noise look normal, so such a recording i
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,25 +26,54 @@ _INVERTED = -0.5
 _DEAD = 10 ** (-50 / 20)
 
 
-class ChannelLevels:
-    """Means and covariances of the channels, added up block by block."""
+_PIECE_S = 5.0  # in which channels may cancel for a time
+# A shorter piece tells little, and the last bit's noise cancels by chance.
+_SHORTEST, _SOFTEST = 4096, 10 ** (-85 / 20)
 
-    def __init__(self, channels: int) -> None:
-        self._n = 0
-        self._sum = np.zeros(channels)
-        self._products = np.zeros((channels, channels))
+
+class _Moments(NamedTuple):
+    """Sums over samples of all channels: their number, their sum and their products."""
+
+    n: int
+    sum: NDArray[np.float64]
+    products: NDArray[np.float64]
+
+    def covariance(self) -> NDArray[np.float64]:
+        """Covariance of the channels [shape=(channels, channels)]; not finite if they overflow."""
+        mean = self.sum / self.n
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(self.products / self.n - np.outer(mean, mean))
+
+
+class ChannelLevels:
+    """Means and covariances of the channels, added up block by block.
+
+    Args:
+        channels: their number.
+        rate: in Hz.
+    """
+
+    def __init__(self, channels: int, rate: int) -> None:
+        self._piece, self._rate = max(round(_PIECE_S * rate), 1), rate
+        self._all = _Moments(0, np.zeros(channels), np.zeros((channels, channels)))
+        self._cancelling: int | None = None  # first frame of the first piece that does
 
     def add(self, x: NDArray[Any]) -> None:
         """Add a block [shape=(n, channels)] of finite values."""
-        self._n += len(x)
         # In float32, like the samples: a level in dB needs no more. Products of a matrix with
         # itself and a vector of ones go through BLAS, sums over a short axis do not.
         x = np.ascontiguousarray(x, np.float32)
-        # Samples far beyond full scale overflow; OpenBLAS on ARM64 also flags a division by zero
-        # that has no part in the result.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            self._sum += np.ones(len(x), np.float32) @ x
-            self._products += x.T @ x
+        for at in range(0, len(x), self._piece):
+            part = x[at : at + self._piece]
+            # Samples far beyond full scale overflow; OpenBLAS on ARM64 also flags a division by
+            # zero that has no part in the result.
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                sums, products = np.ones(len(part), np.float32) @ part, part.T @ part
+                piece = _Moments(len(part), sums.astype(float), products.astype(float))
+                total = map(operator.add, self._all, piece)
+                begin, self._all = self._all.n, _Moments(*total)
+            if self._cancelling is None and len(part) >= _SHORTEST and _cancels(piece):
+                self._cancelling = begin
 
     def check(self, name: str) -> list[tuple[str, str]]:
         """Give warnings (kind, reason) about the channels.
@@ -51,12 +81,10 @@ class ChannelLevels:
         Raises:
             AudioError: the channels cancel in the mean.
         """
-        if not (np.isfinite(self._products).all() and np.isfinite(self._sum).all()):
+        covariance = self._all.covariance()
+        if not np.isfinite(covariance).all():
             return []
-        mean = self._sum / self._n
-        covariance = self._products / self._n - np.outer(mean, mean)
-        rms = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-        alive = rms > _DEAD * rms.max()
+        rms, alive = _levels(covariance)
         if not alive.any():  # all are constant: silence, which is said elsewhere
             return []
         warnings = []
@@ -69,10 +97,8 @@ class ChannelLevels:
             )
         if alive.sum() < 2:
             return warnings
-        covariance = covariance[np.ix_(alive, alive)]
-        correlation = covariance / np.outer(rms[alive], rms[alive])
-        powers = correlation.sum() / len(correlation), covariance.sum() / covariance.trace()
-        if min(powers) < _CANCELLED:  # of equal channels, or as they are
+        correlation, power = _in_the_mean(covariance)
+        if power < _CANCELLED:
             raise AudioError(
                 name,
                 "has channels that cancel in their mean (one is inverted): "
@@ -87,7 +113,40 @@ class ChannelLevels:
             warnings.append(
                 ("inverted_channel", f"has opposite sound on {which}; --channel {best} takes one")
             )
+        elif self._cancelling is not None:
+            start = f"{self._cancelling / self._rate:.0f} s"
+            reason = f"has channels that cancel in their mean for a time, first at about {start}"
+            warnings.append(("inverted_channel", f"{reason}; --channel {best} takes one"))
         return warnings
+
+
+def _levels(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Root mean square of each channel, and which are alive."""
+    rms = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    return rms, rms > _DEAD * rms.max()
+
+
+def _in_the_mean(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Correlation of the channels that are alive, and what is left of their power in the mean.
+
+    The power is in the units of _CANCELLED: of equal channels, or as they are, whichever is less.
+    """
+    rms, alive = _levels(covariance)
+    covariance = covariance[np.ix_(alive, alive)]
+    correlation = covariance / np.outer(rms[alive], rms[alive])
+    powers = correlation.sum() / len(correlation), covariance.sum() / covariance.trace()
+    return correlation, float(min(powers))
+
+
+def _cancels(piece: _Moments) -> bool:
+    """Whether the channels cancel in a piece that has sound on two of them."""
+    covariance = piece.covariance()
+    if not np.isfinite(covariance).all():
+        return False
+    rms, alive = _levels(covariance)
+    if alive.sum() < 2 or rms.max() < _SOFTEST:
+        return False
+    return _in_the_mean(covariance)[1] < _CANCELLED
 
 
 def _named(numbers: list[int]) -> str:

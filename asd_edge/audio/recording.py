@@ -192,7 +192,7 @@ class Recording:
         if self.channels > 1:
             from asd_edge.audio.channels import ChannelLevels  # most clips have one channel
 
-            self._levels = ChannelLevels(self.channels)
+            self._levels = ChannelLevels(self.channels, self.rate)
         self._lowest, self._highest = math.inf, -math.inf
         self.clipped = 0
         self._more_warnings: list[tuple[str, str]] = []

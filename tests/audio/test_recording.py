@@ -192,6 +192,25 @@ def test_dead_and_inverted_channels_are_said() -> None:
         open_recording(np.zeros((8000, 2)) + 0.25, 16000, rate=16000).samples()
 
 
+def test_channels_that_cancel_for_a_time_are_said() -> None:
+    """As when somebody changes a cable: the mean is noise, or silence, from there on."""
+    x = noise(60 * 4000)[:, 0]
+    y = np.c_[x, x]
+    y[30 * 4000 : 45 * 4000, 1] *= -1
+    recording = open_recording(y, 4000, rate=4000)
+    list(recording.blocks())
+    [warning] = recording.warnings
+    assert warning.kind == "inverted_channel"
+    assert "cancel in their mean for a time, first at about 3" in warning.reason
+    assert "--channel 0" in warning.reason
+    # The last bit's noise is not judged, nor are pieces of silence.
+    y = np.c_[x, x]
+    y[30 * 4000 : 45 * 4000] = np.c_[x, -x][30 * 4000 : 45 * 4000] * 2**-15 / 4
+    recording = open_recording(y, 4000, rate=4000)
+    list(recording.blocks())
+    assert recording.warnings == []
+
+
 @pytest.mark.parametrize("codec", ["MP3", "OGG"])
 def test_channels_still_cancel_behind_a_lossy_format(tmp_path: Path, codec: str) -> None:
     x = 0.1 * np.convolve(noise(48000)[:, 0], np.ones(16), "same")
