@@ -41,8 +41,8 @@ def evaluate(scores: NDArray[np.float64], clips: pd.DataFrame) -> Result:
 
 def training_free(table: FeatureTable) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Scores of the test clips by the two lines that need no training, on all training clips."""
-    train = (table.clips["split"] == "train").to_numpy()
-    sections = table.clips["section"].to_numpy(dtype=str)
+    train = table.clips["split"] == "train"
+    sections = table.clips["section"]
     mean = table.features.mean(axis=2).astype(np.float64)
     nearest, distance = np.zeros(len(mean)), np.zeros(len(mean))
     for section in np.unique(sections):
@@ -58,8 +58,8 @@ def trained(
     preset: Preset, table: FeatureTable, seed: int
 ) -> tuple[dict[str, NDArray[np.float64]], float]:
     """Train and score the test clips: scores by view, and all views summed; and seconds."""
-    train_rows = (table.clips["split"] == "train").to_numpy()
-    machine = str(table.clips["machine"].iloc[0])
+    train_rows = table.clips["split"] == "train"
+    machine = str(table.clips["machine"][0])
     config = RunConfig(preset, machine, machine, seed, run_folder.versions())
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -70,7 +70,7 @@ def trained(
     seconds = time.monotonic() - started
     test = table.take(~train_rows)
     scores: dict[str, list[float]] = {view: [] for view in ("all", *scorer.views)}
-    for i, section in enumerate(test.clips["section"]):
+    for i, section in enumerate(test.clips["section"].tolist()):
         scored = scorer.score(network.embed(test.windows(i)), section)
         scores["all"].append(scored.score)
         for view, part in scored.views.items():
@@ -109,7 +109,7 @@ class Board:
             seeds: to train each with.
             replacements: preset -> table that it is given instead of `table`.
         """
-        test = table.clips[table.clips["split"] == "test"].reset_index(drop=True)
+        test = pd.DataFrame(dict(table.take(table.clips["split"] == "test").clips))
         for name, scores in training_free(table):
             self.add(name, 0, evaluate(scores, test))
         for preset in recipes:

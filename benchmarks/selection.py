@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import pandas as pd
 import torch
 from detection import evaluate
 from numpy.typing import NDArray
@@ -67,8 +68,9 @@ def pseudo_anomalies(table: FeatureTable, held: NDArray[np.bool_], size: float) 
             mean = x.mean(axis=1, keepdims=True)
             x = mean + (x - mean) * (1 + sign * 0.1 * size * bell)
         features.append(x)
-    clips = table.clips[held].reset_index(drop=True)
-    clips = clips.assign(label="anomaly", n_windows=1, first=range(len(clips)))
+    count = len(features)
+    new = {"label": np.full(count, "anomaly"), "n_windows": np.ones(count, int)}
+    clips = {**table.take(held).clips, **new, "first": np.arange(count)}
     return FeatureTable(table.front_end, clips, np.stack(features).astype(np.float32))
 
 
@@ -77,7 +79,7 @@ def scores(scorer: Scorer, network: Network, table: FeatureTable) -> NDArray[np.
     return np.array(
         [
             scorer.score(network.embed(table.windows(i)[:1]), section).score
-            for i, section in enumerate(table.clips["section"])
+            for i, section in enumerate(table.clips["section"].tolist())
         ]
     )
 
@@ -114,14 +116,11 @@ def main(
     else:
         assert features is not None
         table = feature_table.load(features, machine)
-    table = table.take(
-        ((table.clips["split"] == "train") & (table.clips["label"] == "normal")).to_numpy()
-    )
-    held = held_out(table.clips, SHARE, seed)
+    table = table.take((table.clips["split"] == "train") & (table.clips["label"] == "normal"))
+    held = held_out(table.clips["section"], table.clips["domain"], SHARE, seed)
     changed = pseudo_anomalies(table, held, size)
     clips = table.take(held)
-    both = np.concatenate([clips.clips, changed.clips])
-    frame = type(table.clips)(both, columns=table.clips.columns)
+    frame = pd.concat([pd.DataFrame(dict(part.clips)) for part in (clips, changed)])
     out = Table(
         "recipe", "AUC", "pAUC", title=f"held-out clips and pseudo-anomalies of {size:g} dB"
     )

@@ -48,7 +48,7 @@ def read(folder: Path) -> FeatureTable:
         features.append(np.fromfile(path, "<f4").reshape(FRAMES, MEL.n_mels).T)
     if not rows:
         raise click.ClickException(f"{folder}: no files NAME_hist_librosa.bin")
-    clips = pd.DataFrame(rows, columns=["clip", "section", "label", "split"]).assign(
+    frame = pd.DataFrame(rows, columns=["clip", "section", "label", "split"]).assign(
         machine="ToyCar",
         domain="source",
         attributes="",
@@ -56,6 +56,7 @@ def read(folder: Path) -> FeatureTable:
         first=range(len(rows)),
         digest="",
     )
+    clips = {name: np.array(frame[name].tolist()) for name in frame}
     return FeatureTable(FRONT_END, clips, np.stack(features))
 
 

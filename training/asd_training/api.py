@@ -104,7 +104,7 @@ def train(
     check_sections(table, recipe)
     config = RunConfig(
         preset=recipe,
-        machine=str(table.clips["machine"].iloc[0]),
+        machine=str(table.clips["machine"][0]),
         data=str(data.resolve()),
         seed=seed,
         versions=run_folder.versions(),

@@ -48,7 +48,7 @@ def test_damaged_clips_of_a_table_are_refused_or_counted(tmp_path: Path, tiny_pr
         load_training_table(path, None, front_end)
     said: list[str] = []
     table = load_training_table(path, None, front_end, skip_damaged=True, say=said.append)
-    assert len(table.clips) == 20
+    assert len(table) == 20
     assert "left out 1 of 21 training clips" in said[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -17,7 +18,9 @@ from helpers import invoke, write_tone
 from asd_edge.errors import AsdError
 from asd_training import presets, run_folder
 from asd_training.cli.train import main
+from asd_training.data.feature_table import FeatureTable
 from asd_training.learn import train as learn
+from asd_training.learn.objective import ClassificationObjective
 from asd_training.learn.train import learning_rate
 from asd_training.presets import TrainingConfig
 
@@ -414,3 +417,30 @@ def test_one_cycle_rises_to_the_peak_and_falls_to_nothing() -> None:
 
 def test_the_presets_fit_their_file_names() -> None:
     assert [presets.load(name).name for name in presets.names()] == presets.names()
+
+
+def test_the_digest_of_the_clips_is_that_of_earlier_versions() -> None:
+    front_end = presets.load("statistics").front_end
+    names = ["a,b.wav", 'c "d".wav', "e\nf.wav", "\u00e4.wav"]
+    columns = {"clip": names, "section": list("0123"), "domain": ["", "source", "", "target"]}
+    columns["digest"] = ["x", "", "y", "z"]
+    clips = {name: np.array(values) for name, values in columns.items()}
+    table = FeatureTable(front_end, clips, np.empty((0, *front_end.shape), np.float32))
+    text = pd.DataFrame(columns).to_csv(index=False)  # as they were written
+    assert learn._clips_digest(table) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_each_held_out_clip_is_validated_once(
+    tmp_path: Path, tiny_data: Path, tiny_preset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    inner = ClassificationObjective.unchanged_loss
+
+    def counted(self: ClassificationObjective, batch: list[torch.Tensor]) -> torch.Tensor:
+        seen.extend(batch[0])
+        return inner(self, batch)
+
+    monkeypatch.setattr(ClassificationObjective, "unchanged_loss", counted)
+    train(tiny_data, tiny_preset, tmp_path / "run", "--epochs", 1)
+    held_out = run_folder.read_embeddings(tmp_path / "run").held_out.sum()
+    assert len(seen) == held_out == len({x.numpy().tobytes() for x in seen})

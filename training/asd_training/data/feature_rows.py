@@ -129,7 +129,9 @@ def compute(front_end: FrontEnd, batch: Sequence[Wanted]) -> Computed:
             kind = "input_output" if isinstance(error, OSError) else type(error).__name__
             made = [_failed(clip, digest, kind, why(error))]
         rows += made
-    return Computed(pa.Table.from_pylist(rows, SCHEMA), tuple(kept))
+    # Making arrays imports pandas, which takes long where there are none to make.
+    table = pa.Table.from_pylist(rows, SCHEMA) if rows else pa.Table.from_batches([], SCHEMA)
+    return Computed(table, tuple(kept))
 
 
 def dead(wanted: Wanted) -> Computed:

@@ -14,15 +14,15 @@ import logging
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -85,31 +85,30 @@ class FeatureTable:
 
     Attributes:
         front_end: that made the features.
-        clips: one row a clip, sorted by `clip`; the columns but for the features, and
-            `first`, the row's first window in `features`. Tables of earlier versions lack
-            rate, channels, seconds, level_db and clipped.
+        clips: the columns but for the features, one value a clip, sorted by `clip`
+            [shape=(n_clips,)], and `first`, the clip's first window in `features`. Tables of
+            earlier versions lack rate, channels, seconds, level_db and clipped.
         features: [shape=(total of n_windows, n_mels, n_frames)].
         failures: recordings without features; they are not among the clips.
     """
 
     front_end: FrontEnd
-    clips: pd.DataFrame
+    clips: Mapping[str, NDArray[Any]]
     features: NDArray[np.float32]
     failures: tuple[Failure, ...] = ()
 
-    @cached_property
-    def _bounds(self) -> NDArray[np.int64]:
-        first = self.clips["first"].to_numpy(dtype=np.int64)
-        return np.stack([first, first + self.clips["n_windows"].to_numpy(dtype=np.int64)])
+    def __len__(self) -> int:
+        return len(self.clips["clip"])
 
     def windows(self, row: int) -> NDArray[np.float32]:
         """Windows of a clip by its row number [shape=(n_windows, n_mels, n_frames)]."""
-        first, end = self._bounds[:, row]
-        return self.features[first:end]
+        first = self.clips["first"][row]
+        return self.features[first : first + self.clips["n_windows"][row]]
 
     def take(self, chosen: NDArray[np.bool_]) -> FeatureTable:
         """Give the table of the chosen rows; it shares the features."""
-        return replace(self, clips=self.clips[chosen].reset_index(drop=True))
+        clips = {name: values[chosen] for name, values in self.clips.items()}
+        return replace(self, clips=clips)
 
 
 def update(
@@ -194,7 +193,9 @@ class _Updating:
         known: dict[str, Known] = {}
         for source in self._sources:
             columns = ["recording", "clip", "split", "seconds", "digest", "kind", "reason"]
-            for row in pq.read_table(source, columns=columns).to_pylist():
+            with pq.ParquetFile(source) as file:
+                rows = file.read(columns).to_pylist()
+            for row in rows:
                 cut: bool | None = True
                 if row["clip"] == row["recording"]:
                     long = is_cut("train", row["seconds"] or 0.0, self._front_end)
@@ -253,38 +254,30 @@ def load(path: str | Path, machine: str | None = None, split: str | None = None)
     try:
         with pq.ParquetFile(path) as file:
             front_end = _front_end(file)
-            frames, arrays = _read_rows(file, front_end, machine, split)
-            failures = _failures(frames)
+            rows, arrays = _read_rows(file, front_end, machine, split)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         detail = f" ({error})" if isinstance(error, AsdError) else ""
         raise DatasetError(
             path, f"is not a feature table{detail}; make one with asd-data features"
         ) from error
-    clips = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    if "n_windows" in clips:
-        clips = clips[clips["n_windows"] > 0]
-        # Where a row has none, pandas has made them floats.
-        whole = {name: "int32" for name in ("rate", "channels") if name in clips}
-        clips = clips.astype(whole)
-    if len(clips) == 0:
+    failures = tuple(
+        Failure(row["clip"], row["clip"], str(row["kind"]), str(row["reason"]))
+        for row in rows
+        if row["n_windows"] == 0
+    )
+    rows = [row for row in rows if row["n_windows"] > 0]
+    if not rows:
         kind = {"train": "training ", "test": "test "}.get(split or "", "")
         of = f" of machine {machine!r}" if machine is not None else ""
         why = f"; {failures[0]}" if failures else ""
         raise DatasetError(path, f"has no {kind}clips{of}{why}")
-    order = clips["clip"].argsort().to_numpy()
-    clips = clips.iloc[order].reset_index(drop=True)
+    order = sorted(range(len(rows)), key=lambda i: str(rows[i]["clip"]))
+    rows = [rows[i] for i in order]
+    clips = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     clips["first"] = clips["n_windows"].cumsum() - clips["n_windows"]
     if "recording" not in clips:  # a table of an earlier version
-        clips = clips.assign(recording=clips["clip"], start_s=0.0)
+        clips |= {"recording": clips["clip"], "start_s": np.zeros(len(rows))}
     return FeatureTable(front_end, clips, np.concatenate([arrays[i] for i in order]), failures)
-
-
-def _failures(frames: Sequence[pd.DataFrame]) -> tuple[Failure, ...]:
-    return tuple(
-        Failure(str(row.clip), str(row.clip), str(row.kind), str(row.reason))
-        for frame in frames
-        for row in frame[frame["n_windows"] == 0].itertuples()
-    )
 
 
 def _front_end(file: pq.ParquetFile) -> FrontEnd:
@@ -296,8 +289,11 @@ def _front_end(file: pq.ParquetFile) -> FrontEnd:
 
 def _read_rows(
     file: pq.ParquetFile, front_end: FrontEnd, machine: str | None, split: str | None
-) -> tuple[list[pd.DataFrame], list[NDArray[np.float32]]]:
+) -> tuple[list[dict[str, Any]], list[NDArray[np.float32]]]:
     """Read the rows of one machine and split, and check them like any outside input.
+
+    Returns:
+        the rows without their features, and the features of those that have some.
 
     Raises:
         DatasetError: a column that is missing or of another type, a value that makes no sense.
@@ -306,54 +302,59 @@ def _read_rows(
     needed = {*_TEXTS, "n_windows", "features"}
     if missing := sorted(needed - set(names)):
         raise DatasetError(f"column {missing[0]}", "is missing")
-    frames: list[pd.DataFrame] = []
+    kept: list[dict[str, Any]] = []
     arrays: list[NDArray[np.float32]] = []
     seen: set[str] = set()
     for group in range(file.num_row_groups):
-        rows = file.read_row_group(group)
-        frame = rows.select([name for name in names if name != "features"]).to_pandas()
-        _check_rows(frame, seen)
-        keep = np.ones(len(frame), dtype=bool)
-        if machine is not None:
-            keep &= (frame["machine"] == machine).to_numpy()
-        if split is not None:
-            keep &= (frame["split"] == split).to_numpy()
-        frames.append(frame[keep])
-        for i in np.flatnonzero(keep & (frame["n_windows"] > 0).to_numpy()):
-            values = np.asarray(rows["features"][int(i)].values, dtype=np.float32)
-            count = int(frame["n_windows"].iloc[i])
-            name = frame["clip"].iloc[i]
-            if values.size != count * front_end.shape[0] * front_end.shape[1]:
-                raise DatasetError(
-                    f"clip {name}", f"has {values.size} features in its {count} windows"
-                )
-            if not np.isfinite(values).all():
-                raise DatasetError(f"clip {name}", "has features that are NaN or infinite")
-            arrays.append(values.reshape(count, *front_end.shape))
-    return frames, arrays
+        table = file.read_row_group(group)
+        # Lists and DLPack: all else that makes arrays of a table imports pandas, which takes
+        # longer than the rest of this function.
+        rows = table.select([name for name in names if name != "features"]).to_pylist()
+        _check_rows(rows, seen)
+        features = table["features"].combine_chunks()
+        for i, row in enumerate(rows):
+            if machine not in (None, row["machine"]) or split not in (None, row["split"]):
+                continue
+            kept.append(row)
+            if row["n_windows"] > 0:
+                arrays.append(_windows(row, features[i], front_end))
+    return kept, arrays
 
 
-def _check_rows(frame: pd.DataFrame, seen: set[str]) -> None:
+def _windows(row: Mapping[str, Any], features: Any, front_end: FrontEnd) -> NDArray[np.float32]:
+    """Give the features of a row as windows [shape=(n_windows, n_mels, n_frames)]."""
+    found = np.from_dlpack(features.values) if features.is_valid else np.empty(0)
+    values = found.astype(np.float32, copy=False)
+    if values.size != row["n_windows"] * front_end.shape[0] * front_end.shape[1]:
+        raise DatasetError(
+            f"clip {row['clip']}", f"has {values.size} features in its {row['n_windows']} windows"
+        )
+    if not np.isfinite(values).all():
+        raise DatasetError(f"clip {row['clip']}", "has features that are NaN or infinite")
+    return values.reshape(row["n_windows"], *front_end.shape)
+
+
+def _check_rows(rows: Sequence[Mapping[str, Any]], seen: set[str]) -> None:
     """Raise DatasetError for text that is no text, or a value that makes no sense."""
     for name in _TEXTS:
-        if not all(isinstance(value, str) for value in frame[name]):
+        if not all(isinstance(row[name], str) for row in rows):
             raise DatasetError(f"column {name}", "has values that are no text")
     allowed = {"split": {"train", "test"}, "label": {"normal", "anomaly", "unknown"}}
     for name, values in allowed.items():
-        if odd := sorted(set(frame[name]) - values):
+        if odd := sorted({row[name] for row in rows} - values):
             raise DatasetError(f"column {name}", f"has the value {odd[0]!r}")
-    for machine in frame["machine"].unique():
+    for machine in {row["machine"] for row in rows}:
         # It becomes the name of a folder below the user's.
         if machine in ("", ".", "..") or any(c in machine for c in "/\\\0"):
             raise DatasetError("column machine", f"has {machine!r}, which is no name of a folder")
-    for clip in frame["clip"]:
-        if clip in seen:
-            raise DatasetError(f"clip {clip}", "is there twice")
-        seen.add(clip)
-    # A recording without features has none, and the reason.
-    least = 1 if "reason" not in frame else (frame["reason"] == "").astype(int)
-    if not pd.api.types.is_integer_dtype(frame["n_windows"]) or (frame["n_windows"] < least).any():
-        raise DatasetError("column n_windows", "has values that are no numbers from 1")
+    for row in rows:
+        if row["clip"] in seen:
+            raise DatasetError(f"clip {row['clip']}", "is there twice")
+        seen.add(row["clip"])
+        # A recording without features has none, and the reason.
+        least = 0 if row.get("reason") else 1
+        if type(row["n_windows"]) is not int or row["n_windows"] < least:
+            raise DatasetError("column n_windows", "has values that are no numbers from 1")
 
 
 def _merge(
@@ -365,7 +366,8 @@ def _merge(
 ) -> None:
     """Write the wanted rows of the sources to `path`, one row group in memory at a time."""
     if sources == [path]:
-        rows = pq.read_table(path, columns=[*DESCRIBED, "recording", "digest"])
+        with pq.ParquetFile(path) as file:
+            rows = file.read([*DESCRIBED, "recording", "digest"])
         if _same_rows(rows, clips, digests):
             return
     written: set[str] = set()

@@ -57,36 +57,36 @@ class MachineDataset(Dataset[tuple[object, ...]]):
     def __init__(self, table: FeatureTable, split: str, seed: int = 0, min_items: int = 1) -> None:
         if split not in ("train", "test"):
             raise ParameterError("split", split, "train or test")
-        if len(table.clips) == 0:
+        if len(table) == 0:
             raise ParameterError("table", "empty", "at least one clip")
         self.table = table
         self.split = split
         self.seed = seed
         self.epoch = 0
-        self._rounds = -(-min_items // len(table.clips)) if split == "train" else 1
-        sections = table.clips["section"].to_numpy(dtype=str)
+        self._rounds = -(-min_items // len(table)) if split == "train" else 1
+        sections = table.clips["section"]
         self.sections = sections
         self.rows = {
             name: np.flatnonzero(sections == name) for name in np.unique(sections).tolist()
         }
         self._others = {name: np.flatnonzero(sections != name) for name in self.rows}
         if split == "train" and len(self.rows) < 2:
-            machine = str(table.clips["machine"].iloc[0])
+            machine = str(table.clips["machine"][0])
             raise SingleSectionError("training clips", machine, next(iter(self.rows)))
 
     def __len__(self) -> int:
-        return len(self.table.clips) * self._rounds
+        return len(self.table) * self._rounds
 
     def __getitem__(self, i: int) -> tuple[object, ...]:
         if self.split == "train":
             return self.triplet(i)
-        clip = self.table.clips.iloc[i]
-        return self.feature(i, 0), clip["section"], LABELS[clip["label"]]
+        label = LABELS[self.table.clips["label"][i]]
+        return self.feature(i, 0), str(self.sections[i]), label
 
     def triplet(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
         """Give training item i, as drawn in this epoch."""
         rng = np.random.default_rng((self.seed, self.epoch, i))
-        i %= len(self.table.clips)
+        i %= len(self.table)
         section = self.sections[i]
         own = self.rows[section]
         # A shift by 1 .. n-1 from the anchor's own place never meets the anchor.
@@ -130,21 +130,20 @@ class ClassDataset(Dataset[tuple[Tensor, int]]):
     """
 
     def __init__(self, table: FeatureTable, seed: int = 0, min_items: int = 1) -> None:
-        if len(table.clips) == 0:
+        if len(table) == 0:
             raise ParameterError("table", "empty", "at least one clip")
         self.table = table
         self.seed = seed
         self.epoch = 0
-        sections = table.clips["section"].to_numpy(dtype=str)
-        self.classes, self.labels = np.unique(sections, return_inverse=True)
-        self._rounds = -(-min_items // len(table.clips))
+        self.classes, self.labels = np.unique(table.clips["section"], return_inverse=True)
+        self._rounds = -(-min_items // len(table))
 
     def __len__(self) -> int:
-        return len(self.table.clips) * self._rounds
+        return len(self.table) * self._rounds
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         rng = np.random.default_rng((self.seed, self.epoch, i))
-        i %= len(self.table.clips)
+        i %= len(self.table)
         windows = self.table.windows(i)
         return torch.from_numpy(windows[rng.integers(len(windows))]), int(self.labels[i])
 

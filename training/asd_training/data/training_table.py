@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from asd_edge.checks import Levels, check_clipping, check_length, check_levels, check_rate
 from asd_edge.enrolment.recordings import Clip as EnrolledClip
@@ -90,7 +92,7 @@ def machines(data: Path) -> list[str]:
     """
     if data.is_file():
         table = feature_table.load(data, None, "train")
-        return sorted(table.clips["machine"].unique())
+        return [str(name) for name in np.unique(table.clips["machine"])]
     clips = find_clips(data, None)
     found = sorted({c.machine for c in clips if c.split == "train" and c.label != "anomaly"})
     if not found:
@@ -100,9 +102,9 @@ def machines(data: Path) -> list[str]:
 
 def check_sections(table: FeatureTable, preset: Preset) -> None:
     """Raise SingleSectionError where drawn triplets have no other section to draw from."""
-    sections = table.clips["section"].unique()
+    sections = np.unique(table.clips["section"]).tolist()
     if preset.model is not None and preset.loss.drawn and len(sections) < 2:
-        raise SingleSectionError("training clips", table.clips["machine"].iloc[0], sections[0])
+        raise SingleSectionError("training clips", str(table.clips["machine"][0]), sections[0])
 
 
 def load_training_table(
@@ -136,22 +138,22 @@ def load_training_table(
         table = feature_table.load(data, machine, "train")
         if table.front_end != front_end:
             raise DatasetError(data, "was made with another front end than the preset's")
-        there = sorted(table.clips["machine"].unique())
+        there = np.unique(table.clips["machine"]).tolist()
         if len(there) > 1:
             raise DatasetError(
                 data, f"has several machines, name one by --machine: {', '.join(there)}"
             )
-        table = table.take((table.clips["label"] != "anomaly").to_numpy())
-        if not len(table.clips):
+        table = table.take(table.clips["label"] != "anomaly")
+        if not len(table):
             raise DatasetError(data, f"has no normal training clips of machine {machine!r}")
-        count = table.clips["recording"].nunique() + len(table.failures)
+        count = len(np.unique(table.clips["recording"])) + len(table.failures)
         _check_damaged(data, table.failures, count, skip_damaged, say)
         leaked = _leaked_rows(data, table, there[0])
     else:
         table, leaked = _from_files(data, machine, front_end, cache, jobs, skip_damaged, say)
     table = _without(table, "recording", leaked, "are copies of test clips", say)
     table = _without(table, "clip", _copies(table), "are copies of other training clips", say)
-    if not len(table.clips):
+    if not len(table):
         raise DatasetError(data, "has no training clip that is not a test clip as well")
     for sentence in [*sound_warnings(table), *outlier_warnings(table)]:
         say(sentence)
@@ -210,10 +212,14 @@ def _check_damaged(
 def _leaked_rows(path: Path, table: FeatureTable, machine: str) -> dict[str, str]:
     """Name the training clips of a table file that are its test clips too -> the test clip."""
     columns = ["clip", "digest", "machine", "split"]
-    rows = pq.read_table(path, columns=columns).to_pandas()
-    test = rows[(rows["machine"] == machine) & (rows["split"] == "test")]
-    by_digest = dict(zip(test["digest"], test["clip"], strict=True))
-    pairs = zip(table.clips["recording"], table.clips["digest"], strict=True)
+    with pq.ParquetFile(path) as file:
+        rows = file.read(columns).to_pylist()
+    by_digest = {
+        row["digest"]: row["clip"]
+        for row in rows
+        if row["machine"] == machine and row["split"] == "test"
+    }
+    pairs = zip(table.clips["recording"].tolist(), table.clips["digest"].tolist(), strict=True)
     return {clip: by_digest[digest] for clip, digest in pairs if digest in by_digest}
 
 
@@ -221,7 +227,7 @@ def _copies(table: FeatureTable) -> dict[str, str]:
     """Name the clips whose features are those of a clip before them -> that clip."""
     first: dict[bytes, str] = {}
     copies = {}
-    for i, name in enumerate(table.clips["clip"]):
+    for i, name in enumerate(table.clips["clip"].tolist()):
         key = hashlib.blake2b(table.windows(i).tobytes(), digest_size=16).digest()
         if first.setdefault(key, name) != name:
             copies[name] = first[key]
@@ -238,11 +244,9 @@ def _without(
     if not copies:
         return table
     clip, twin = next(iter(copies.items()))
-    say(
-        f"left out {len(copies)} of {table.clips[column].nunique()} training clips, which {what}: "
-        f"{clip} is {twin}"
-    )
-    return table.take(~table.clips[column].isin(copies).to_numpy())
+    count = len(np.unique(table.clips[column]))
+    say(f"left out {len(copies)} of {count} training clips, which {what}: {clip} is {twin}")
+    return table.take(~np.isin(table.clips[column], list(copies)))
 
 
 def sound_warnings(table: FeatureTable) -> list[str]:
@@ -255,12 +259,12 @@ def sound_warnings(table: FeatureTable) -> list[str]:
     if "rate" not in clips:  # a table of an earlier version
         return []
     found = []
-    files = clips.drop_duplicates("recording")
+    _, files = np.unique(clips["recording"], return_index=True)
     for column, unit in (("rate", "Hz"), ("channels", "channels")):
-        counts = files[column].value_counts()
+        counts = Counter(clips[column][files].tolist()).most_common()
         if len(counts) > 1:
-            odd = files.loc[files[column] == counts.index[-1], "recording"].iloc[0]
-            kinds = ", ".join(f"{n} of {value} {unit}" for value, n in counts.items())
+            odd = clips["recording"][files][clips[column][files] == counts[-1][0]][0]
+            kinds = ", ".join(f"{n} of {value} {unit}" for value, n in counts)
             found.append(f"training clips differ: {kinds}, such as {odd}")
     if table.front_end.channel == "mean" and (clips["channels"] > 1).any():
         most = int(clips["channels"].max())
@@ -268,9 +272,9 @@ def sound_warnings(table: FeatureTable) -> list[str]:
             f"{most} channels are averaged; if they are microphones at different places, "
             f"choose one with --channel 0 to {most - 1}"
         )
-    rows = [_enrolled(row) for row in clips.itertuples()]
+    rows = [_enrolled(clips, i) for i in range(len(table))]
     warnings = odd_levels([], rows)
-    for clip, share in zip(rows, clips["clipped"], strict=True):
+    for clip, share in zip(rows, clips["clipped"].tolist(), strict=True):
         warnings += check_levels(
             clip.name, Levels(clip.level_db, offset=0.0, leading=0), table.front_end
         )
@@ -292,7 +296,7 @@ def outlier_warnings(table: FeatureTable) -> list[str]:
     By mean and fluctuation of each band (see `network.time_statistics`), whatever the preset
     learns: clips are judged before a network is trained on them.
     """
-    rows = table.clips["n_windows"].to_numpy()
+    rows = table.clips["n_windows"]
     statistics = []
     for i in range(len(rows)):
         windows = table.windows(i)
@@ -301,8 +305,7 @@ def outlier_warnings(table: FeatureTable) -> list[str]:
     normals = NormalEmbeddings(
         views={"statistics": np.concatenate(statistics)},
         **{
-            f"{name}s": np.repeat(table.clips[name].to_numpy(dtype=str), rows)
-            for name in ("clip", "section", "domain")
+            f"{name}s": np.repeat(table.clips[name], rows) for name in ("clip", "section", "domain")
         },
     )
     rules = {"statistics": ViewRule(ScoringConfig("whitened"))}
@@ -311,7 +314,7 @@ def outlier_warnings(table: FeatureTable) -> list[str]:
         scorer, _ = calibrate(rules, fit_scorer(rules, normals), unseen)
     except ParameterError:  # too few clips to tell
         return []
-    found = outliers(scorer, unseen, set(table.clips["clip"]))
+    found = outliers(scorer, unseen, set(table.clips["clip"].tolist()))
     if not found:
         return []
     names = ", ".join(warning.clip for warning in found[1:4])
@@ -319,16 +322,17 @@ def outlier_warnings(table: FeatureTable) -> list[str]:
     return [f"{found[0].clip} {found[0].reason}{more if len(found) > 1 else ''}; listen to it"]
 
 
-def _enrolled(row: Any) -> EnrolledClip:
-    """Describe a clip as enrolment's checks want it."""
+def _enrolled(clips: Mapping[str, NDArray[Any]], i: int) -> EnrolledClip:
+    """Describe clip i as enrolment's checks want it."""
+    row = {name: values[i].item() for name, values in clips.items()}
     return EnrolledClip(
-        recording=row.recording,
-        start_s=row.start_s,
-        whole=row.clip == row.recording,
-        section=row.section,
+        recording=row["recording"],
+        start_s=row["start_s"],
+        whole=row["clip"] == row["recording"],
+        section=row["section"],
         embeddings={},
-        seconds=row.seconds,
-        rate=row.rate,
-        level_db=row.level_db,
+        seconds=row["seconds"],
+        rate=row["rate"],
+        level_db=row["level_db"],
         excerpt=np.empty(0, np.int16),
     )

@@ -146,8 +146,8 @@ def make_objective(
         return TripletObjective(preset, network, triplets, group, device, precision).to(device)
     classes = ClassDataset(table, seed, items)
     if len(classes.classes) == 1 and not preset.augment.pseudo_classes:
-        clip = table.clips.iloc[0]
-        raise SingleSectionError("training clips", clip["machine"], clip["section"])
+        machine, section = (str(table.clips[name][0]) for name in ("machine", "section"))
+        raise SingleSectionError("training clips", machine, section)
     return ClassificationObjective(preset, network, classes, group, device, precision).to(device)
 
 

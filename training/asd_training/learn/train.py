@@ -7,7 +7,9 @@ interrupted and resumed takes the same steps as one that was not.
 from __future__ import annotations
 
 import copy
+import csv
 import hashlib
+import io
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -94,7 +96,12 @@ def train(
         ParameterError: a batch that cannot be cut evenly among the processes.
     """
     preset = config.preset
-    mask = held_out(table.clips, preset.training.holdout, config.seed)
+    mask = held_out(
+        table.clips["section"],
+        table.clips["domain"],
+        preset.training.holdout,
+        config.seed,
+    )
     torch.manual_seed(config.seed)
     network = Network(preset).to(device)
     if device.startswith("cuda"):
@@ -181,10 +188,12 @@ class _Loop:
     ) -> TripletObjective | ClassificationObjective | None:
         """Held-out clips under the same loss; None where they are of fewer than two sections."""
         assert self.network.learned is not None
-        if table.clips["section"].nunique() < 2:
+        if len(np.unique(table.clips["section"])) < 2:
             return None
+        # Each clip once: without changes drawn to them, copies would have the same loss.
+        preset = replace(self.config.preset, training=replace(self.settings, min_items=1))
         objective = make_objective(
-            self.config.preset, self.network.learned, table, self.config.seed, Group(), device
+            preset, self.network.learned, table, self.config.seed, Group(), device
         )
         # Classes are numbered by the data set at hand; these must be the trained ones.
         if isinstance(objective, ClassificationObjective):
@@ -205,7 +214,7 @@ class _Loop:
         """Train the epochs that are not in the history; give the whole history."""
         if not history:
             assert self.network.learned is not None
-            rows = range(len(self.training.clips))
+            rows = range(len(self.training))
             self.network.learned.set_normalization(self.training.windows(i) for i in rows)
         if self.validation is None and (self.settings.patience or self.settings.keep == "best"):
             raise PresetError(
@@ -350,10 +359,7 @@ def _batches(
 
 def embed_clips(network: Network, table: FeatureTable, mask: NDArray[np.bool_]) -> Embeddings:
     """Embed every window of every clip; `mask` marks the held-out ones [shape=(clips,)]."""
-    repeats = table.clips["n_windows"].to_numpy()
-
-    def column(name: str) -> NDArray[np.str_]:
-        return np.repeat(table.clips[name].to_numpy(dtype=str), repeats)
+    repeats = table.clips["n_windows"]
 
     # Many clips at once: a call of the network costs as much as the windows of a clip.
     parts = [
@@ -362,13 +368,16 @@ def embed_clips(network: Network, table: FeatureTable, mask: NDArray[np.bool_]) 
     ]
     normals = NormalEmbeddings(
         views={view: np.concatenate([part[view] for part in parts]) for view in network.views},
-        clips=column("clip"),
-        sections=column("section"),
-        domains=column("domain"),
+        clips=np.repeat(table.clips["clip"], repeats),
+        sections=np.repeat(table.clips["section"], repeats),
+        domains=np.repeat(table.clips["domain"], repeats),
     )
     return Embeddings(normals, np.repeat(mask, repeats))
 
 
 def _clips_digest(table: FeatureTable) -> str:
-    rows = table.clips[["clip", "section", "domain", "digest"]].to_csv(index=False)
-    return hashlib.sha256(rows.encode()).hexdigest()
+    text = io.StringIO()
+    names = ("clip", "section", "domain", "digest")
+    rows = zip(*(table.clips[name].tolist() for name in names), strict=True)
+    csv.writer(text, lineterminator="\n").writerows([names, *rows])
+    return hashlib.sha256(text.getvalue().encode()).hexdigest()
