@@ -83,18 +83,19 @@ def presets() -> str:
     from asd_edge.frontend.mel import MelConfig
     from asd_edge.frontend.windows import FrontEnd
     from asd_edge.scoring.views import ScoringConfig
+    from asd_training import preset_tables as tables
     from asd_training import presets as module
 
     names = module.names()
     tables: dict[str, tuple[type, ...]] = {
         "front_end": (FrontEnd,),
         "front_end.mel": (MelConfig,),
-        "model": (module.ModelConfig,),
-        "statistics": (module.StatisticsConfig,),
-        "loss": (module.LossConfig,),
-        "augment": (module.AugmentConfig,),
-        "training": (module.TrainingConfig,),
-        "scoring.VIEW": (ScoringConfig, module.ViewConfig),
+        "model": (tables.ModelConfig,),
+        "statistics": (tables.StatisticsConfig,),
+        "loss": (tables.LossConfig,),
+        "augment": (tables.AugmentConfig,),
+        "training": (tables.TrainingConfig,),
+        "scoring.VIEW": (ScoringConfig, tables.ViewConfig),
     }
     loaded = {name: module.load(name).to_dict() for name in names}
     parts = [

@@ -67,7 +67,8 @@ LAYERS = (
 )
 # The same of asd_training. The learning loop draws its curves, so it lies above the report.
 TRAINING_LAYERS = (
-    {"__init__", "callbacks", "errors", "presets", "progress"},
+    {"__init__", "callbacks", "errors", "preset_tables", "progress"},
+    {"presets"},
     {"synth"},
     {"data", "network"},
     {"run_folder", "archive"},

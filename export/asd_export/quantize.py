@@ -28,7 +28,8 @@ from asd_edge.model import INPUT, VIEWS, EmbeddingModel, runtime
 from asd_edge.verify import relative_error
 from asd_export.errors import PrecisionError
 from asd_training.data.clips import Clip
-from asd_training.evaluation.metrics import auc, groups
+from asd_training.evaluation.measures import auc
+from asd_training.evaluation.metrics import groups
 from asd_training.evaluation.score import analyse_clip, score_clips
 from asd_training.learn.augment import shift_bands, statistics_exchange
 

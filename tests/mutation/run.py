@@ -30,6 +30,7 @@ MODULES = {
     "asd_edge/scoring/whitening.py": ["tests/scoring/test_whitening.py"],
     "asd_edge/bundle/archive.py": ["tests/bundle/test_reading.py"],
     "asd_edge/bundle/reading.py": ["tests/bundle/test_reading.py", "tests/bundle/test_format.py"],
+    "training/asd_training/evaluation/measures.py": ["tests/training/evaluation/test_metrics.py"],
     "training/asd_training/evaluation/metrics.py": ["tests/training/evaluation/test_metrics.py"],
 }
 _SECONDS = 600  # a mutant may loop for ever

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_sco
 
 from asd_edge.errors import ParameterError
 from asd_training.errors import DatasetError
-from asd_training.evaluation import metrics
+from asd_training.evaluation import measures, metrics
 
 
 def pairwise_auc(labels, scores) -> float:
@@ -59,44 +59,44 @@ SMALL = [
 
 def test_auc_closed_form() -> None:
     labels = [label == "anomaly" for label, _, _ in SMALL]
-    assert metrics.auc(labels, [score for _, score, _ in SMALL]) == 0.5
-    assert metrics.auc([0, 0, 1, 1], [1, 2, 3, 4]) == 1.0
-    assert metrics.auc([0, 0, 1, 1], [3, 4, 1, 2]) == 0.0
-    assert metrics.auc([0, 1, 0, 1], [7, 7, 7, 7]) == 0.5
+    assert measures.auc(labels, [score for _, score, _ in SMALL]) == 0.5
+    assert measures.auc([0, 0, 1, 1], [1, 2, 3, 4]) == 1.0
+    assert measures.auc([0, 0, 1, 1], [3, 4, 1, 2]) == 0.0
+    assert measures.auc([0, 1, 0, 1], [7, 7, 7, 7]) == 0.5
 
 
 def test_pauc_closed_form() -> None:
     normals = np.arange(100)
     labels = np.r_[np.zeros(100), np.ones(10)]
-    assert metrics.pauc(labels, np.r_[normals, np.full(10, 200)]) == 1.0
+    assert measures.pauc(labels, np.r_[normals, np.full(10, 200)]) == 1.0
     # No anomaly above the loudest tenth of the normals: A = 0.
     lowest = (1 - 0.1 / 1.9) / 2
-    assert metrics.pauc(labels, np.r_[normals, np.full(10, 50.5)]) == pytest.approx(lowest)
+    assert measures.pauc(labels, np.r_[normals, np.full(10, 50.5)]) == pytest.approx(lowest)
     # Half of the anomalies above everything: A = 0.05.
     half = (1 + (0.05 - 0.005) / (0.1 - 0.005)) / 2
     scores = np.r_[normals, np.full(5, 200), np.full(5, -1)]
-    assert metrics.pauc(labels, scores) == pytest.approx(half)
-    assert metrics.pauc(labels, scores, max_fpr=1.0) == metrics.auc(labels, scores)
+    assert measures.pauc(labels, scores) == pytest.approx(half)
+    assert measures.pauc(labels, scores, max_fpr=1.0) == measures.auc(labels, scores)
 
 
 @given(labelled_scores())
 def test_auc_is_the_share_of_ordered_pairs(data) -> None:
-    assert metrics.auc(*data) == pytest.approx(pairwise_auc(*data), abs=1e-12)
+    assert measures.auc(*data) == pytest.approx(pairwise_auc(*data), abs=1e-12)
 
 
 @given(labelled_scores(), st.floats(0.05, 0.95))
 def test_pauc_is_the_standardised_area(data, max_fpr) -> None:
     expected = integrated_pauc(*data, max_fpr)
-    assert metrics.pauc(*data, max_fpr=max_fpr) == pytest.approx(expected, abs=1e-9)
+    assert measures.pauc(*data, max_fpr=max_fpr) == pytest.approx(expected, abs=1e-9)
 
 
 @given(labelled_scores())
 def test_auc_and_pauc_depend_on_the_order_alone(data) -> None:
     labels, scores = data
     for monotone in (np.exp(scores / 10), 3 * scores - 7, scores**3):
-        assert metrics.auc(labels, monotone) == metrics.auc(labels, scores)
-        assert metrics.pauc(labels, monotone) == metrics.pauc(labels, scores)
-    assert metrics.auc(labels, -scores) == pytest.approx(1 - metrics.auc(labels, scores))
+        assert measures.auc(labels, monotone) == measures.auc(labels, scores)
+        assert measures.pauc(labels, monotone) == measures.pauc(labels, scores)
+    assert measures.auc(labels, -scores) == pytest.approx(1 - measures.auc(labels, scores))
 
 
 @given(labelled_scores())
@@ -105,12 +105,12 @@ def test_precision_recall_f1_agree_with_sklearn(data) -> None:
     decisions = scores > 0
     expected = [f(labels, decisions, zero_division=0) for f in (precision_score, recall_score)]
     expected.append(f1_score(labels, decisions, zero_division=0))
-    assert metrics.precision_recall_f1(labels, decisions) == pytest.approx(expected)
+    assert measures.precision_recall_f1(labels, decisions) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_scores_must_be_finite(bad) -> None:
-    for measure in (metrics.auc, metrics.pauc, metrics.threshold_sweep):
+    for measure in (measures.auc, measures.pauc, measures.threshold_sweep):
         with pytest.raises(ParameterError, match=r"scores\[1\].*finite"):
             measure([0, 1, 1], [0.0, bad, 1.0])
     with pytest.raises(ParameterError, match=r"0002\.wav.*finite"):
@@ -119,40 +119,40 @@ def test_scores_must_be_finite(bad) -> None:
 
 def test_labels_are_checked() -> None:
     with pytest.raises(ParameterError, match="only normals"):
-        metrics.auc([0, 0], [1, 2])
+        measures.auc([0, 0], [1, 2])
     with pytest.raises(ParameterError, match="only anomalies"):
-        metrics.auc([1, 1], [1, 2])
+        measures.auc([1, 1], [1, 2])
     with pytest.raises(ParameterError, match="no clips"):
-        metrics.auc(np.empty(0, dtype=bool), [])
+        measures.auc(np.empty(0, dtype=bool), [])
     # scikit-learn would take "normal" for the positive class.
     with pytest.raises(ParameterError, match="1 for anomaly"):
-        metrics.auc(["anomaly", "normal"], [1, 2])
+        measures.auc(["anomaly", "normal"], [1, 2])
     with pytest.raises(ParameterError, match="1 for anomaly"):
-        metrics.auc([1, 2], [1, 2])
+        measures.auc([1, 2], [1, 2])
     with pytest.raises(ParameterError, match="shapes"):
-        metrics.auc([0, 1], [1, 2, 3])
+        measures.auc([0, 1], [1, 2, 3])
     with pytest.raises(ParameterError, match="max_fpr"):
-        metrics.pauc([0, 1], [1, 2], max_fpr=0.0)
+        measures.pauc([0, 1], [1, 2], max_fpr=0.0)
 
 
 def test_means_are_those_of_the_evaluator() -> None:
     values = np.random.default_rng(0).uniform(0, 1, (42, 5))
     values[3, 2] = 0.0
     clamped = np.maximum(values, np.finfo(float).eps)
-    np.testing.assert_array_equal(metrics.arithmetic_mean(values), np.mean(values, axis=0))
+    np.testing.assert_array_equal(measures.arithmetic_mean(values), np.mean(values, axis=0))
     np.testing.assert_allclose(
-        metrics.harmonic_mean(values), scipy.stats.hmean(clamped, axis=0), rtol=1e-15
+        measures.harmonic_mean(values), scipy.stats.hmean(clamped, axis=0), rtol=1e-15
     )
     # The memory order of a table must not change the last digit.
     fortran = np.asfortranarray(values)
-    np.testing.assert_array_equal(metrics.arithmetic_mean(fortran), np.mean(values, axis=0))
-    np.testing.assert_array_equal(metrics.harmonic_mean(fortran), metrics.harmonic_mean(values))
+    np.testing.assert_array_equal(measures.arithmetic_mean(fortran), np.mean(values, axis=0))
+    np.testing.assert_array_equal(measures.harmonic_mean(fortran), measures.harmonic_mean(values))
 
 
 def test_means_leave_missing_values_out() -> None:
     values = [[0.5, np.nan, 0.25], [1.0, np.nan, np.nan]]
-    np.testing.assert_allclose(metrics.arithmetic_mean(values), [0.75, np.nan, 0.25])
-    np.testing.assert_allclose(metrics.harmonic_mean(values), [2 / 3, np.nan, 0.25])
+    np.testing.assert_allclose(measures.arithmetic_mean(values), [0.75, np.nan, 0.25])
+    np.testing.assert_allclose(measures.harmonic_mean(values), [2 / 3, np.nan, 0.25])
 
 
 def test_evaluate_small() -> None:
@@ -237,13 +237,13 @@ def test_evaluate_checks_its_table() -> None:
 def test_threshold_sweep_closed_form() -> None:
     # Decisions are score > threshold: of 0, 1, 2, 3, 4 the thresholds 1 and 2 separate; the
     # lower one, equal to the highest normal score, is taken.
-    sweep = metrics.threshold_sweep([0, 0, 1, 1], [0.0, 1.0, 3.0, 4.0], n=5)
+    sweep = measures.threshold_sweep([0, 0, 1, 1], [0.0, 1.0, 3.0, 4.0], n=5)
     assert sweep == (1.0, 1.0)
     # Nothing beats chance: the lowest of the thresholds that reach it.
-    assert metrics.threshold_sweep([1, 0], [0.0, 1.0]).auc == 0.5
-    assert metrics.threshold_sweep([0, 1], [2.0, 2.0]) == (2.0, 0.5)
+    assert measures.threshold_sweep([1, 0], [0.0, 1.0]).auc == 0.5
+    assert measures.threshold_sweep([0, 1], [2.0, 2.0]) == (2.0, 0.5)
     with pytest.raises(ParameterError, match="at least 2"):
-        metrics.threshold_sweep([0, 1], [0, 1], n=1)
+        measures.threshold_sweep([0, 1], [0, 1], n=1)
 
 
 @pytest.mark.parametrize("n", [2, 7, 100])
@@ -255,7 +255,7 @@ def test_threshold_sweep_agrees_with_brute_force(seed: int, n: int) -> None:
     scores = np.round(rng.normal(labels * (seed - 1), 1.0), 1)
     thresholds = np.linspace(scores.min(), scores.max(), n)
     areas = [roc_auc_score(labels, scores > threshold) for threshold in thresholds]
-    sweep = metrics.threshold_sweep(labels, scores, n=n)
+    sweep = measures.threshold_sweep(labels, scores, n=n)
     assert sweep.auc == pytest.approx(max(areas), abs=1e-12)
     assert sweep.threshold == thresholds[np.flatnonzero(np.array(areas) > max(areas) - 1e-12)[0]]
 
@@ -395,17 +395,17 @@ def test_a_domain_without_anomalies_of_its_own() -> None:
 def test_error_of_an_auc_is_the_spread_of_repeated_draws() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([False, True], [30, 50])
-    areas = [metrics.auc(labels, rng.normal(labels * 1.0)) for _ in range(2000)]
-    expected = metrics.auc_error(float(np.mean(areas)), 30, 50)
+    areas = [measures.auc(labels, rng.normal(labels * 1.0)) for _ in range(2000)]
+    expected = measures.auc_error(float(np.mean(areas)), 30, 50)
     assert np.std(areas) == pytest.approx(expected, rel=0.1)
-    assert metrics.auc_error(1.0, 30, 50) == 0
+    assert measures.auc_error(1.0, 30, 50) == 0
 
 
 def test_error_of_the_mean() -> None:
     scores = years_table()
     results = metrics.evaluate(scores, year=2021)
     errors = results.rows.apply(
-        lambda r: metrics.auc_error(r["auc"], r["n_normal"], r["n_anomaly"]), axis=1
+        lambda r: measures.auc_error(r["auc"], r["n_normal"], r["n_anomaly"]), axis=1
     )
     sections = errors.groupby([results.rows["machine"], results.rows["section"]]).sum()
     assert metrics.mean_auc_error(scores, 2021) == pytest.approx(np.sqrt((sections**2).sum()) / 8)
@@ -445,13 +445,13 @@ def test_error_of_an_auc_is_that_of_pairs(mean: float, n_normal: int, n_anomaly:
     area, both_above, above_both = exponential_chances(mean)
     shared = (n_anomaly - 1) * (both_above - area**2) + (n_normal - 1) * (above_both - area**2)
     variance = (area * (1 - area) + shared) / (n_normal * n_anomaly)
-    assert metrics.auc_error(area, n_normal, n_anomaly) ** 2 == pytest.approx(variance, rel=1e-12)
+    assert measures.auc_error(area, n_normal, n_anomaly) ** 2 == pytest.approx(variance, rel=1e-12)
 
 
 def test_error_of_the_mean_of_groups_that_lack_clips() -> None:
     """One anomaly is enough; a group without any, or without normals, has no part in it."""
     one = table([("normal", 0.0, None), ("normal", 2.0, None), ("anomaly", 1.0, None)])
-    expected = metrics.auc_error(0.5, 2, 1)
+    expected = measures.auc_error(0.5, 2, 1)
     assert metrics.mean_auc_error(one, 2021) == pytest.approx(expected)
     lacking = [table([("normal", 0.0, None)] * 2, section="01")]
     lacking.append(table([("anomaly", 0.0, None)] * 2, section="02"))
@@ -465,17 +465,17 @@ def test_what_is_left_to_defaults() -> None:
     assert list(results.overall.columns) == ["mean", *metrics.METRICS]
     assert list(results.machine_means.columns) == ["machine", "mean", *metrics.METRICS]
     labels, scores = np.arange(50) % 2, np.random.default_rng(0).normal(size=50)
-    assert metrics.threshold_sweep(labels, scores) == metrics.threshold_sweep(labels, scores, 100)
-    assert metrics.pauc(labels, scores) == metrics.pauc(labels, scores, 0.1)
+    assert measures.threshold_sweep(labels, scores) == measures.threshold_sweep(labels, scores, 100)
+    assert measures.pauc(labels, scores) == measures.pauc(labels, scores, 0.1)
 
 
 def test_what_else_is_refused() -> None:
     with pytest.raises(ParameterError, match="shapes"):
-        metrics.auc([[0, 1], [1, 0]], [[1, 2], [3, 4]])
+        measures.auc([[0, 1], [1, 0]], [[1, 2], [3, 4]])
     with pytest.raises(ParameterError, match="max_fpr"):
-        metrics.pauc([0, 1], [1, 2], max_fpr=1.5)
+        measures.pauc([0, 1], [1, 2], max_fpr=1.5)
     with pytest.raises(ParameterError, match=r"labels is \[0, 1, 2, 3\]; expected"):
-        metrics.auc(range(9), range(9))
+        measures.auc(range(9), range(9))
 
 
 def test_domains_that_no_challenge_has_come_last_by_name() -> None:
@@ -493,7 +493,7 @@ def test_domains_that_no_challenge_has_come_last_by_name() -> None:
 
 def test_a_sweep_over_the_largest_numbers() -> None:
     """Their difference is infinite; the thresholds are not."""
-    sweep = metrics.threshold_sweep([0, 1, 0, 1], [-1.7e308, 1.7e308, -1e308, 1.2e308], n=11)
+    sweep = measures.threshold_sweep([0, 1, 0, 1], [-1.7e308, 1.7e308, -1e308, 1.2e308], n=11)
     assert sweep.auc == 1.0
     assert -1e308 <= sweep.threshold < 1.2e308
     thresholds = np.linspace(-1.7, 1.7, 11) * 1e308

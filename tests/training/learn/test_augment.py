@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asd_training.learn import augment
-from asd_training.presets import PSEUDO_CLASSES, AugmentConfig
+from asd_training.preset_tables import PSEUDO_CLASSES, AugmentConfig
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from asd_training.learn.losses import MinedTriplets, SubClusterAdaCos
-from asd_training.presets import LossConfig
+from asd_training.preset_tables import LossConfig
 
 X = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(12) % 3

@@ -22,7 +22,7 @@ from asd_training.data.feature_table import FeatureTable
 from asd_training.learn import train as learn
 from asd_training.learn.objective import ClassificationObjective
 from asd_training.learn.train import learning_rate
-from asd_training.presets import TrainingConfig
+from asd_training.preset_tables import TrainingConfig
 
 
 def train(data: Path, preset: Path, folder: Path, *more: object, status: int = 0) -> str:
@@ -396,7 +396,7 @@ def test_a_preset_without_a_network_trains_nothing(
 
 
 def test_one_cycle_rises_to_the_peak_and_falls_to_nothing() -> None:
-    settings = presets.TrainingConfig(10, 0.2, lr=0.01, schedule="one_cycle")
+    settings = TrainingConfig(10, 0.2, lr=0.01, schedule="one_cycle")
     rates = [learning_rate(settings, step, 101) for step in range(101)]
     reference = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from asd_training.network.time_statistics import TimeStatistics
-from asd_training.presets import PresetError, StatisticsConfig
+from asd_training.preset_tables import StatisticsConfig
+from asd_training.presets import PresetError
 
 
 def test_means_and_changes() -> None:

@@ -13,7 +13,7 @@ import soundfile
 from helpers import invoke
 
 from asd_training.cli.evaluate import main
-from asd_training.evaluation import metrics, published
+from asd_training.evaluation import measures, metrics, published
 from asd_training.evaluation.false_alarm_costs import costs, thresholds_of_normals
 from asd_training.evaluation.machines import Evaluation, MachineEvaluation
 from asd_training.report import html
@@ -131,7 +131,7 @@ def test_published_figures_stand_beside_ours() -> None:
     (source,) = [r for r in page.rows if r[1:3] == ["autoencoder, 2022 dev", "source"]]
     ours = results.rows.query("machine == 'fan' and domain == 'source'")["auc"]
     assert f"± {1.96 * metrics.mean_auc_error(make_scores(machines), 2022):.3f}" in page.text
-    difference = metrics.harmonic_mean(ours.to_numpy()[:, None])[0] - 0.7852
+    difference = measures.harmonic_mean(ours.to_numpy()[:, None])[0] - 0.7852
     assert source[3:6] == ["0.785", "0.574", f"{difference:+.3f}".replace("-", "−")]
     (machine,) = [r for r in page.rows if r[:2] == ["fan", "this one"]]
     assert machine[6:] == ["60 of 60", "6 of 60"]

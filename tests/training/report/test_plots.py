@@ -10,7 +10,7 @@ import pytest
 
 from asd_edge.errors import OptionalDependencyError, ParameterError
 from asd_training.errors import DatasetError
-from asd_training.evaluation.metrics import threshold_sweep
+from asd_training.evaluation.measures import threshold_sweep
 from asd_training.report.plots import histogram_plot, roc_plot, training_curves
 
 HISTORY = pd.DataFrame(
@@ -135,7 +135,7 @@ def test_no_figure_is_left_behind(tmp_path: Path) -> None:
     program = """
 import gc, sys
 import pandas as pd
-from asd_training.evaluation.metrics import threshold_sweep
+from asd_training.evaluation.measures import threshold_sweep
 from asd_training.report.plots import histogram_plot, roc_plot, training_curves
 assert "matplotlib" not in sys.modules, "imported before it is used"
 scores = pd.read_csv("scores.csv", dtype={"section": str})

@@ -340,7 +340,8 @@ def _print_rows(rows: pd.DataFrame, **more: str) -> None:
 
 
 def _rows_with_sweep(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
-    from asd_training.evaluation.metrics import comparisons, threshold_sweep
+    from asd_training.evaluation.measures import threshold_sweep
+    from asd_training.evaluation.metrics import comparisons
 
     best = {}
     for key, _, judged, _ in comparisons(scores, results.year):

@@ -36,14 +36,8 @@ from asd_edge.audio.clip_names import parse_clip_name
 from asd_edge.errors import MissingFileError
 from asd_training.data.clips import Clip, content_digest, describe
 from asd_training.errors import DatasetError
-from asd_training.evaluation.metrics import (
-    JOINT_YEAR,
-    METRICS,
-    Results,
-    arithmetic_mean,
-    groups,
-    harmonic_mean,
-)
+from asd_training.evaluation.measures import arithmetic_mean, harmonic_mean
+from asd_training.evaluation.metrics import JOINT_YEAR, METRICS, Results, groups
 
 # What the baselines since 2023 write behind it: _seed13711_id(0_)_Eval, _seed13711_Eval, ...
 _BASELINE = r"(?:_seed\d+)?(?:_id\([^)]*\))?(?:_(?:Eval|Dev))?"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from asd_training.presets import AugmentConfig
+from asd_training.preset_tables import AugmentConfig
 
 
 def pseudo_classes(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asd_training.presets import LossConfig
+from asd_training.preset_tables import LossConfig
 
 
 class MinedTriplets(nn.Module):

@@ -32,7 +32,8 @@ from asd_training.learn.devices import repeatable
 from asd_training.learn.distributed import Group, check_batch
 from asd_training.learn.objective import ClassificationObjective, TripletObjective, make_objective
 from asd_training.network.views import Network
-from asd_training.presets import PresetError, TrainingConfig
+from asd_training.preset_tables import TrainingConfig
+from asd_training.presets import PresetError
 from asd_training.run_folder import Embeddings, RunConfig
 
 _EMBED_CLIPS = 32  # copied together, 5 MB of windows of 10 s

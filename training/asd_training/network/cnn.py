@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from asd_training.presets import ModelConfig, PresetError
+from asd_training.preset_tables import ModelConfig
+from asd_training.presets import PresetError
 
 
 class TripletCNN(nn.Module):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from asd_training.presets import PresetError, StatisticsConfig
+from asd_training.preset_tables import StatisticsConfig
+from asd_training.presets import PresetError
 
 
 class TimeStatistics(nn.Module):

@@ -18,13 +18,8 @@ from asd_training.evaluation import comparison
 from asd_training.evaluation.comparison import Model
 from asd_training.evaluation.false_alarm_costs import total
 from asd_training.evaluation.machines import Evaluation, MachineEvaluation
-from asd_training.evaluation.metrics import (
-    JOINT_YEAR,
-    Results,
-    arithmetic_mean,
-    harmonic_mean,
-    mean_auc_error,
-)
+from asd_training.evaluation.measures import arithmetic_mean, harmonic_mean
+from asd_training.evaluation.metrics import JOINT_YEAR, Results, mean_auc_error
 from asd_training.evaluation.published import Baselines
 
 if TYPE_CHECKING:

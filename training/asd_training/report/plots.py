@@ -22,7 +22,8 @@ from asd_edge.atomic_files import atomic_path
 from asd_edge.errors import OptionalDependencyError, ParameterError
 from asd_edge.explanation.spectrogram import BLUE, GREEN, GREY, INK, ORANGE, PALE, VERMILLION
 from asd_training.errors import DatasetError
-from asd_training.evaluation.metrics import MAX_FPR, auc, check_scores, comparisons
+from asd_training.evaluation.measures import MAX_FPR, auc
+from asd_training.evaluation.metrics import check_scores, comparisons
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
