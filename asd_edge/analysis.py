@@ -48,10 +48,10 @@ class Analysis:
         >>> from asd_edge import Detector
         >>> with Detector.load("fan.asd").analyse("normal.wav") as analysis:
         ...     print(analysis.n_samples, analysis.mels.shape)
-        ...     print({view: x.shape for view, x in analysis.embeddings.items()})
+        ...     print({view: x.shape[1] for view, x in analysis.embeddings.items()})
         ...     print(analysis.decision.anomalous)
         160000 (1, 128, 313)
-        {'statistics': (1, 768)}
+        {'statistics': 768, 'bands': 16, 'band_changes': 80, 'level': 1}
         False
 
     Args:

@@ -22,8 +22,9 @@ from asd_edge.errors import BundleError, ParameterError, ProviderError
 from asd_edge.frontend.windows import FrontEnd
 
 INPUT = "mel"  # [shape=(batch, n_mels, n_frames)]
-# Its outputs, each [shape=(batch, d)]: what the network learned, and statistics over time.
-VIEWS = ("embedding", "statistics")
+# Its outputs, each [shape=(batch, d)]: what the network learned, and statistics over time: of every
+# band, of neighbouring bands joined (their power, their changes), and of all bands together.
+VIEWS = ("embedding", "statistics", "bands", "band_changes", "level")
 # Of the first run: processor time, because a device may be busy with other things, and time by the
 # clock. A network for a device takes milliseconds.
 MAX_SECONDS = 4.0

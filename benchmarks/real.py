@@ -37,7 +37,7 @@ from asd_edge.enrolment.recordings import Clip
 from asd_edge.scoring.scorer import Scorer
 
 DRAWS = 5
-LAGS = (1, 2, 4, 8, 16)  # of the preset statistics
+LAGS, JOINED = (1, 2, 4, 8, 16), 8  # of the preset statistics
 Scored = dict[str, NDArray[np.float64]]
 
 
@@ -101,7 +101,14 @@ def read_toycar(folder: Path, detector: Detector) -> DataSet:
         # The model wants windows of 10 s, these are 6.4 s: what it would compute of them.
         mel = np.fromfile(path, "<f4").reshape(FRAMES, -1).T
         changes = [np.abs(mel[:, lag:] - mel[:, :-lag]).mean(axis=1) for lag in LAGS]
-        embeddings = {"statistics": np.concatenate([mel.mean(axis=1), *changes])[np.newaxis]}
+        power = (10 ** (mel / 10)).mean(axis=1).reshape(-1, JOINED).mean(axis=1)
+        views = {
+            "statistics": np.concatenate([mel.mean(axis=1), *changes]),
+            "bands": 10 * np.log10(power),
+            "band_changes": np.concatenate(changes).reshape(-1, JOINED).mean(axis=1),
+            "level": 10 * np.log10(power.mean(keepdims=True)),
+        }
+        embeddings = {view: x[np.newaxis].astype(np.float32) for view, x in views.items()}
         clip = _clip(path.name, section, embeddings)
         if label == "normal" and int(number) < TRAINING_CLIPS:
             data.train.append(clip)

@@ -72,10 +72,10 @@ def read_views(scoring: Any, stored: Mapping[str, NDArray[Any]]) -> dict[str, Vi
                 isinstance(columns, list) and [type(x) for x in columns] == [int, int],
                 "scoring: parts are no pairs of columns",
             )
-        for key in ("emphasis", "exponent"):
+        for key in ("emphasis", "exponent", "guard"):
             expect(_is_number(rule.get(key, 1.0)), f"scoring: {key} is no number")
         expect(rule.get("exponent", 1.0) > 0.1, "scoring: exponent is out of range")
-        for key in ("k", "local_density"):
+        for key in ("k", "local_density", "few_clips"):
             value = rule.get(key)
             expect(value is None or type(value) is int, f"scoring: {key} is no whole number")
         expect(type(rule.get("pool_sections", False)) is bool, "scoring: pool_sections")

@@ -31,7 +31,7 @@ from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration
 from asd_edge.scoring.views import View
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MANIFEST = "bundle.json"
 MODEL, REFERENCES, GOLDEN = "model.onnx", "references.npz", "golden.npz"
 FILES = (MODEL, REFERENCES, GOLDEN)

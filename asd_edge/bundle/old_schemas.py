@@ -1,9 +1,9 @@
 """Convert bundles of older schema versions to the present one.
 
-Schema 3 had the reach of references in their densities, and thresholds from the spread of scores on
-both sides of their centre; both are kept. Schema 2 had a weight for each view and section, and
-scores in units of their own. Its score, the sum of weighted distances, is kept and divided by the
-section's threshold, which is fitted anew to the scores in the bundle
+Schema 4 had no guards. Schema 3 had the reach of references in their densities, and thresholds from
+the spread of scores on both sides of their centre; both are kept. Schema 2 had a weight for each
+view and section, and scores in units of their own. Its score, the sum of weighted distances, is
+kept and divided by the section's threshold, which is fitted anew to the scores in the bundle
 (`asd_edge.scoring.calibration`). Schema 1 had one view, of the network, without whitening, density
 or weights.
 """
@@ -26,7 +26,7 @@ def converted(
     """Convert the parts of a bundle to the present schema.
 
     Args:
-        version: 1, 2 or 3.
+        version: 1 to 4.
         scoring: of the manifest.
         stored: arrays of the references.
         calibration: of the manifest; its scores are numbers, 0 or more.
@@ -37,6 +37,8 @@ def converted(
     Raises:
         ValueError, KeyError, TypeError: parts that make no bundle.
     """
+    if version == 4:
+        return scoring, stored, calibration, {}
     calibration = {**calibration, "tail": "both"}
     if version == 3:
         return scoring, stored, calibration, {}

@@ -260,7 +260,8 @@ def _fit(
     rules, normals = _rules(source), _normals(clips)
     make = partial(fit_scorer, rules)
     unseen = score_unseen_by_folds(make, normals, advance=advance)
-    return *calibrate(rules, make(normals), unseen, false_alarm_rate), unseen
+    windows = len(normals.clips)
+    return *calibrate(rules, make(normals), unseen, windows, false_alarm_rate), unseen
 
 
 def _extend(

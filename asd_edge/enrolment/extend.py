@@ -57,7 +57,10 @@ def extend(
     both = make(normals)
     new = sorted(set(both.sections) - set(scorer.sections))
     rate = calibration.false_alarm_rate
-    added = standards(rules, new, unseen, rate) if new else {name: {} for name in both.views}
+    windows = len(next(iter(both.views.values())).references.clips)
+    added: dict[str, dict[str, Standard]] = {name: {} for name in both.views}
+    if new:
+        added = standards(rules, new, unseen, windows, rate)
     both = both.with_standards(
         {name: {**view.standards, **added[name]} for name, view in both.views.items()}
     )

@@ -22,7 +22,7 @@ from asd_edge.scoring.scorer import Scorer
 from asd_edge.scoring.views import View
 from asd_edge.scoring.whitening import as_matrix
 
-LEARNED, STATISTICS = VIEWS
+LEARNED, STATISTICS = VIEWS[:2]
 
 Array = NDArray[np.float64]
 

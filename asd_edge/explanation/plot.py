@@ -21,8 +21,10 @@ from asd_edge.explanation.explanation import Explanation
 from asd_edge.explanation.spectrogram import (
     BLUE,
     COLOURS,
+    GREEN,
     GREY,
     INK,
+    ORANGE,
     VERMILLION,
     draw_spectrogram,
 )
@@ -37,6 +39,8 @@ DPI = 120
 _VIEWS = {
     STATISTICS: (VERMILLION, ""),
     LEARNED: (BLUE, "////"),
+    "bands": (GREEN, ""),
+    "band_changes": (ORANGE, "////"),
 }
 # Below the loudest value; recordings of machines hold little below that.
 _RANGE_DB = 70.0

@@ -199,7 +199,8 @@ def cross_fit(
     unseen = score_unseen_by_folds(
         partial(fit_scorer, rules), normals, count=count, advance=advance
     )
-    return calibrate(rules, fit_scorer(rules, normals), unseen, false_alarm_rate)
+    scorer = fit_scorer(rules, normals)
+    return calibrate(rules, scorer, unseen, len(normals.clips), false_alarm_rate)
 
 
 def score_unseen_by_folds(

@@ -14,7 +14,9 @@ a view's deviation is the largest z of whole and parts, and the score
     ( sum over views of  factor * (deviation + offset) ) ** (1 / e),
 
 scaled so that 1 is the threshold: a clip that scores 1.6 is 1.6 times as far from the normal ones
-as the threshold is. A view without standards, as in a scorer that is being built, scores D.
+as the threshold is. A view without standards, as in a scorer that is being built, scores D. A view
+that is a guard (`asd_edge.scoring.views.ScoringConfig`) takes the place of the sum where it is
+larger.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from numpy.typing import NDArray
 from asd_edge._core import Neighbours
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.mel import instruction_set
-from asd_edge.scoring.views import Standard, View
+from asd_edge.scoring.views import Standard, View, combined
 from asd_edge.scoring.whitening import projection
 
 
@@ -212,6 +214,7 @@ class Scorer:
             raise ParameterError("exponent", sorted(exponents), "the same in all views")
         self.sections: tuple[str, ...] = sections.pop()
         self._exponent = exponents.pop()
+        self._guards = [name for name, view in views.items() if view.config.guard]
 
     def distances(
         self, embeddings: Mapping[str, NDArray[Any]], section: str
@@ -259,7 +262,7 @@ class Scorer:
             shares[name] = list(map(view.contributions, means, candidates))
         best = None
         for i, candidate in enumerate(candidates):
-            parts = {name: values[i] for name, values in shares.items()}
+            parts = combined({name: values[i] for name, values in shares.items()}, self._guards)
             sums = list(map(sum, zip(*parts.values(), strict=True)))
             try:
                 windows = tuple([value ** (1 / self._exponent) for value in sums])

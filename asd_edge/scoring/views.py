@@ -41,6 +41,12 @@ class ScoringConfig:
             whole and its parts.
         exponent: power of a distance whose values for normal clips are nearly normal: 1/3, or 1 in
             bundles of schema 2. One for all views of a bundle.
+        few_clips: number of normal windows from which on the view has no weight; with fewer its
+            weight is the greater. 0: its weight is always the same. A view of a few coarse
+            features knows what is normal from fewer clips than one of many.
+        guard: 0, or least spread of the embedding (in its units) among normal clips for a view that
+            adds nothing to the score unless it alone makes the window anomalous: when it lies
+            farther from the normal ones than a tenth of the false-alarm rate allows.
     """
 
     metric: str = "euclidean"
@@ -50,6 +56,8 @@ class ScoringConfig:
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     emphasis: float = 0.0
     exponent: float = 1 / 3
+    few_clips: int = 0
+    guard: float = 0.0
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -62,6 +70,12 @@ class ScoringConfig:
             raise ParameterError("emphasis", self.emphasis, "0 or more")
         if not 0 < self.exponent <= 1:
             raise ParameterError("exponent", self.exponent, "above 0, up to 1")
+        if self.few_clips < 0:
+            raise ParameterError("few_clips", self.few_clips, "0 or more windows")
+        if not 0 <= self.guard < np.inf:
+            raise ParameterError("guard", self.guard, "0, or a spread above 0")
+        if self.guard and (self.metric, self.k, self.local_density) != ("euclidean", None, 0):
+            raise ParameterError("guard", self.guard, "0 but for euclidean distances to all (k)")
         object.__setattr__(
             self, "parts", {name: (int(a), int(b)) for name, (a, b) in self.parts.items()}
         )
@@ -250,3 +264,29 @@ class View:
                 raise ParameterError("standards", len(standard.centres), "one a part, and one more")
         if not 0 < self.weight < np.inf:
             raise ParameterError("weight", self.weight, "a value above 0")
+
+
+def combined(
+    parts: Mapping[str, Sequence[float]], guards: Sequence[str]
+) -> Mapping[str, Sequence[float]]:
+    """Give what each view contributes to each window, of which the score's power is the sum.
+
+    A guard contributes alone where it says more than all other views together, and else nothing.
+
+    Args:
+        parts: view -> contribution of each window by its standard.
+        guards: views that are guards.
+    """
+    if not guards:
+        return parts
+    counted = {name: list(values) for name, values in parts.items()}
+    summed = [name for name in parts if name not in guards]
+    for i in range(len(counted[guards[0]])):
+        alone = max(guards, key=lambda name: parts[name][i])
+        if parts[alone][i] > sum([parts[name][i] for name in summed]):
+            ignored = [name for name in counted if name != alone]
+        else:
+            ignored = list(guards)
+        for name in ignored:
+            counted[name][i] = 0.0
+    return counted

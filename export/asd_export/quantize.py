@@ -34,7 +34,7 @@ from asd_training.evaluation.score import analyse_clip, score_clips
 from asd_training.learn.augment import shift_bands, statistics_exchange
 
 CALIBRATION_CLIPS = 128
-_LEARNED, _STATISTICS = VIEWS
+_LEARNED, *_STATISTICS = VIEWS
 # None of them makes statistics. A quantised Relu vanishes into the range of the convolution
 # before it.
 _QUANTISED = ["Conv", "Relu", "Gemm"]
@@ -173,7 +173,8 @@ def to_fp16(model: bytes) -> bytes:
 
     proto = onnx.load_from_string(model)
     graph = proto.graph
-    statistics = _ancestors(graph, _STATISTICS) - _ancestors(graph, _LEARNED)
+    statistics = set().union(*(_ancestors(graph, view) for view in _STATISTICS))
+    statistics -= _ancestors(graph, _LEARNED)
     # dB values are coarse in fp16, so the normalisation stays float32 too.
     before = _ancestors(graph, _first_convolution(graph).input[0])
     with _quiet():

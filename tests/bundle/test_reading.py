@@ -360,7 +360,9 @@ def test_a_model_that_takes_too_long_is_stopped(
         network.embed(contents.golden.mel[np.newaxis])
 
 
-@pytest.mark.parametrize("schema", ["schema_1", "schema_2_first", "schema_3", "schema_4"])
+@pytest.mark.parametrize(
+    "schema", ["schema_1", "schema_2_first", "schema_3", "schema_4", "schema_5"]
+)
 def test_bundles_of_every_schema_load_and_give_what_their_export_saw(schema: str) -> None:
     """Made by the code of their time (README.md beside them); all of verify must pass."""
     path = HERE / "schemas" / f"{schema}.asd"

@@ -89,7 +89,7 @@ main(["verify", {str(out)!r}], standalone_mode=False)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert list(read_bundle(out).views) == ["statistics"]
+    assert list(read_bundle(out).views) == ["statistics", "bands", "band_changes", "level"]
     assert decisions(out, good, odd) == [False, True]
 
 

@@ -27,7 +27,7 @@ def drawn(n: int, odd: int | None) -> NormalEmbeddings:
 
 def fitted(normals: NormalEmbeddings):
     unseen = score_unseen_by_folds(lambda part: fit_scorer(RULES, part), normals)
-    scorer, calibration = calibrate(RULES, fit_scorer(RULES, normals), unseen)
+    scorer, calibration = calibrate(RULES, fit_scorer(RULES, normals), unseen, len(normals.clips))
     return scorer, calibration, unseen
 
 

@@ -105,7 +105,7 @@ def test_views_count_as_their_rules_say_and_the_threshold_is_1() -> None:
     }
     raw = fit_scorer(rules, normals)
     distances = score_unseen(raw, unseen)
-    scorer, calibration = calibrate(rules, raw, distances, false_alarm_rate=0.02)
+    scorer, calibration = calibrate(rules, raw, distances, 30, false_alarm_rate=0.02)
     for section in ("00", "01"):
         assert calibration.threshold(section).value == pytest.approx(1, abs=1e-9)
         assert calibration.tail_probability(section, 1.0)[0] == pytest.approx(0.02, abs=1e-9)
@@ -167,7 +167,7 @@ def test_one_view_is_in_proportion_to_the_distance() -> None:
     normals = make_normals(60)
     rules = {"a": ViewRule()}
     distances = score_unseen(fit_scorer(rules, normals), make_normals(60, seed=1))
-    _, calibration = calibrate(rules, fit_scorer(rules, normals), distances)
+    _, calibration = calibrate(rules, fit_scorer(rules, normals), distances, 30)
     own = np.sort(distances.views["a"][distances.sections == "00", 0])
     scores = np.array(calibration.scores["00"])
     np.testing.assert_allclose(scores / own, scores[0] / own[0])

@@ -54,15 +54,20 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class StatisticsConfig:
-    """The view that is not learned; see `statistics.TimeStatistics`.
+    """The views that are not learned; see `time_statistics`.
 
     Attributes:
         lags: in frames, ascending.
+        joined: neighbouring bands that are one in the views "bands" and "band_changes"; with them
+            comes the view "level". 0: "statistics" alone.
     """
 
     lags: tuple[int, ...]
+    joined: int = 0
 
     def __post_init__(self) -> None:
+        if self.joined < 0 or (self.joined and not self.lags):
+            raise ParameterError("joined", self.joined, "0, or a number of bands beside lags")
         if any(lag < 1 for lag in self.lags) or list(self.lags) != sorted(set(self.lags)):
             raise ParameterError("lags", self.lags, "ascending numbers of frames, from 1")
 

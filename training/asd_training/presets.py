@@ -59,13 +59,15 @@ class Preset:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
-        has = dict(zip(VIEWS, (self.model, self.statistics), strict=True))
-        there = {name for name, config in has.items() if config is not None}
+        there = set(VIEWS[:1]) if self.model is not None else set()
+        if self.statistics is not None:
+            there |= set(VIEWS[1:] if self.statistics.joined else VIEWS[1:2])
         if not there or set(self.views) != there:
             raise PresetError(
                 self.name,
                 "wants [model] with [scoring.embedding], [statistics] with "
-                "[scoring.statistics], or both",
+                "[scoring.statistics], or both; and where statistics.joined is not 0, "
+                "[scoring.bands], [scoring.band_changes] and [scoring.level]",
             )
         if self.model is None and self.training.epochs > 0:
             raise PresetError(self.name, "has no [model] to train; epochs must be 0")
@@ -79,7 +81,11 @@ class Preset:
         if self.model is not None:
             widths["embedding"] = self.model.embedding_dim
         if self.statistics is not None:  # a mean, and a change for each lag, of each band
-            widths["statistics"] = self.front_end.mel.n_mels * (1 + len(self.statistics.lags))
+            n_mels, lags = self.front_end.mel.n_mels, len(self.statistics.lags)
+            widths["statistics"] = n_mels * (1 + lags)
+            if self.statistics.joined:
+                bands = n_mels // self.statistics.joined
+                widths |= {"bands": bands, "band_changes": bands * lags, "level": 1}
         for view, width in widths.items():
             for part, (_, last) in self.views[view].scoring.parts.items():
                 if last > width:

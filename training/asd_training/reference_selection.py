@@ -46,7 +46,8 @@ def scorer_and_calibration(
             # A fifth is held out as a rule: five folds leave out a few clips in a hundred each.
             make = partial(fit_scorer, rules)
             unseen = score_unseen_by_folds(make, normals, count=5, only=held_out)
-            scorer, calibration = calibrate(rules, fit_scorer(rules, normals), unseen, rate)
+            scorer, windows = fit_scorer(rules, normals), len(normals.clips)
+            scorer, calibration = calibrate(rules, scorer, unseen, windows, rate)
         else:
             scorer, calibration = cross_fit(rules, normals, false_alarm_rate=rate)
     except ParameterError as error:

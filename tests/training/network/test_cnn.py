@@ -52,7 +52,8 @@ def test_every_preset_survives_json_and_embeds(name: str) -> None:
     if preset.model is not None:
         expected.append((1, preset.model.embedding_dim))
     if preset.statistics is not None:
-        expected.append((1, preset.front_end.mel.n_mels * (1 + len(preset.statistics.lags))))
+        lags = len(preset.statistics.lags)
+        expected += [(1, preset.front_end.mel.n_mels * (1 + lags)), (1, 16), (1, 16 * lags), (1, 1)]
     assert [tuple(x.shape) for x in outputs] == expected
 
 

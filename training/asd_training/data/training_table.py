@@ -311,7 +311,7 @@ def outlier_warnings(table: FeatureTable) -> list[str]:
     rules = {"statistics": ViewRule(ScoringConfig("whitened"))}
     try:
         unseen = score_unseen_by_folds(partial(fit_scorer, rules), normals)
-        scorer, _ = calibrate(rules, fit_scorer(rules, normals), unseen)
+        scorer, _ = calibrate(rules, fit_scorer(rules, normals), unseen, len(normals.clips))
     except ParameterError:  # too few clips to tell
         return []
     found = outliers(scorer, unseen, set(table.clips["clip"].tolist()))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from asd_edge.model import VIEWS
 from asd_training.network.cnn import TripletCNN
-from asd_training.network.time_statistics import TimeStatistics
+from asd_training.network.time_statistics import CoarseStatistics, TimeStatistics
 from asd_training.presets import Preset
 
 # Spectrograms that go through the network at once outside of training; of the
@@ -36,11 +36,14 @@ class Network(nn.Module):
             self.parts[VIEWS[0]] = TripletCNN(preset.model, shape)
         if preset.statistics is not None:
             self.parts[VIEWS[1]] = TimeStatistics(preset.statistics, shape)
+        self.coarse: CoarseStatistics | None = None
+        if preset.statistics is not None and preset.statistics.joined:
+            self.coarse = CoarseStatistics(preset.statistics.joined, preset.front_end.mel)
 
     @property
     def views(self) -> tuple[str, ...]:
         """Names of the outputs."""
-        return tuple(self.parts)
+        return (*self.parts, *(VIEWS[2:] if self.coarse is not None else ()))
 
     @property
     def learned(self) -> TripletCNN | None:
@@ -53,7 +56,10 @@ class Network(nn.Module):
 
     def forward(self, mel: Tensor) -> tuple[Tensor, ...]:
         """Map mel [shape=(batch, n_mels, n_frames)] to one [shape=(batch, d)] a view."""
-        return tuple(part(mel) for part in self.parts.values())
+        found = {view: part(mel) for view, part in self.parts.items()}
+        if self.coarse is None:
+            return tuple(found.values())
+        return (*found.values(), *self.coarse(mel, found[VIEWS[1]]))
 
     def embed(self, mel: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Embed arrays [shape=(n, n_mels, n_frames)] in evaluation mode: view -> [shape=(n, d)]."""
