@@ -60,28 +60,30 @@ class Use:
     """What a run and its processes used.
 
     Attributes:
-        sizes: resident memory of all processes together in bytes, every half second.
+        sizes: resident memory of the command and of its workers in bytes, every half second.
         largest: of one process.
         seconds: processor time of the command, which schedules, and of its workers.
     """
 
-    sizes: list[int]
+    sizes: list[tuple[int, int]]
     largest: int
     seconds: tuple[float, float]
 
     def __str__(self) -> str:
         third = -(-len(self.sizes) // 3)
-        first, last = max(self.sizes[:third]) / 1e6, max(self.sizes[-third:]) / 1e6
+        megabytes = np.array(self.sizes) / 1e6
+        thirds = [megabytes[i * third : (i + 1) * third].max(axis=0) for i in range(3)]
+        memory = ", ".join(f"{command:.0f} + {workers:.0f}" for command, workers in thirds)
         return (
-            f"memory at most {first:.0f} MB in the first third and {last:.0f} MB in the last, "
-            f"largest process {self.largest / 1e6:.0f} MB; processor time {self.seconds[0]:.1f} s "
-            f"of the command, {self.seconds[1]:.1f} s of the workers"
+            f"memory of the command and its workers by thirds at most {memory} MB, largest process "
+            f"{self.largest / 1e6:.0f} MB; processor time {self.seconds[0]:.1f} s of the command, "
+            f"{self.seconds[1]:.1f} s of the workers"
         )
 
 
 def watch(process: psutil.Popen) -> Use:
     """Wait for the end of a run."""
-    sizes, largest, spent = [], 0, dict[int, float]()
+    sizes, largest, spent = list[tuple[int, int]](), 0, dict[int, float]()
     while process.poll() is None:
         now = []
         try:
@@ -92,7 +94,7 @@ def watch(process: psutil.Popen) -> Use:
                 spent[member.pid] = times.user + times.system
         except psutil.Error:  # it has ended
             continue
-        sizes.append(sum(now))
+        sizes.append((now[0], sum(now[1:])))
         largest = max(largest, *now)
         time.sleep(0.5)
     own = spent.pop(process.pid, 0.0)

@@ -1,4 +1,4 @@
-"""A Dask scheduler, workers and an S3 server in processes of their own, on loopback."""
+"""A Dask scheduler, workers and servers of files on loopback, most in processes of their own."""
 
 from __future__ import annotations
 
@@ -55,6 +55,62 @@ def free_port() -> int:
 def answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def sftp(folder: Path) -> Iterator[str]:
+    """Serve a folder by SFTP, to read, from threads of this process; give its URL."""
+    import paramiko
+
+    class Login(paramiko.ServerInterface):
+        def check_auth_password(self, username: str, password: str) -> int:
+            known = (username, password) == ("asd", "secret")
+            return int(paramiko.AUTH_SUCCESSFUL if known else paramiko.AUTH_FAILED)
+
+        def get_allowed_auths(self, username: str) -> str:
+            return "password"
+
+        def check_channel_request(self, kind: str, chanid: int) -> int:
+            return int(paramiko.OPEN_SUCCEEDED)
+
+    class Files(paramiko.SFTPServerInterface):
+        def stat(self, path: str) -> Any:
+            try:
+                return paramiko.SFTPAttributes.from_stat((folder / path.lstrip("/")).stat())
+            except OSError as error:
+                return paramiko.SFTPServer.convert_errno(error.errno)
+
+        lstat = stat
+
+        def list_folder(self, path: str) -> Any:
+            found = sorted((folder / path.lstrip("/")).iterdir())
+            return [paramiko.SFTPAttributes.from_stat(p.stat(), p.name) for p in found]
+
+        def open(self, path: str, flags: int, attr: Any) -> Any:
+            handle = paramiko.SFTPHandle(flags)
+            handle.readfile = (folder / path.lstrip("/")).open("rb")
+            return handle
+
+    key = paramiko.ECDSAKey.generate()
+    transports: list[Any] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # the listener is closed at the end
+                while True:
+                    transport = paramiko.Transport(listener.accept()[0])
+                    transports.append(transport)
+                    transport.add_server_key(key)
+                    transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files)
+                    transport.start_server(threading.Event(), server=Login())
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"sftp://asd:secret@127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+            for transport in transports:
+                transport.close()
 
 
 class Processes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archive_rigs import Processes, killed_when
+from archive_rigs import Processes, killed_when, sftp
 from helpers import invoke, write_tone
 
 from asd_edge import Detector
@@ -174,6 +174,29 @@ def test_from_http(tmp_path: Path, archive: Path, tiny_bundle: Path, processes: 
     here = rows[rows["clip"] == "2026-11-03/section_00_0002.wav"].iloc[0]
     local = Detector.load(tiny_bundle).score(archive / "fan/2026-11-03/section_00_0002.wav")
     assert here["score"] == local.score
+
+
+def test_from_sftp(tmp_path: Path, archive: Path, tiny_bundle: Path) -> None:
+    pytest.importorskip("paramiko")
+    out = tmp_path / "scores"
+    with sftp(archive) as url:
+        arguments = ("--bundle", tiny_bundle, "-o", out, "--workers", 1)
+        invoke(main, "score", f"{url}/fan", *arguments, status=1)
+        again = invoke(main, "score", f"{url}/fan", *arguments, status=1).stderr
+        wrong = url.replace("secret", "guess")
+        refused = invoke(main, "score", f"{wrong}/fan", *arguments, status=1).stderr
+    assert "3 parts, of which 3 were there already" in again
+    assert refused.count("\n") == 1
+    assert "Authentication failed" in refused
+    rows = rows_of(out)
+    assert len(rows) == CLIPS // 2
+    assert rows.loc[rows["outcome"] == "unreadable", "clip"].tolist() == [
+        "2026-11-01/section_00_0000.wav"
+    ]
+    here = rows[rows["clip"] == "2026-11-03/section_00_0002.wav"].iloc[0]
+    local = Detector.load(tiny_bundle).score(archive / "fan/2026-11-03/section_00_0002.wav")
+    assert here["score"] == local.score
+    assert "secret" not in (out / "_scores.json").read_text()
 
 
 def test_what_is_refused(tmp_path: Path, archive: Path, tiny_bundle: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +25,8 @@ _R = TypeVar("_R")
 # Rows of a part are fetched in milliseconds. If the worker that holds them dies just then, the
 # scheduler sometimes never computes them again (distributed 2026.8).
 _FETCH_S = 20.0
+# How long the number of workers is believed: asking costs the scheduler a message.
+_COUNT_S = 1.0
 
 
 @contextmanager
@@ -61,6 +66,10 @@ def connected(
         "distributed.worker.profile.enabled": False,
         "distributed.admin.tick.interval": "1 s",
         "distributed.admin.system-monitor.gil.enabled": False,
+        "distributed.admin.system-monitor.interval": "5 s",
+        "distributed.client.scheduler-info-interval": "10 s",
+        # Results are on one worker each, and are fetched and forgotten.
+        "distributed.scheduler.active-memory-manager.start": False,
     }
     with (
         dask.config.set(settings),
@@ -97,12 +106,18 @@ class Pool(Generic[_T, _I, _R]):
         client: of the cluster.
         function: computes a batch, on a worker.
         dead: gives the result of an item that no worker survives, here.
+        most: items of a task; a larger batch is computed in pieces.
     """
 
     def __init__(
-        self, client: Client, function: Callable[[Sequence[_I]], _R], dead: Callable[[_I], _R]
+        self,
+        client: Client,
+        function: Callable[[Sequence[_I]], _R],
+        dead: Callable[[_I], _R],
+        most: int = sys.maxsize,
     ) -> None:
-        self._client, self._function, self._dead = client, function, dead
+        self._client, self._function, self._dead, self._most = client, function, dead, most
+        self._threads, self._counted = 0, -math.inf
         self._version = version("asd-edge")
         self._running: dict[Future, _Batch[_T, _I]] = {}
         self._suspects: list[_Batch[_T, _I]] = []
@@ -114,8 +129,10 @@ class Pool(Generic[_T, _I, _R]):
     @property
     def is_full(self) -> bool:
         """Whether every worker has a batch and one that waits."""
-        threads = sum(self._client.nthreads().values())
-        return bool(len(self._running) >= max(2 * threads, 4))
+        if time.monotonic() - self._counted > _COUNT_S:
+            self._threads = sum(self._client.nthreads().values())
+            self._counted = time.monotonic()
+        return len(self._running) >= max(2 * self._threads, 4)
 
     @property
     def is_idle(self) -> bool:
@@ -124,7 +141,8 @@ class Pool(Generic[_T, _I, _R]):
 
     def submit(self, tag: _T, items: Sequence[_I]) -> None:
         """Start a batch; `tag`, which no other has, comes back with its results."""
-        self._submit(_Batch(tag, 0, items))
+        for first in range(0, len(items), self._most):
+            self._submit(_Batch(tag, first, items[first : first + self._most]))
 
     def finished(self) -> Iterator[tuple[_T, list[_R]]]:
         """Wait for at least one task, and give what is complete.

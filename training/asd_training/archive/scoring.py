@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,8 +18,11 @@ from asd_training.archive.listing import Archive, Item
 from asd_training.archive.parts import Counts, Part, ScoreStore
 from asd_training.archive.worker import Job, dead_row, receive, score_clips
 
-# Below a second for 10 s clips: what an interruption can cost for each worker.
-PART_CLIPS = 256
+# About a second for 10 s clips: what an interruption can cost for each worker. Scheduling, fetching
+# and writing a part cost the command some 15 ms, whatever its size.
+PART_CLIPS = 1024
+_PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
+_TASKS = 8  # that each worker gets at least, so that a small archive keeps all of them busy
 
 
 @dataclass
@@ -84,7 +88,8 @@ def score_archive(
     }
     with Archive(archive) as listed:
         job = Job(listed.url, digest, section, false_alarm_rate)
-        store = ScoreStore(output, {"archive": listed.url, **made_with})
+        place = _PASSWORD.sub(r"\1@", listed.url)  # which others read
+        store = ScoreStore(output, {"archive": place, **made_with})
         start(listed.count)
         return _Run(listed, store, job, files, advance).finish(scheduler, workers, say)
 
@@ -124,7 +129,9 @@ class _Run:
                 if self._pool is None:
                     client = stack.enter_context(connected(scheduler, workers, say))
                     on_every_worker(client, receive, self._job.digest, self._files)
-                    self._pool = Pool(client, partial(score_clips, self._job), dead_row)
+                    size = self._archive.count // (_TASKS * max(len(client.nthreads()), 1))
+                    run = partial(score_clips, self._job)
+                    self._pool = Pool(client, run, dead_row, most=min(max(size, 8), PART_CLIPS))
                 self._pool.submit(part, part.items)
                 while self._pool.is_full:
                     self._collect(self._pool)
