@@ -2,8 +2,8 @@
 
 The distance of a clip to a reference counts in units of the reference's own distance to its
 neighbours (local density), because clips of one way of running may be more alike than those of
-another. That says nothing of conditions that no clip has yet: where few clips of a domain are
-known, a further one lies farther from them, and its references reach farther.
+another. Density says nothing about conditions that no clip has yet: where few clips of a domain
+are known, a further clip lies farther from them, so the references of that domain reach farther.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def local_density(
 
     Args:
         references: [shape=(n, d)], projected if the metric is "whitened".
-        known: what is known of the references.
+        known: the references' clips, sections and domains.
         projected: the windows [shape=(m, d)], in the same way.
-        normals: what is known of the windows.
+        normals: the windows' clips, sections and domains.
         config: of the view.
 
     Returns:
@@ -74,8 +74,8 @@ def reach(known: NormalEmbeddings, normals: NormalEmbeddings) -> NDArray[np.floa
     because less is known of how clips of that domain differ (`_reach_of`).
 
     Args:
-        known: what is known of the references.
-        normals: what is known of all windows.
+        known: the references' clips, sections and domains.
+        normals: the clips, sections and domains of all windows.
 
     Returns:
         [shape=(n,)], 1 or more; empty if all reach alike.

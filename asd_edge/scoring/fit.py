@@ -25,16 +25,16 @@ from asd_edge.scoring.standards import UnseenDistances, calibrate
 from asd_edge.scoring.views import References, ScoringConfig, View
 from asd_edge.scoring.whitening import projection, whitening
 
-# Folds of the cross-fitting. Up to twenty clips of a section each is left out by itself: with ten
-# folds the slide rail's threshold of twelve clips was so much higher that of its faults 38
-# instead of 42 % were caught. Of more clips a tenth less hardly moves the scores.
+# Folds of the cross-fitting. Of a section of up to twenty clips, each clip is a fold of its own:
+# ten folds made the threshold of the slide rail's twelve clips so much higher that 38 instead of
+# 42 % of its faults were caught. With more clips, a tenth fewer references hardly moves the scores.
 FOLDS = 10
 _FEW_CLIPS = 20
 _BLOCKS = 10  # that the pieces of one recording are left out in
 
 
-# Embeddings of a view as its metric sees them [shape=(n, d)] and the clips -> for each
-# reference, the rows whose mean it is.
+# A function of the embeddings of a view as its metric sees them [shape=(n, d)] and of their clips;
+# it gives, for each reference, the rows whose mean the reference is.
 Select = Callable[[NDArray[np.float32], NormalEmbeddings], list[NDArray[np.intp]]]
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of normal clips with what is known of them: what references are made of."""
+"""Embeddings of normal clips, which become references, with their clips, sections and domains."""
 
 from __future__ import annotations
 

@@ -2,17 +2,17 @@
 
 Two tests share the rate, nine tenths and one, and see the tail probabilities p of the windows:
 
-- Simes (1986, Biometrika 73, 751-754), for what is extreme, wherever it is. With the m
-  probabilities in ascending order,
+- The test of Simes (1986, Biometrika 73, 751-754) finds extreme windows wherever they are. With
+  the m probabilities in ascending order,
 
       p = min over k of  m p(k) / k
 
   k = 1 is Bonferroni's rule about the worst window, larger k let several windows decide that
   are less extreme each. Of windows that are alike (they overlap, and one disturbance reaches
   several) the rate is kept too (Sarkar 1998, Annals of Statistics 26).
-- A stretch, for what lasts: a fault of a minute is no more extreme than that of ten seconds, but
-  no chance makes every window of a minute high. If the highest probability in a stretch of
-  L window lengths is q, and M window lengths fit into the recording,
+- The test of stretches finds faults that last: a fault of a minute is no more extreme than one of
+  ten seconds, but chance does not make every window of a minute score high. If the highest
+  probability in a stretch of L window lengths is q, and M window lengths fit into the recording,
 
       p = M q^(1 + 0.3 (L - 1))         L = 2, 4, 6
 

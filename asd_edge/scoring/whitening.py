@@ -6,8 +6,8 @@ distance of the projections x -> x L, where S^-1 = L L'. S is pooled over all
 sections: it is about how clips of one machine differ among themselves, and that
 is learned better from all of them. There are more bands than clips as a rule, so S is
 shrunk towards a multiple of the identity by Ledoit and Wolf (2004), J. Multivariate
-Analysis 88, 365-411. A clip that is further from the mean than twice the median distance counts
-as if it were there: one fault among the normals must not make its own direction ordinary.
+Analysis 88, 365-411. A clip that is further from the mean than twice the median distance is moved
+to twice that distance: one fault among the normals must not make its own direction ordinary.
 
 L is lower triangular. Everywhere but inside a formula it is the rows of that triangle, one after
 the other, in float16 [shape=(d (d + 1) / 2,)]: reading it is the largest part of a score's time.
@@ -28,7 +28,7 @@ _MOST_LENGTH = 2.0
 
 
 def projection(triangle: NDArray[np.float16]) -> Projection:
-    """Make what multiplies embeddings [shape=(n, d)] with L, in single precision.
+    """Make the function that multiplies embeddings [shape=(n, d)] with L, in single precision.
 
     Raises:
         ParameterError: not the length of a triangle, or values that are infinite or NaN.

@@ -7,7 +7,7 @@
 #include "table.h"
 #include "vector.h"
 
-/* Of the bands of a frame: the lowest of their energy limits, and the largest band. */
+/* The lowest energy limit and the largest value among the bands of a frame. */
 typedef struct {
     vec lowest_limit, peak;
 } band_extremes;

@@ -100,7 +100,7 @@ INLINE void last_pass(const REAL *x, size_t s, cplx *z)
     dft4(SUBTRACT_BY_MULTIPLIERS, &z[0], &z[1], &z[2], &z[3]);
 }
 
-/* Of the bins of a frame: the sum of |X|^2, and the largest sum of two mirrored bins. */
+/* The sum of |X|^2 over the bins of a frame, and the largest sum of two mirrored bins. */
 typedef struct {
     vec sum, loudest;
 } energy;

@@ -24,7 +24,7 @@ def pseudo_classes(
         labels: their classes, 0 to classes - 1 [shape=(batch,)].
         classes: number of classes without the pseudo-classes.
         config: the changes; each clip gets one of them or none, all equally likely.
-        generator: of the draws.
+        generator: draws the clips and their changes.
 
     Returns:
         the changed spectrograms, and label + classes * (number of the change, 0 for none).
@@ -84,7 +84,7 @@ def mixup(
         x: [shape=(batch, n_mels, n_frames)].
         targets: weight of each class [shape=(batch, classes)].
         share: of the clips that are mixed.
-        generator: of the draws.
+        generator: draws the clips and their changes.
     """
     own = torch.rand(len(x), generator=generator)
     own[torch.rand(len(x), generator=generator) >= share] = 1.0

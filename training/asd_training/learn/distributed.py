@@ -1,4 +1,6 @@
-"""Several processes as one: `torchrun --nproc-per-node N $(command -v asd-train) ...`.
+"""Train with several processes as if they were one.
+
+They are started by `torchrun --nproc-per-node N $(command -v asd-train) ...`.
 
 Each process takes its slice of every batch through the network. What looks at the whole batch
 (batch statistics, losses, feature exchange) is given the whole batch, gathered by

@@ -135,7 +135,7 @@ def make_objective(
     device: str,
     precision: str = "float32",
 ) -> TripletObjective | ClassificationObjective:
-    """Make the objective of a preset on the clips of a table; the seed is of the draws.
+    """Make the training objective of a preset for the clips of a table; `seed` seeds its draws.
 
     Raises:
         SingleSectionError: clips of one section, and no pseudo-classes to tell apart.
@@ -152,7 +152,7 @@ def make_objective(
 
 
 class _Slice(nn.Module):
-    """What DistributedDataParallel wraps: one process's slice through the network."""
+    """The network for one process's slice of a batch; DistributedDataParallel wraps it."""
 
     def __init__(self, network: TripletCNN, precision: str) -> None:
         super().__init__()

@@ -187,11 +187,11 @@ class _Loop:
     def _validation(
         self, table: FeatureTable, device: str
     ) -> TripletObjective | ClassificationObjective | None:
-        """Held-out clips under the same loss; None where they are of fewer than two sections."""
+        """Objective of the held-out clips; None if they belong to fewer than two sections."""
         assert self.network.learned is not None
         if len(np.unique(table.clips["section"])) < 2:
             return None
-        # Each clip once: without changes drawn to them, copies would have the same loss.
+        # Each clip once: held-out clips are not changed, so a second copy has the same loss.
         preset = replace(self.config.preset, training=replace(self.settings, min_items=1))
         objective = make_objective(
             preset, self.network.learned, table, self.config.seed, Group(), device
