@@ -86,3 +86,21 @@ def test_an_unlabelled_set_is_judged_like_its_labelled_twin(
     write(data / "ground_truth_hummer_section_00_test.csv", *lines["00"])
     said = invoke(main, tiny_bundle, tmp_path / "data", "-o", tmp_path / "c").stderr
     assert "--ground-truth" in said
+
+
+def test_an_official_score_without_domains_says_that_it_is_none(
+    tmp_path: Path, tiny_bundle: Path, tiny_data: Path
+) -> None:
+    data = tmp_path / "data" / "hummer" / "test"
+    data.mkdir(parents=True)
+    labels = []
+    for i, clip in enumerate(sorted((tiny_data / "hummer/test").glob("section_00*.wav"))):
+        shutil.copy(clip, data / f"section_00_{i:04d}.wav")
+        labels.append(f"section_00_{i:04d}.wav,{int('anomaly' in clip.name)}")
+    write(tmp_path / "truth" / "ground_truth_hummer_section_00_test.csv", *labels)
+    truth = ("--ground-truth", tmp_path / "truth", "--rules", "2023")
+    said = invoke(main, tiny_bundle, tmp_path / "data", "-o", tmp_path / "a", *truth).stderr
+    assert "compare domains" in said
+    assert "ground_truth_domain" in said
+    said = invoke(main, tiny_bundle, tiny_data, "-o", tmp_path / "b").stderr
+    assert "compare domains" not in said

@@ -209,6 +209,13 @@ class _Settings:
         about = About(subject, str(source), in_words, evaluation)
         results = _write(about, output, self._year(evaluation), self.rules is not None)
         (_print_json if self.as_json else _print_table)(results, evaluation.scores)
+        if results.year >= 2021 and not results.rows["domain"].astype(bool).all():
+            click.echo(
+                f"The rules of {results.year} compare domains, and clips here name none: this is "
+                "not the challenge's score. Labels of the organisers: --ground-truth needs the "
+                "folder that holds ground_truth_domain/ too.",
+                err=True,
+            )
         click.echo(f"{output}: {REPORT}, result.csv, scores.parquet, roc.png, scores.png", err=True)
         return results
 

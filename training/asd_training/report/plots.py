@@ -226,7 +226,7 @@ def training_curves(history: pd.DataFrame, path: str | Path) -> None:
                 markersize=8,
                 markerfacecolor="none",
                 markeredgecolor=INK,
-                label=f"lowest, {losses[best]:.4g} at epoch {epochs[best]}",
+                label=f"lowest, {losses[best]:.4g} at epoch {epochs[best]:.0f}",
             )
     if not drawn:
         raise ParameterError("history", "no finite loss", "at least one")

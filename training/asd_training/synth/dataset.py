@@ -213,8 +213,8 @@ detects faults of real machines; do not report it as a result.
 
     {config.command}
 
-writes the same files again. The layout and the names are those of DCASE 2021
-Task 2: `<machine>/{{train,test}}/section_NN_{{source|target}}_{{train|test}}_
+writes the same files again. The layout and the names are those of DCASE Task 2
+since 2022: `<machine>/{{train,test}}/section_NN_{{source|target}}_{{train|test}}_
 {{normal|anomaly}}_NNNN[_attributes].wav`, {SAMPLE_RATE} Hz, mono, PCM16. Sections are
 machines of one type that differ in build and speed; the target domain has other
 speeds, more load and another hall. `vel_NN` is the speed in per cent of nominal,
