@@ -23,6 +23,7 @@ from asd_edge.scoring.views import View
 from asd_edge.scoring.whitening import as_matrix
 
 LEARNED, STATISTICS = VIEWS[:2]
+LEVEL = VIEWS[-1]
 
 Array = NDArray[np.float64]
 

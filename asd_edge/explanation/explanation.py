@@ -19,11 +19,12 @@ from asd_edge.audio.recording import Channel
 from asd_edge.bundle.format import Golden
 from asd_edge.decision import Decision
 from asd_edge.detector import Detector
-from asd_edge.explanation.attribution import LEARNED, STATISTICS, Comparison, attribute
+from asd_edge.explanation.attribution import LEARNED, LEVEL, STATISTICS, Comparison, attribute
 from asd_edge.explanation.nearest import Normal, nearest_normal, normal_sound
 from asd_edge.explanation.occlusion import Stretch, occlude, stretch_of_time
 from asd_edge.frontend.bands import mel_frequencies
 from asd_edge.frontend.mel import MelConfig
+from asd_edge.scoring.scorer import Scorer
 
 Array = NDArray[np.float64]
 
@@ -52,6 +53,8 @@ class Explanation:
         time: stretch of time that stands out, if one does; its share is of what
             occlusion finds in all.
         normal: the nearest reference.
+        louder_db: by how much the window is louder than the normal ones in the mean, if that alone
+            made the score; else None.
     """
 
     decision: Decision
@@ -70,6 +73,7 @@ class Explanation:
     comparison: Comparison | None
     time: Stretch | None
     normal: Normal
+    louder_db: float | None = None
 
     @property
     def sentence(self) -> str:
@@ -80,6 +84,10 @@ class Explanation:
         if len(d.windows) > 1:
             end = self.start + self.seconds
             text += f", at worst {self.score:.3g}, from {self.start:.1f} to {end:.1f} s"
+        if self.louder_db is not None:
+            than = "louder" if self.louder_db > 0 else "quieter"
+            by = f"{abs(self.louder_db):.1f} dB {than} than normal"
+            text += f"; the score comes from its level alone, {by}"
         if self.stretches:
             share = sum(stretch.share for stretch in self.stretches)
             part = "most of it" if share > 0.5 else "the largest part"
@@ -90,7 +98,8 @@ class Explanation:
             text += "; it comes from all bands alike"
             where = "the clip"
         if self.comparison is not None:
-            text += f", {where} {_compare(self.comparison, bool(self.stretches))}"
+            with_whole = bool(self.stretches) and self.louder_db is None
+            text += f", {where} {_compare(self.comparison, with_whole)}"
         if self.time is not None:
             text += f"; it stands out most at {self.time.low:.1f}-{self.time.high:.1f} s"
         else:
@@ -122,6 +131,7 @@ class Explanation:
             "stretches": [
                 {"low_hz": x.low, "high_hz": x.high, "share": x.share} for x in self.stretches
             ],
+            "louder_db": self.louder_db,
             "compared_with_nearest": comparison,
             "time": self.time
             and {"start_s": self.time.low, "end_s": self.time.high, "share": self.time.share},
@@ -208,7 +218,17 @@ def explain(
         comparison=found.comparison,
         time=stretch_of_time(drops.all_columns, start, seconds, only.scores.score),
         normal=nearest,
+        louder_db=_louder(scorer, only, decision.section),
     )
+
+
+def _louder(scorer: Scorer, window: Analysis, section: str) -> float | None:
+    """Level of a window above the mean of the normal ones, in dB, if it made the score alone."""
+    if not window.scores.views.get(LEVEL):
+        return None
+    references = scorer.views[LEVEL].references
+    normal = references.embeddings[references.sections == section].mean(dtype=np.float64)
+    return float(window.embeddings[LEVEL].item() - normal)
 
 
 def _hertz(stretch: Stretch) -> str:
@@ -226,11 +246,11 @@ def _level(db: float) -> str:
     return f"{abs(db):.0f} dB {'above' if db > 0 else 'below'}"
 
 
-def _compare(comparison: Comparison, in_bands: bool) -> str:
+def _compare(comparison: Comparison, with_whole: bool) -> str:
     level, overall = comparison.level_db, comparison.overall_db
     text = f"is {_level(level)}" if abs(level) >= 1 else "is as loud as"
     text += " the nearest normal clip"
-    if in_bands and abs(overall) >= 1:
+    if with_whole and abs(overall) >= 1:
         text += f" (the whole clip {_level(overall)})"
     ratio = comparison.fluctuation
     if ratio is not None and not 0.87 < ratio < 1.15:

@@ -267,6 +267,46 @@ def test_the_nearest_piece_of_a_recording_is_shown(tmp_path: Path, folder: bool)
     np.testing.assert_array_equal(why.normal.mel, mels[17])
 
 
+class _ShapeAndLevel:
+    """Views of which one does not change with the level, and the other is the level."""
+
+    views = ("statistics", "level")
+
+    def embed(self, mels: np.ndarray) -> dict[str, np.ndarray]:
+        spectrum = mels.mean(2)
+        level = spectrum.mean(1, keepdims=True)
+        return {"statistics": spectrum - level, "level": level}
+
+
+@pytest.mark.parametrize(("gain", "words"), [(4.0, "louder"), (0.25, "quieter")])
+def test_a_score_that_comes_from_the_level_alone_says_so(
+    tmp_path: Path, gain: float, words: str
+) -> None:
+    front_end = FrontEnd(MelConfig(SR, 512, 256, 40, log="db"), clip_seconds=2.0)
+    model = _ShapeAndLevel()
+    mels = np.stack([front_end.features(noise(i).astype(np.float32)) for i in range(30)])
+    names = np.array([f"noise/{i}.wav" for i in range(30)])
+    normals = NormalEmbeddings(model.embed(mels), names, np.full(30, "00"), np.full(30, ""))
+    guard = ViewRule(ScoringConfig(k=None, guard=1.0))
+    scorer, calibration = cross_fit(
+        {"statistics": ViewRule(ScoringConfig("whitened")), "level": guard}, normals
+    )
+    detector = Detector(front_end, model, scorer, calibration)
+    samples = np.round(noise(99) * 32768).astype(np.int16)
+    golden = Golden(samples, front_end.features(samples), {}, 0.0, "00")
+    why = {
+        x: explain(detector, golden, write(tmp_path / f"{x}.wav", x * noise(50)), blocks=(2, 2))
+        for x in (1.0, gain)
+    }
+    assert why[1.0].louder_db is None
+    assert "level alone" not in why[1.0].sentence
+    assert why[gain].decision.anomalous
+    assert why[gain].louder_db == pytest.approx(20 * np.log10(gain), abs=0.1)
+    level = f"{abs(why[gain].louder_db or 0):.1f} dB {words} than normal"
+    assert f"; the score comes from its level alone, {level}" in why[gain].sentence
+    assert "the whole clip" not in why[gain].sentence
+
+
 def test_amplitude_front_ends_compare_in_db(tmp_path: Path) -> None:
     front_end = FrontEnd(MelConfig(SR, 512, 256, 40, power=1), clip_seconds=2.0)
     model = _Bands(("statistics",))
