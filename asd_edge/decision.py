@@ -138,7 +138,8 @@ def decide_clip(
     if len(scored.windows) > 1:
         each = detector.calibration.tail_probability(section, scored.windows).tolist()
     anomalous = scored.score >= threshold.value
-    windows = _windows(scored, levels, places, each, [anomalous] * len(each))
+    rows = each, [anomalous] * len(each), left_out(levels)
+    windows = _windows(scored, levels, places, *rows)
     return Decision(
         clip, scored.score, threshold.value, anomalous, p, section, scored.section_known, windows,
         scored.nearest, warnings,
@@ -156,7 +157,8 @@ def decide_sequence(
     """Decide a recording of two windows or more by all windows with sound; as `decide_clip`."""
     section = scored.section
     scores = np.array(scored.windows)
-    valid = ~np.array(left_out(levels))
+    out = left_out(levels)
+    valid = ~np.array(out)
     p = detector.calibration.tail_probability(section, scores)
     starts_s, length_s, _ = places
     hop = (starts_s[-1] - starts_s[0]) / (len(scores) - 1) / length_s
@@ -167,7 +169,7 @@ def decide_sequence(
         anomalous[valid] = scores[valid] >= threshold.value
     else:
         anomalous[valid] = result.anomalous
-    windows = _windows(scored, levels, places, p.tolist(), anomalous.tolist())
+    windows = _windows(scored, levels, places, p.tolist(), anomalous.tolist(), out)
     return Decision(
         clip, float(scores[valid].max()), threshold.value, bool(anomalous.any()), result.p_value,
         section, scored.section_known, windows, scored.nearest, warnings,
@@ -180,9 +182,9 @@ def _windows(
     places: Places,
     p: Sequence[float],
     anomalous: Sequence[bool],
+    out: Sequence[bool],
 ) -> tuple[Window, ...]:
     starts_s, length_s, seconds = places
-    out = left_out(levels)
     rows = zip(starts_s, scored.windows, p, anomalous, out, levels, strict=True)
     return tuple([
         Window(

@@ -68,7 +68,11 @@ class ChannelLevels:
             # Samples far beyond full scale overflow; OpenBLAS on ARM64 also flags a division by
             # zero that has no part in the result.
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                sums, products = np.ones(len(part), np.float32) @ part, part.T @ part
+                sums = np.ones(len(part), np.float32) @ part
+                # Zeros to write to: numpy 2.4's OpenBLAS on ARM64 (SSYRK) multiplies what stands
+                # there by 0, and memory that held NaN would switch the check off.
+                products = np.zeros((part.shape[1],) * 2, np.float32)
+                np.matmul(part.T, part, out=products)
                 piece = _Moments(len(part), sums.astype(float), products.astype(float))
                 total = map(operator.add, self._all, piece)
                 begin, self._all = self._all.n, _Moments(*total)

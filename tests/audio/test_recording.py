@@ -211,6 +211,16 @@ def test_channels_that_cancel_for_a_time_are_said() -> None:
     assert recording.warnings == []
 
 
+def test_channels_are_compared_whatever_the_memory_held() -> None:
+    """OpenBLAS on ARM64 took NaN from the memory that it wrote to."""
+    x = noise(8000)
+    for _ in range(20):
+        held = [np.full((2, 2), np.nan, np.float32) for _ in range(50)]
+        del held
+        with pytest.raises(AudioError, match="cancel"):
+            open_recording(np.c_[x, -x], 16000, rate=16000).samples()
+
+
 @pytest.mark.parametrize("codec", ["MP3", "OGG"])
 def test_channels_still_cancel_behind_a_lossy_format(tmp_path: Path, codec: str) -> None:
     x = 0.1 * np.convolve(noise(48000)[:, 0], np.ones(16), "same")

@@ -161,19 +161,24 @@ def test_s3_to_s3(
     assert np.isnan(rows.loc[rows["outcome"] == "unreadable", "score"]).all()
 
 
-def test_from_http(tmp_path: Path, archive: Path, tiny_bundle: Path, processes: Processes) -> None:
-    pytest.importorskip("aiohttp")
-    address, out = processes.http(archive), tmp_path / "scores"
-    arguments = ("score", f"{address}/fan/", "--bundle", tiny_bundle, "-o", out, "--workers", 1)
-    invoke(main, *arguments, status=1)
+def assert_fan_is_scored(out: Path, archive: Path, bundle: Path) -> None:
+    """Every clip of the fan has its row, and a clip that came from far its score."""
     rows = rows_of(out)
     assert len(rows) == CLIPS // 2
     assert rows.loc[rows["outcome"] == "unreadable", "clip"].tolist() == [
         "2026-11-01/section_00_0000.wav"
     ]
     here = rows[rows["clip"] == "2026-11-03/section_00_0002.wav"].iloc[0]
-    local = Detector.load(tiny_bundle).score(archive / "fan/2026-11-03/section_00_0002.wav")
+    local = Detector.load(bundle).score(archive / "fan/2026-11-03/section_00_0002.wav")
     assert here["score"] == local.score
+
+
+def test_from_http(tmp_path: Path, archive: Path, tiny_bundle: Path, processes: Processes) -> None:
+    pytest.importorskip("aiohttp")
+    address, out = processes.http(archive), tmp_path / "scores"
+    arguments = ("score", f"{address}/fan/", "--bundle", tiny_bundle, "-o", out, "--workers", 1)
+    invoke(main, *arguments, status=1)
+    assert_fan_is_scored(out, archive, tiny_bundle)
 
 
 def test_from_sftp(tmp_path: Path, archive: Path, tiny_bundle: Path) -> None:
@@ -188,14 +193,7 @@ def test_from_sftp(tmp_path: Path, archive: Path, tiny_bundle: Path) -> None:
     assert "3 parts, of which 3 were there already" in again
     assert refused.count("\n") == 1
     assert "Authentication failed" in refused
-    rows = rows_of(out)
-    assert len(rows) == CLIPS // 2
-    assert rows.loc[rows["outcome"] == "unreadable", "clip"].tolist() == [
-        "2026-11-01/section_00_0000.wav"
-    ]
-    here = rows[rows["clip"] == "2026-11-03/section_00_0002.wav"].iloc[0]
-    local = Detector.load(tiny_bundle).score(archive / "fan/2026-11-03/section_00_0002.wav")
-    assert here["score"] == local.score
+    assert_fan_is_scored(out, archive, tiny_bundle)
     assert "secret" not in (out / "_scores.json").read_text()
 
 
