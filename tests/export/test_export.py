@@ -27,7 +27,9 @@ from asd_training.network.views import Network
 
 def official_scores(folder: Path) -> dict[str, float]:
     files = sorted(folder.glob("anomaly_score_*.csv"))
-    frame = pd.concat([pd.read_csv(f, names=["clip", "score"]) for f in files])
+    frame = pd.concat(
+        [pd.read_csv(f, names=["clip", "score"], float_precision="round_trip") for f in files]
+    )
     return dict(zip(frame["clip"], frame["score"], strict=True))
 
 

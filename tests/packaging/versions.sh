@@ -80,7 +80,7 @@ check() {
     local name=$1 folder
     shift
     folder=$(mktemp -d)
-    cp -r tests pyproject.toml "$folder"
+    cp -r tests docs pyproject.toml "$folder"
     cd "$folder"
     # shellcheck disable=SC2086
     PYTHONSAFEPATH=1 ASD_EDGE_RECORDINGS='' "$work/$name/bin/python" -m pytest -q -p no:cacheprovider \

@@ -18,7 +18,10 @@ from rich.progress import (
 
 def bar() -> Progress:
     """Make a progress display; tasks may carry a field `note` that is shown behind the bar."""
-    console = Console(stderr=True)
+    # FORCE_COLOR makes rich call anything a terminal; and in a pipe a hidden bar of rich before 15
+    # ends with an empty line.
+    hidden = not sys.stderr.isatty()
+    console = Console(stderr=True, quiet=hidden)
     columns: list[Any] = [
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -28,6 +31,4 @@ def bar() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
     ]
-    # FORCE_COLOR makes rich call anything a terminal.
-    hidden = not sys.stderr.isatty()
     return Progress(*columns, console=console, disable=hidden, transient=True)

@@ -35,7 +35,9 @@ def read() -> pd.DataFrame:
     """Read `published.csv`; an absent number is NaN."""
     with (files("asd_training.evaluation") / "published.csv").open(encoding="utf-8") as file:
         text = dict.fromkeys(("set", "system", "machine", "sections", "domain", "source"), str)
-        return pd.read_csv(file, dtype=text).fillna(dict.fromkeys(text, ""))
+        return pd.read_csv(file, dtype=text, float_precision="round_trip").fillna(
+            dict.fromkeys(text, "")
+        )
 
 
 def find(results: Results, *, year_given: bool = True) -> Baselines:
