@@ -113,7 +113,7 @@ def test_raw_samples() -> None:
         open_recording(io.BytesIO(pcm.tobytes()), 16000, raw=(16000, 0))
     for wrong in ((16000.5, 1), (16000,), (16000, 1, 1), "16000,1", (16000, 1025)):
         with pytest.raises(ParameterError, match="raw is"):
-            open_recording(io.BytesIO(pcm.tobytes()), 16000, raw=wrong)  # type: ignore[arg-type]
+            open_recording(io.BytesIO(pcm.tobytes()), 16000, raw=wrong)
 
 
 def test_arrays_of_another_kind_are_refused() -> None:
@@ -128,7 +128,7 @@ def test_arrays_of_another_kind_are_refused() -> None:
     assert len(open_recording(np.ma.array(y), 16000, rate=16000).samples()) == 5000
     for channel in ("left", 0.0, "1"):
         with pytest.raises(ParameterError, match="channel"):
-            open_recording(y, 16000, channel, rate=16000)  # type: ignore[arg-type]
+            open_recording(y, 16000, channel, rate=16000)
 
 
 def test_arrays_go_the_same_way(small_blocks: int) -> None:
