@@ -130,6 +130,7 @@ def main(
         normals = embed_clips(network, table, held)
         own = normals.normals
         rules = view_rules(recipe, seed)
+        windows = int((~normals.held_out).sum())
         known = fit_scorer(rules, own.take(~normals.held_out))
         unseen = score_unseen(known, own.take(normals.held_out))
         for weight in weights or (None,):
@@ -137,7 +138,7 @@ def main(
             if weight is not None and len(rules) > 1:
                 chosen["embedding"] = dataclasses.replace(rules["embedding"], weight=weight)
                 name += f", weight {weight:g}"
-            scorer, _ = calibrate(chosen, known, unseen)
+            scorer, _ = calibrate(chosen, known, unseen, windows)
             values = [scores(scorer, network, part) for part in (clips, changed)]
             result = np.array(list(evaluate(np.concatenate(values), frame).values())).mean(0)
             out.add_row(name, f"{result[0]:.4f}", f"{result[1]:.4f}")
