@@ -27,10 +27,8 @@ from asd_training.network.views import Network
 
 def official_scores(folder: Path) -> dict[str, float]:
     files = sorted(folder.glob("anomaly_score_*.csv"))
-    frame = pd.concat(
-        [pd.read_csv(f, names=["clip", "score"], float_precision="round_trip") for f in files]
-    )
-    return dict(zip(frame["clip"], frame["score"], strict=True))
+    frame = pd.concat([pd.read_csv(f, names=["clip", "score"], dtype=str) for f in files])
+    return dict(zip(frame["clip"], frame["score"].astype(float), strict=True))
 
 
 def test_run_bundle_and_command_line_agree(

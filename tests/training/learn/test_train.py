@@ -52,7 +52,7 @@ def test_the_run_folder(tiny_run: Path) -> None:
             run_folder.EMBEDDINGS,
         ]
     )
-    metrics = pd.read_csv(tiny_run / run_folder.METRICS, float_precision="round_trip")
+    metrics = pd.read_csv(tiny_run / run_folder.METRICS, dtype=str).astype(float)
     assert run_folder.read_metrics(tiny_run) == metrics.to_dict("records")
     assert metrics["epoch"].tolist() == [1, 2, 3]
     assert metrics["train_loss"].iloc[-1] < metrics["train_loss"].iloc[0]
