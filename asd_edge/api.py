@@ -80,10 +80,10 @@ def enroll(
     searched = find(paths)
     unread += [ClipWarning(str(error), error.kind, "left out") for error in searched.unread]
     for path in searched.paths:
-        own = section or section_of(path) or "00"
+        clip_section = section or section_of(path) or "00"
         name = relative_name(path) if len(searched.paths) > 1 else path.name
         try:
-            collected.add(embed_recording(detector, path, own, name=name, channel=channel))
+            collected.add(embed_recording(detector, path, clip_section, name=name, channel=channel))
         except AsdError as error:
             kind = error.kind
             unread.append(ClipWarning(name, kind, f"cannot be read and is left out: {error}"))

@@ -219,8 +219,8 @@ def _import_quietly() -> None:
         with native_stderr.captured() as printed:
             import onnxruntime  # noqa: F401 - for what it prints
     finally:
-        own = (b"onnxruntime", b"cpuinfo")
-        native_stderr.pass_on(x for x in printed if not any(word in x for word in own))
+        libraries = (b"onnxruntime", b"cpuinfo")
+        native_stderr.pass_on(x for x in printed if not any(word in x for word in libraries))
 
 
 def providers() -> list[str]:
@@ -291,20 +291,20 @@ def _start(model: bytes, name: str, threads: int, *, tf32: bool = False) -> Any:
     # Threads that spin between clips take a core from the rest of the device for nothing
     # (38 ms of processor time after each clip, measured; the network needs 0.4).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    own: dict[str, str] = {}
+    provider_options: dict[str, str] = {}
     if name == "XnnpackExecutionProvider":
         # It has threads of its own; onnxruntime's documentation asks for one outside.
-        own["intra_op_num_threads"] = str(threads)
+        provider_options["intra_op_num_threads"] = str(threads)
         threads = 1
     if name == _CUDA:
         # TF32 is this provider's default: an embedding of an H100 was 4.4e-4 off the CPU's.
-        own["use_tf32"] = "1" if tf32 else "0"
+        provider_options["use_tf32"] = "1" if tf32 else "0"
         _load_cuda_from_pip(ort)
     options.intra_op_num_threads = threads
     if name != _CPU:
         ort.set_default_logger_severity(4)  # loading a provider logs outside of the session
     # The CPU runs the operators that the chosen provider lacks.
-    names = [(name, own)] + ([] if name == _CPU else [(_CPU, {})])
+    names = [(name, provider_options)] + ([] if name == _CPU else [(_CPU, {})])
     # With fallback, a failure would print on stdout and go on with the CPU.
     return ort.InferenceSession(model, options, providers=names, enable_fallback=0)
 

@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
             found[name] = version or "not installed"
     if not found.keys() & set(_RUNTIMES):
         found["onnxruntime"] = "not installed"
-    found["mel kernel"] = _told(_kernel)
+    found["mel kernel"] = _described(_kernel)
     return found
 
 
@@ -67,14 +67,14 @@ def report(bundle: Path | None = None, config: Path | None = None) -> dict[str, 
     }
     if config is not None:
         parts["configuration"] = lambda: _configuration(config)
-    return {name: _without_home(_told(make)) for name, make in parts.items()}
+    return {name: _without_home(_described(make)) for name, make in parts.items()}
 
 
-def _told(make: Callable[[], Any]) -> Any:
+def _described(make: Callable[[], Any]) -> Any:
     try:
         return make()
     except Exception as error:  # a report is wanted just when something is broken
-        return f"cannot be told ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        return f"is unknown ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
 
 
 def _version(name: str) -> str | None:
@@ -171,7 +171,7 @@ def _bundle(given: Path | None) -> dict[str, str]:
     if manifest.is_file():
         content = manifest.read_bytes()
         described["sha256"] = hashlib.sha256(content).hexdigest()
-        described["schema"] = _told(lambda: str(json.loads(content).get("schema_version")))
+        described["schema"] = _described(lambda: str(json.loads(content).get("schema_version")))
         described["schema"] += f" (this asd-edge writes {SCHEMA_VERSION})"
 
     def holds() -> str:
@@ -180,7 +180,7 @@ def _bundle(given: Path | None) -> dict[str, str]:
         views = ", ".join(contents.views)
         return f"{contents.machine} ({views}); normal clips of sections: {', '.join(clips)}"
 
-    described["holds"] = _told(holds)
+    described["holds"] = _described(holds)
     return described
 
 

@@ -63,7 +63,7 @@ def test_the_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert found["providers"].startswith("cpu")
     assert {"matplotlib", "apprise", "torch"} <= found["extras"].keys()
     assert "ruff" not in found["extras"]
-    assert "cannot be told" not in json.dumps(found)
+    assert "is unknown" not in json.dumps(found)
     text = invoke(main, "info", locate.BUILT_IN, "--support").stdout
     assert digest in text
     assert len(text.splitlines()) < 60  # one page
@@ -80,11 +80,11 @@ def test_what_is_broken_is_said_and_the_rest_is_there(
     (tmp_path / "half.asd").mkdir()
     (tmp_path / "half.asd" / "bundle.json").write_text('{"schema_version": 3')
     found = support.report(tmp_path / "half.asd", tmp_path / "none.toml")
-    assert found["providers"].startswith("cannot be told (ImportError: libonnxruntime.so: cannot")
-    assert found["kernels"].startswith("cannot be told (ParameterError: ASD_EDGE_SIMD is 'mmx'")
-    assert found["bundle"]["holds"].startswith("cannot be told (BundleError: ")
+    assert found["providers"].startswith("is unknown (ImportError: libonnxruntime.so: cannot")
+    assert found["kernels"].startswith("is unknown (ParameterError: ASD_EDGE_SIMD is 'mmx'")
+    assert found["bundle"]["holds"].startswith("is unknown (BundleError: ")
     assert len(found["bundle"]["sha256"]) == 64
-    assert found["configuration"].startswith("cannot be told (MissingFileError: ")
+    assert found["configuration"].startswith("is unknown (MissingFileError: ")
     assert found["versions"]["numpy"] == np.__version__
     assert found["processor"].endswith("cores for this process")
 

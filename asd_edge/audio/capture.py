@@ -278,7 +278,7 @@ class Capture:
         return size - whole
 
     def _take_stderr(self, text: bytes) -> None:
-        self._error = ""  # the child's own word is better
+        self._error = ""  # what the child printed says more
         self._tail = (self._tail + text)[-_TAIL_BYTES:]
         if _OVERRUN.search(text):
             # Samples of before may still be on their way: it happened before the end of the next

@@ -65,14 +65,14 @@ class Pcm(NamedTuple):
 NO_HEADER = Header()
 
 
-def truncated(name: str, present: int, told: int) -> AudioError:
-    reason = f"is truncated: {max(present, 0)} of {told} bytes of sound are there"
+def truncated(name: str, present: int, declared: int) -> AudioError:
+    reason = f"is truncated: {max(present, 0)} of {declared} bytes of sound are there"
     return AudioError(name, reason, kind="truncated")
 
 
-def too_few_samples(name: str, got: int, told: int) -> AudioError:
+def too_few_samples(name: str, got: int, declared: int) -> AudioError:
     """Error about a file that ends before the number of samples that its header states."""
-    reason = f"is truncated: {got} of {told} samples could be read"
+    reason = f"is truncated: {got} of {declared} samples could be read"
     return AudioError(name, reason, kind="truncated")
 
 
@@ -118,46 +118,46 @@ def examine_wav(fd: int, size: int, name: str, head: bytes) -> Header:
         if kind == b"data":
             break
         if kind == b"fmt " and len(chunk) >= 24:
-            own = struct.unpack_from(f"{order}HHIIHH", chunk, 8)
-            if own[0] == _EXTENSIBLE and length >= 40 and len(chunk) >= 34:
-                own = (struct.unpack_from(f"{order}H", chunk, 32)[0], *own[1:])
-            if form not in (None, own):
+            fields = struct.unpack_from(f"{order}HHIIHH", chunk, 8)
+            if fields[0] == _EXTENSIBLE and length >= 40 and len(chunk) >= 34:
+                fields = (struct.unpack_from(f"{order}H", chunk, 32)[0], *fields[1:])
+            if form not in (None, fields):
                 raise AudioError(name, "has two headers (fmt) that differ", kind="unreadable")
-            form = own
+            form = fields
         elif kind == b"ds64" and len(chunk) >= 24:
             wide = struct.unpack_from("<Q", chunk, 16)[0], at + 8
         at += length + length % 2
     else:
         return NO_HEADER
-    present, told = size - at, length
+    present, declared = size - at, length
     unknown = length >= UNKNOWN_32[0].start and any(length in r for r in UNKNOWN_32)
     patches: tuple[tuple[int, bytes], ...] = ()
     warnings: list[tuple[str, str]] = []
     if wide is not None and length == 0xFFFF_FFFF:
-        told, unknown = wide[0], wide[0] in UNKNOWN_64
-        if (told == 0 and present > 0) or unknown:
+        declared, unknown = wide[0], wide[0] in UNKNOWN_64
+        if (declared == 0 and present > 0) or unknown:
             warnings += [] if unknown else [UNFINISHED]
-            told, patches = present, ((wide[1], struct.pack("<Q", present)),)
-    elif unknown or (told == 0 and present > 0 and abs(riff_length + 8 - size) > 1):
+            declared, patches = present, ((wide[1], struct.pack("<Q", present)),)
+    elif unknown or (declared == 0 and present > 0 and abs(riff_length + 8 - size) > 1):
         warnings += [] if unknown else [UNFINISHED]
-        told, patches = present, _to_the_end(order, at)
-    elif told < present and present - told >= 1 << 32:
-        told += (present - told) >> 32 << 32
+        declared, patches = present, _to_the_end(order, at)
+    elif declared < present and present - declared >= 1 << 32:
+        declared += (present - declared) >> 32 << 32
         warnings.append(_WRAPPED)
         patches = _to_the_end(order, at)
-    if told > present:
-        raise truncated(name, present, told)
+    if declared > present:
+        raise truncated(name, present, declared)
     end = 0
-    if told < present and not patches and (behind := _behind(fd, at + told, size, order)):
+    if declared < present and not patches and (behind := _behind(fd, at + declared, size, order)):
         warnings += behind
-        end = at + told + told % 2  # libsndfile refuses a second file behind the first
+        end = at + declared + declared % 2  # libsndfile refuses a second file behind the first
     pcm = None
     if form is not None:
         _check_bits(form, name)
     if form is not None and order == "<":
         tag, channels, rate, _, align, bits = form
         if tag == _PCM and bits == 16 and channels and align == 2 * channels:
-            pcm = Pcm(at, told // align, channels, rate)
+            pcm = Pcm(at, declared // align, channels, rate)
     mpeg = form is not None and form[0] == _MP3
     return Header("WAV", pcm, patches, tuple(warnings), not mpeg, mpeg, end=end)
 

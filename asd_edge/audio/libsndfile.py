@@ -66,16 +66,16 @@ class SoundFile:
 
         self._file = self._opened()
         self.rate, self.channels = self._file.samplerate, self._file.channels
-        told = self._file.frames
-        if header.frames and told < header.frames:
-            raise too_few_samples(name, told, header.frames)
-        if header.frames and told > header.frames:
-            told = header.frames
-            reason = f"has more than the {told} samples that its header states; not read"
+        declared = self._file.frames
+        if header.frames and declared < header.frames:
+            raise too_few_samples(name, declared, header.frames)
+        if header.frames and declared > header.frames:
+            declared = header.frames
+            reason = f"has more than the {declared} samples that its header states; not read"
             self.warnings.append(("more_sound", reason))
         # The length of an MP3 file is an estimate, and that of FLAC from a pipe is not there.
-        known = header.exact and self._file.format != "MP3" and told < 1 << 62
-        self.frames: int | None = told if known else None
+        known = header.exact and self._file.format != "MP3" and declared < 1 << 62
+        self.frames: int | None = declared if known else None
         self.encoding = _LOSSY.get(self._file.subtype, "PCM")
         self.step = 2**-7 if self._file.subtype in ("PCM_S8", "PCM_U8") else 0.0
         self.dtype = np.dtype(np.int16 if self._file.subtype == "PCM_16" else np.float32)
@@ -102,9 +102,9 @@ class SoundFile:
         self._at += len(block)
         if self._at == self.frames and self._file.format == "FLAC":
             self._warn_of_what_follows()
-        told = self._header.at_least if self.frames is None else self.frames
-        if len(block) < frames and self._at < told:
-            raise too_few_samples(self._name, self._at, told)
+        declared = self._header.at_least if self.frames is None else self.frames
+        if len(block) < frames and self._at < declared:
+            raise too_few_samples(self._name, self._at, declared)
         return block
 
     def _warn_of_what_follows(self) -> None:

@@ -64,27 +64,27 @@ def _iff(fd: int, size: int, name: str, head: bytes) -> Header:
         chunk = os.pread(fd, 8, at)
         if len(chunk) < 8:
             return NO_HEADER
-        kind, told = chunk[:4], struct.unpack(">I", chunk[4:])[0]
+        kind, declared = chunk[:4], struct.unpack(">I", chunk[4:])[0]
         at += 8
         if kind in (b"SSND", b"BODY"):
             break
-        at += told + told % 2
+        at += declared + declared % 2
     else:
         return NO_HEADER
     present = size - at
-    if any(told in r for r in UNKNOWN_32):
+    if any(declared in r for r in UNKNOWN_32):
         return Header("AIFF")
-    if told == 0 and present > 8 and abs(form_length + 8 - size) > 1:
+    if declared == 0 and present > 8 and abs(form_length + 8 - size) > 1:
         return Header(
             "AIFF", patches=((at - 4, struct.pack(">I", present)),), warnings=(UNFINISHED,)
         )
-    if told > present:
-        raise truncated(name, present, told)
+    if declared > present:
+        raise truncated(name, present, declared)
     form_end = 8 + form_length + form_length % 2
     more = size - form_end
     # libsndfile reads 8SVX up to the end of the file, and refuses a second file behind the first.
-    end = form_end if more > 1 and form_end >= at + told else 0
-    end = at + told if kind == b"BODY" and told < present else end
+    end = form_end if more > 1 and form_end >= at + declared else 0
+    end = at + declared if kind == b"BODY" and declared < present else end
     return Header("AIFF", warnings=(more_sound(more),) if more > 1 else (), end=end)
 
 
@@ -93,17 +93,17 @@ def _au(size: int, name: str, head: bytes) -> Header:
     if len(head) < 24:
         return NO_HEADER
     order = ">" if head[0] == ord(".") else "<"
-    offset, told = struct.unpack_from(f"{order}II", head, 4)
+    offset, declared = struct.unpack_from(f"{order}II", head, 4)
     present = size - offset
-    if told == 0 and present > 0:
+    if declared == 0 and present > 0:
         return Header("AU", patches=((8, b"\xff" * 4),), warnings=(UNFINISHED,))
-    if told != 0xFFFF_FFFF and told > present:
-        raise truncated(name, present, told)
-    more = present - told if told != 0xFFFF_FFFF else 0
+    if declared != 0xFFFF_FFFF and declared > present:
+        raise truncated(name, present, declared)
+    more = present - declared if declared != 0xFFFF_FFFF else 0
     if more <= 1:
         return Header("AU")
     # libsndfile takes it for more sound where a sample has no whole number of bytes (G.721, G.723).
-    return Header("AU", warnings=(more_sound(more),), end=offset + told)
+    return Header("AU", warnings=(more_sound(more),), end=offset + declared)
 
 
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -123,12 +123,12 @@ def _w64(fd: int, size: int, name: str, head: bytes) -> Header:
         at += max(-(-length // 8) * 8, 24)
     else:
         return NO_HEADER
-    present, told = size - at - 24, length - 24
+    present, declared = size - at - 24, length - 24
     if length <= 24 and present > 0 and struct.unpack_from("<Q", head, 16)[0] != size:
         patches = ((at + 16, struct.pack("<Q", present + 24)),)
         return Header("W64", patches=patches, warnings=(UNFINISHED,))
-    if told > present and length not in UNKNOWN_64:
-        raise truncated(name, present, told)
+    if declared > present and length not in UNKNOWN_64:
+        raise truncated(name, present, declared)
     behind = at + -(-length // 8) * 8
     if length in UNKNOWN_64 or behind >= size:
         return Header("W64")
@@ -146,30 +146,31 @@ def _caf(fd: int, size: int, name: str) -> Header:
         chunk = os.pread(fd, 12, at) if at < size else b""
         if len(chunk) < 12:
             return NO_HEADER
-        kind, told = struct.unpack(">4sq", chunk)
+        kind, declared = struct.unpack(">4sq", chunk)
         at += 12
         if kind == b"data":
             break
-        if told < 0:
+        if declared < 0:
             return NO_HEADER
         if kind == b"pakt":
-            _check_packet_table(os.pread(fd, min(told, size), at), name)
-        at += told
+            _check_packet_table(os.pread(fd, min(declared, size), at), name)
+        at += declared
     else:
         return NO_HEADER
-    if told > size - at:
-        raise truncated(name, size - at, told)
-    more = size - at - told if told >= 0 else 0
-    start = os.pread(fd, 12, at + told) if more else b""
+    if declared > size - at:
+        raise truncated(name, size - at, declared)
+    more = size - at - declared if declared >= 0 else 0
+    start = os.pread(fd, 12, at + declared) if more else b""
     is_chunk = is_name(start[:4]) and start[:4] not in (b"data", b"caff")
     if start[:4] == b"pakt":
-        _check_packet_table(os.pread(fd, more - 12, at + told + 12), name)
+        _check_packet_table(os.pread(fd, more - 12, at + declared + 12), name)
     return Header("CAF", warnings=(more_sound(more),) if more >= 12 and not is_chunk else ())
 
 
 def _check_packet_table(table: bytes, name: str) -> None:
-    """Refuse a table of ALAC packets with a damaged length, of which libsndfile tells stdout.
+    """Refuse a table of ALAC packets with a damaged length.
 
+    libsndfile prints a message about such a table on stdout, where results belong.
     A length has 7 bits a byte, of at most 5 bytes; all but its last byte have the highest bit.
     """
     for length in re.finditer(rb"[\x80-\xff]*[^\x80-\xff]?", table[24:], re.DOTALL):
@@ -192,11 +193,11 @@ def _voc(fd: int, size: int, name: str, head: bytes) -> Header:
                 return Header("VOC")
             # libsndfile reads beyond the block that ends the file.
             return Header("VOC", warnings=(more_sound(more),), end=at + 1)
-        told = int.from_bytes(block[1:], "little")
+        declared = int.from_bytes(block[1:], "little")
         at += 4
-        if told > size - at:
-            raise truncated(name, size - at, told)
-        at += told
+        if declared > size - at:
+            raise truncated(name, size - at, declared)
+        at += declared
     return Header("VOC")
 
 
@@ -250,7 +251,7 @@ def _mp3(fd: int, size: int, name: str) -> Header:
             length = length << 7 | byte & 0x7F
         at = 10 + length
     frame = os.pread(fd, 200, at)
-    told = frames = 0
+    declared = frames = 0
     place = max(frame.find(b"Xing", 4, 48), frame.find(b"Info", 4, 48))
     if place > 0 and len(frame) >= place + 16:
         flags, offset = frame[place + 7], place + 8
@@ -258,15 +259,16 @@ def _mp3(fd: int, size: int, name: str) -> Header:
             frames = int.from_bytes(frame[offset : offset + 4], "big")
             offset += 4
         if flags & 2:
-            told = int.from_bytes(frame[offset : offset + 4], "big")
+            declared = int.from_bytes(frame[offset : offset + 4], "big")
     elif frame[36:40] == b"VBRI" and len(frame) >= 54:
-        told, frames = struct.unpack_from(">II", frame, 46)
+        declared, frames = struct.unpack_from(">II", frame, 46)
     # Encoders differ in whether they count the first frame; one frame is below this.
-    if told > size - at + 512:
-        raise truncated(name, size - at, told)
-    behind = os.pread(fd, 4, at + told) if told else b""
+    if declared > size - at + 512:
+        raise truncated(name, size - at, declared)
+    behind = os.pread(fd, 4, at + declared) if declared else b""
     is_frame = behind[:3] == b"ID3" or behind[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")
-    warnings = (more_sound(size - at - told),) if is_frame and size - at - told > 500 else ()
+    more = size - at - declared
+    warnings = (more_sound(more),) if is_frame and more > 500 else ()
     samples = 1152 if frame[1:2] and frame[1] & 0x08 else 576  # a frame of MPEG 1, or of 2 and 2.5
     # The encoder's delay is cut off, and a damaged frame is no reason to refuse a clip.
     at_least = max(frames - 5, 0) * samples

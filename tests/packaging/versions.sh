@@ -103,7 +103,7 @@ use() {
     grep -q 'normal.flac .* normal$' scores.txt
     "$bin/asd-edge" verify
     "$bin/python" -P -m asd_edge info --support >support.txt
-    ! grep 'cannot be told' support.txt
+    ! grep 'is unknown' support.txt
     cd "$source"
     rm -rf "$folder"
 }
