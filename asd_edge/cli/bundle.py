@@ -145,7 +145,7 @@ def verify(bundle: Path | None, as_json: bool, provider: str, threads: int) -> N
             click.echo(json.dumps({**dataclasses.asdict(check), "passed": check.passed}))
         else:
             verdict = "ok" if check.passed else "DIFFERS"
-            click.echo(f"{check.stage:10} relative error {check.error:.1e}  {verdict}")
+            click.echo(f"{check.stage:12} relative error {check.error:.1e}  {verdict}")
     if not all(check.passed for check in checks):
         click.echo(
             f"Error: {bundle}: does not give on this device what the export saw "
