@@ -32,16 +32,22 @@ def wait_for(found: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def killed_when(found: Callable[[], Any], victim: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Kill a process as soon as something is true, which it must become meanwhile."""
+    """Kill a process as soon as something is true, which must stay true once it is."""
+    ended = threading.Event()
 
     def kill() -> None:
-        wait_for(found)
-        victim.send_signal(signal.SIGKILL)
+        while not found() and not ended.wait(0.05):
+            pass
+        victim.kill()
 
     killer = threading.Thread(target=kill)
     killer.start()
-    yield
-    killer.join()
+    try:
+        yield
+    finally:
+        ended.set()
+        killer.join()
+    assert found()
     assert victim.wait() == -signal.SIGKILL
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from archive_rigs import Processes, killed_when
+from archive_rigs import Processes
 from helpers import invoke, write_tone
 
 from asd_training import presets
@@ -68,9 +69,15 @@ def test_a_cluster_makes_the_same_table(
     victim, _ = processes.worker(address), processes.worker(address)
 
     arguments = ("features", data, "-o", path, "--preset", tiny_preset, "--scheduler", address)
-    parts = ".features.parquet.parts/part-*.parquet"
-    with killed_when(lambda: any(tmp_path.glob(parts)), victim):
-        said = invoke(main, *arguments, status=1).stderr
+    save = feature_table._Updating._save
+
+    def kill_and_save(*given: Any) -> None:
+        victim.kill()
+        save(*given)
+
+    monkeypatch.setattr(feature_table._Updating, "_save", kill_and_save)
+    said = invoke(main, *arguments, status=1).stderr
+    assert victim.wait() == -signal.SIGKILL
     same(path, here)
     assert f"{len(clips) - 1} clips computed, 0 unchanged" in said
     assert f"Error: {data}/hummer/train/section_00_source_train_normal_0051.wav: cannot be" in said
