@@ -59,7 +59,8 @@ _SECTION_FOLDER = r"(?:id|section)_(\d+)"
 
 def is_audio_name(name: str) -> bool:
     """Say whether a file name has an audio suffix and is not hidden."""
-    return not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
+    stem, dot, suffix = name.rpartition(".")  # a Path of each file of an archive takes long
+    return stem[:1] not in ("", ".") and f"{dot}{suffix.lower()}" in AUDIO_SUFFIXES
 
 
 def parse_clip_name(name: str) -> ClipName | None:

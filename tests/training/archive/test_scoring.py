@@ -94,6 +94,25 @@ def test_this_computer_and_again(tmp_path: Path, archive: Path, tiny_bundle: Pat
     assert len(rows_of(out)) == CLIPS - 1
 
 
+def test_tasks_get_smaller(
+    tmp_path: Path, archive: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that workers end together: none waits for another's last task of a thousand clips."""
+    sizes = list[int]()
+    submit = scoring.Pool.submit
+
+    def watched(pool: Any, part: Any, items: Any, most: int) -> None:
+        sizes.append(most)
+        submit(pool, part, items, most)
+
+    monkeypatch.setattr(scoring.Pool, "submit", watched)
+    monkeypatch.setattr(scoring, "_LEAST", 2)
+    arguments = ("score", archive, "--bundle", tiny_bundle, "-o", tmp_path / "scores")
+    invoke(main, *arguments, "--workers", 1, status=1)
+    assert sizes == [30, 25, 20, 15, 10, 5]  # a quarter of 120, 100, ... clips
+    assert len(rows_of(tmp_path / "scores")) == CLIPS
+
+
 def test_a_worker_is_killed(
     tmp_path: Path, archive: Path, tiny_bundle: Path, processes: Processes, small_parts: None
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import pickle
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ _R = TypeVar("_R")
 # Rows of a part are fetched in milliseconds. If the worker that holds them dies just then, the
 # scheduler sometimes never computes them again (distributed 2026.8).
 _FETCH_S = 20.0
+# It keeps the last thousand messages for those who debug it, and with them the names of the clips.
+_EVERYWHERE = {"distributed.admin.low-level-log-length": 10}
 # How long the number of workers is believed: asking costs the scheduler a message.
 _COUNT_S = 1.0
 
@@ -51,7 +54,8 @@ def connected(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout="15s")
+            with dask.config.set(_EVERYWHERE):
+                client = Client(scheduler, timeout="15s")
         except (OSError, TypeError, ValueError) as error:
             raise ClusterError(f"{scheduler}: the scheduler does not answer ({error})") from error
         with client:
@@ -59,7 +63,7 @@ def connected(
                 say(f"{scheduler} has no workers; waiting for one")
             yield client
         return
-    settings = {
+    settings = _EVERYWHERE | {
         "distributed.scheduler.allowed-failures": 1,  # what killed two workers is tried in halves
         "distributed.deploy.lost-worker-timeout": "1 h",  # a busy machine takes long to start one
         # What only a dashboard shows; it took a third of the scheduler's processor time.
@@ -68,6 +72,7 @@ def connected(
         "distributed.admin.system-monitor.gil.enabled": False,
         "distributed.admin.system-monitor.interval": "5 s",
         "distributed.client.scheduler-info-interval": "10 s",
+        "distributed.worker.memory.monitor-interval": "1 s",
         # Results are on one worker each, and are fetched and forgotten.
         "distributed.scheduler.active-memory-manager.start": False,
     }
@@ -106,7 +111,6 @@ class Pool(Generic[_T, _I, _R]):
         client: of the cluster.
         function: computes a batch, on a worker.
         dead: gives the result of an item that no worker survives, here.
-        most: items of a task; a larger batch is computed in pieces.
     """
 
     def __init__(
@@ -114,9 +118,8 @@ class Pool(Generic[_T, _I, _R]):
         client: Client,
         function: Callable[[Sequence[_I]], _R],
         dead: Callable[[_I], _R],
-        most: int = sys.maxsize,
     ) -> None:
-        self._client, self._function, self._dead, self._most = client, function, dead, most
+        self._client, self._function, self._dead = client, function, dead
         self._threads, self._counted = 0, -math.inf
         self._version = version("asd-edge")
         self._running: dict[Future, _Batch[_T, _I]] = {}
@@ -127,22 +130,30 @@ class Pool(Generic[_T, _I, _R]):
         self._open: Counter[_T] = Counter()
 
     @property
+    def threads(self) -> int:
+        """Number of batches that are computed at a time; at least 1, also before a worker comes."""
+        if time.monotonic() - self._counted > _COUNT_S:
+            self._threads = max(sum(self._client.nthreads().values()), 1)
+            self._counted = time.monotonic()
+        return self._threads
+
+    @property
     def is_full(self) -> bool:
         """Whether every worker has a batch and one that waits."""
-        if time.monotonic() - self._counted > _COUNT_S:
-            self._threads = sum(self._client.nthreads().values())
-            self._counted = time.monotonic()
-        return len(self._running) >= max(2 * self._threads, 4)
+        return len(self._running) >= max(2 * self.threads, 4)
 
     @property
     def is_idle(self) -> bool:
         """Whether no batch is left."""
         return not self._running and not self._suspects
 
-    def submit(self, tag: _T, items: Sequence[_I]) -> None:
-        """Start a batch; `tag`, which no other has, comes back with its results."""
-        for first in range(0, len(items), self._most):
-            self._submit(_Batch(tag, first, items[first : first + self._most]))
+    def submit(self, tag: _T, items: Sequence[_I], most: int = sys.maxsize) -> None:
+        """Start a batch; `tag`, which no other has, comes back with its results.
+
+        A batch of more than `most` items is computed in pieces.
+        """
+        for first in range(0, len(items), most):
+            self._submit(_Batch(tag, first, items[first : first + most]))
 
     def finished(self) -> Iterator[tuple[_T, list[_R]]]:
         """Wait for at least one task, and give what is complete.
@@ -185,7 +196,8 @@ class Pool(Generic[_T, _I, _R]):
             ) from error
 
     def _submit(self, batch: _Batch[_T, _I]) -> None:
-        arguments = self._version, self._function, batch.items
+        # As bytes, which the scheduler passes on; it would read and write anything else again.
+        arguments = self._version, self._function, pickle.dumps(batch.items)
         self._running[self._client.submit(_compute, *arguments, pure=False)] = batch
         self._open[batch.tag] += 1
 
@@ -217,8 +229,8 @@ class _Batch(Generic[_T, _I]):
     items: Sequence[_I]
 
 
-def _compute(needed: str, function: Callable[[Sequence[_I]], _R], items: Sequence[_I]) -> _R:
+def _compute(needed: str, function: Callable[[Sequence[_I]], _R], items: bytes) -> _R:
     """Do on a worker what `Pool` submits."""
     if version("asd-edge") != needed:
         raise ClusterError(f"a worker has asd-edge {version('asd-edge')}, this computer {needed}")
-    return function(items)
+    return function(pickle.loads(items))

@@ -7,6 +7,7 @@ clips, and they are wanted in the order of machine, day and name.
 from __future__ import annotations
 
 import datetime
+import functools
 import itertools
 import os
 import re
@@ -110,9 +111,8 @@ class Archive:
         """
         rows = self._list.execute("SELECT * FROM items ORDER BY machine, day, name")
         number, some = 0, list[Item]()
-        for row in rows:
-            item = Item._make(row)
-            item = item._replace(name=os.fsdecode(item.name))
+        for machine, day, name, length, stamp in rows:
+            item = Item(machine, day, os.fsdecode(name), length, stamp)
             other = some and (item.machine, item.day) != (some[0].machine, some[0].day)
             if other or len(some) == size:
                 yield number, some
@@ -153,12 +153,20 @@ def day_of(name: str) -> str:
     >>> day_of("press/2026/11/27/0830.wav"), day_of("press_20261127T083000.wav")
     ('2026-11-27', '2026-11-27')
     """
-    parts = name.split("/")
-    for text in (*reversed(parts), "-".join(parts[:-1])):
-        for match in _DATE.finditer(text):
-            try:
-                day = datetime.date(int(match["y"]), int(match["m"]), int(match["d"]))
-            except ValueError:  # the 31st of February
-                continue
-            return day.isoformat()
+    folders, _, file = name.rpartition("/")
+    return _date_in(file) or _day_of_folders(folders)
+
+
+@functools.lru_cache(maxsize=8)  # the names of a folder come one after another
+def _day_of_folders(folders: str) -> str:
+    parts = folders.split("/")
+    return next(filter(None, map(_date_in, (*reversed(parts), "-".join(parts)))), "")
+
+
+def _date_in(text: str) -> str:
+    for match in _DATE.finditer(text):
+        try:
+            return datetime.date(int(match["y"]), int(match["m"]), int(match["d"])).isoformat()
+        except ValueError:  # the 31st of February
+            continue
     return ""

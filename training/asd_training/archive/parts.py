@@ -46,7 +46,7 @@ class Counts:
         self.again += other.again
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a digest of all clips at each look into a table takes long
 class Part:
     """Some clips of one machine and day, that are scored and written together."""
 

@@ -22,7 +22,9 @@ from asd_training.archive.worker import Job, dead_row, receive, score_clips
 # and writing a part cost the command some 15 ms, whatever its size.
 PART_CLIPS = 1024
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
-_TASKS = 8  # that each worker gets at least, so that a small archive keeps all of them busy
+# No task is larger than a quarter of a worker's share of the clips that are left: all workers end
+# at about the same time, and a small archive keeps all of them busy.
+_SHARE, _LEAST = 4, 8
 
 
 @dataclass
@@ -109,6 +111,7 @@ class _Run:
         self._advance = advance
         self._pool: Pool[Part, Item, pa.Table] | None = None
         self._summary = Summary(unread=archive.unread)
+        self._left = archive.count  # clips that are neither kept nor submitted
 
     def finish(
         self, scheduler: str | None, workers: int | None, say: Callable[[str], None]
@@ -121,6 +124,7 @@ class _Run:
                 if last is not None and last.folder != part.folder:
                     self._store.remove_beyond(last)
                 last = part
+                left, self._left = self._left, self._left - len(items)
                 counts = self._store.done(part)
                 if counts is not None:
                     self._summary.kept += 1
@@ -129,10 +133,9 @@ class _Run:
                 if self._pool is None:
                     client = stack.enter_context(connected(scheduler, workers, say))
                     on_every_worker(client, receive, self._job.digest, self._files)
-                    size = self._archive.count // (_TASKS * max(len(client.nthreads()), 1))
-                    run = partial(score_clips, self._job)
-                    self._pool = Pool(client, run, dead_row, most=min(max(size, 8), PART_CLIPS))
-                self._pool.submit(part, part.items)
+                    self._pool = Pool(client, partial(score_clips, self._job), dead_row)
+                most = max(left // (_SHARE * self._pool.threads), _LEAST)
+                self._pool.submit(part, part.items, most)
                 while self._pool.is_full:
                     self._collect(self._pool)
             if last is not None:

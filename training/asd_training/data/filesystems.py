@@ -103,7 +103,7 @@ def walk(fs: Any, root: str, unread: list[str]) -> Iterator[Found]:
             if is_folder:
                 waiting.append((path, f"{full}/", above))
             elif is_audio_name(found.name):
-                yield found._replace(name=full)
+                yield Found(full, *found[1:])
 
 
 def _scan(folder: str) -> Iterator[tuple[str, bool, Found]]:
