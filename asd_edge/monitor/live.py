@@ -16,6 +16,8 @@ from asd_edge.frontend.mel import MelConfig, MelSpectrogram
 
 _SECONDS = 60
 _COLUMNS_PER_SECOND = 8
+# Seconds that are transformed at once: a minute of 48 kHz would take 60 MB while it lasts.
+_CHUNK_S = 2
 _RANGE_DB, _HEADROOM_DB = 80.0, 20.0
 
 
@@ -66,10 +68,19 @@ class LiveSpectrogram:
         if self._at < first:
             self._at = first
             self._begin()
-        samples = self._ring.read(self._at, total - self._at)
-        if samples is None or len(samples) == 0:
-            return
-        self._at = total
+        found = []
+        while self._at < total:
+            n = min(total - self._at, _CHUNK_S * self._rate)
+            samples = self._ring.read(self._at, n)
+            if samples is None:
+                break
+            self._at += n
+            found.append(self._transform(samples))
+        if found and (loudest := np.concatenate(found, axis=1)).size:
+            self._add(loudest)
+
+    def _transform(self, samples: NDArray[np.int16]) -> NDArray[np.float64]:
+        """Give the columns that are complete with these samples, in dB [shape=(n_mels, n)]."""
         one = samples.mean(axis=1) if self._channel == "mean" else samples[:, self._channel]
         y = one.astype(np.float32) / np.float32(32768)
         if self._rate != self._config.sr:
@@ -77,8 +88,9 @@ class LiveSpectrogram:
         mel = np.concatenate([self._left, to_db(self._stream.push(y), self._config)], axis=1)
         n = mel.shape[1] // self._frames
         self._left = mel[:, n * self._frames :]
-        if n:
-            self._add(mel[:, : n * self._frames].reshape(len(mel), n, self._frames).max(axis=2))
+        whole = mel[:, : n * self._frames].reshape(len(mel), n, self._frames)
+        loudest: NDArray[np.float64] = whole.max(axis=2)
+        return loudest
 
     def _add(self, loudest: NDArray[np.float64]) -> None:
         """Append columns of levels in dB [shape=(n_mels, n)].

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import statistics
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +102,22 @@ def test_thinned_windows_keep_every_peak(tmp_path: Path) -> None:
     assert 150 <= len(thin) <= 202
     assert {9.0, 7.0} <= {w.score for w in thin}
     assert thin == sorted(thin, key=lambda w: w.start)
+    assert thin[-1] == windows[-1]
+
+
+def test_thinning_many_windows_holds_few_of_them(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for first in range(0, 30_000, 1000):
+        writer.write([Batch([(window(first + i), BOOT) for i in range(1000)])], T0)
+    history = History(tmp_path)
+    history.windows("fan", max_points=480)  # makes the connection
+    tracemalloc.start()
+    try:
+        assert len(history.windows("fan", max_points=480)) == 481
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1e6  # all of them would take 15 MB
 
 
 def test_windows_that_wait_to_be_written_are_given_with_the_others(tmp_path: Path) -> None:

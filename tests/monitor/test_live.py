@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -58,3 +60,19 @@ def test_whoever_begins_to_look_gets_the_last_minute() -> None:
     again, _, content = live.columns(number)
     assert again - number == pytest.approx(480, abs=1)
     assert len(picture(content)) == again - number
+
+
+def test_the_last_minute_is_transformed_in_parts() -> None:
+    rate = 48_000
+    ring = Ring(90 * rate, 2)
+    for _ in range(60):
+        ring.write(tone(500, 1.0, rate, 2))
+    live = LiveSpectrogram(ring, rate, "mean", CONFIG)
+    tracemalloc.start()
+    try:
+        number, _, _ = live.columns(0)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert number == pytest.approx(480, abs=1)
+    assert most < 8e6  # the samples of a minute alone are 11.5 MB

@@ -7,6 +7,7 @@ import json
 import shutil
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -29,11 +30,13 @@ from asd_edge.errors import (
 )
 from asd_edge.monitor.commands import Acknowledge, Shelve, WasFault, WasNormal
 from asd_edge.monitor.outlet_config import WebConfig
+from asd_edge.monitor.state import Window
 
 pytest.importorskip("starlette", reason="needs the extra monitor")
 pytest.importorskip("uvicorn", reason="needs the extra monitor")
 pytest.importorskip("prometheus_client", reason="needs the extra monitor")
 
+from real_parts import wait_for
 from web_client import PASSWORD, ROUTES, Client
 
 from asd_edge.monitor.web import guard, outlet, passwords, server
@@ -176,6 +179,55 @@ def test_the_status_of_a_refusal(
     monitor.submit = refuse  # type: ignore[method-assign]
     answer, content = client.ask("/api/episodes/7/acknowledge", "POST", b"{}")
     assert (answer.status, json.loads(content)) == (status, {"error": str(error)})
+
+
+def test_commands_that_take_long_hold_up_nothing(client: Client, monitor: FakeMonitor) -> None:
+    futures: list[Future[str]] = []
+
+    def wait(_: object) -> Future[str]:
+        futures.append(Future())
+        return futures[-1]
+
+    monitor.submit = wait  # type: ignore[method-assign]
+    answers: list[int] = []
+
+    def command() -> None:
+        answers.append(client.ask("/api/episodes/7/was-normal", "POST", b"{}")[0].status)
+
+    threads = [threading.Thread(target=command) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(futures) == len(threads))
+    assert client.json("/api/machines/fan/windows?hours=24")["end"] == []
+    for future in futures:
+        future.set_result("done")
+    for thread in threads:
+        thread.join(20)
+    assert answers == [200] * len(threads)
+
+
+def test_many_clients_are_answered_by_few_threads(client: Client, monitor: FakeMonitor) -> None:
+    together = most = 0
+    lock = threading.Lock()
+
+    def slow(*_: object) -> list[Window]:
+        nonlocal together, most
+        with lock:
+            together += 1
+            most = max(most, together)
+        time.sleep(0.02)
+        with lock:
+            together -= 1
+        return []
+
+    monitor.windows = slow  # type: ignore[method-assign]
+    path = "/api/machines/fan/windows?hours=24"
+    threads = [threading.Thread(target=client.json, args=(path,)) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert 1 <= most <= 4
 
 
 @pytest.mark.parametrize("hours", ["0", "1e99", "nan", "inf", "x", "", "-1"])

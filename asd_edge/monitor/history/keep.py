@@ -107,10 +107,12 @@ class Keeper:
         """Give the windows of a machine from UTC `since` on, written or not."""
         with self._ready:
             waiting = [w for batch in self._waiting for w, _ in batch.windows]
-        written = self.history.windows(machine, since)
+        written = self.history.windows(machine, since, max_points=max_points)
         last = written[-1].start if written else since  # meanwhile some may have been written
         new = [w for w in waiting if w.machine == machine and w.start > last]
-        return thinned([*written, *new], max_points)
+        if new:
+            new = thinned(new, len(new), new[0].start, new[-1].start, max_points)
+        return [*written, *new]
 
     def _run(self) -> None:
         due = time.monotonic() + COMMIT_EVERY

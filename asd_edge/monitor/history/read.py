@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from asd_edge.errors import HistoryError
 from asd_edge.monitor.events import AlarmEvent
@@ -32,15 +33,40 @@ _EVER = 2**62
 _FROM_WINDOWS = f"SELECT {WINDOW_COLUMNS} FROM windows w JOIN machines m ON m.number = w.machine "
 
 
-def thinned(windows: list[Window], max_points: int) -> list[Window]:
-    """Keep about `max_points` windows: of each stretch of equal length the highest ratio."""
-    if len(windows) <= max_points:
-        return windows
-    start = windows[0].start
-    step = (windows[-1].start - start) / max_points or 1.0
-    highest: dict[int, Window] = {}
+class _Point(NamedTuple):
+    """What thinning needs of a window: a day of them, or 90 days, pass one by one."""
+
+    number: int
+    start: float
+    ratio: float | None
+
+
+class _Rated(Protocol):
+    @property
+    def start(self) -> float: ...
+    @property
+    def ratio(self) -> float | None: ...
+
+
+_R = TypeVar("_R", bound=_Rated)
+
+
+def thinned(windows: Iterable[_R], n: int, first: float, last: float, max_points: int) -> list[_R]:
+    """Keep about `max_points` windows: of each stretch of equal length the highest ratio.
+
+    Args:
+        windows: in the order of time; no more than `max_points` of them are held at once.
+        n: their number.
+        first: `start` of the first one.
+        last: `start` of the last one, which is always kept.
+        max_points: fewer are all kept.
+    """
+    if n <= max_points:
+        return list(windows)
+    step = (last - first) / max_points or 1.0
+    highest: dict[int, _R] = {}
     for window in windows:
-        at = int((window.start - start) / step)
+        at = int((window.start - first) / step)
         other = highest.get(at)
         if other is None or (window.ratio or -1.0) > (other.ratio or -1.0):
             highest[at] = window
@@ -77,8 +103,21 @@ class History:
             max_points: keep about so many: of each stretch of equal length the window with the
                 highest ratio, so that no peak is lost.
         """
-        found = list(self.each_window(machine, since, until))
-        return found if max_points is None else thinned(found, max_points)
+        if max_points is None:
+            return list(self.each_window(machine, since, until))
+        source = (
+            "FROM windows w JOIN machines m ON m.number = w.machine "
+            "WHERE w.start >= ? AND w.start < ? AND m.id = ? "
+        )
+        values = (*_range(since, until), machine)
+        extent = f"SELECT count(*), min(w.start), max(w.start) {source}"
+        ((n, first, last),) = self._rows(extent, *values)
+        points = f"SELECT w.number, w.start, w.score / w.threshold {source} ORDER BY w.start"
+        rows = (_Point(*row) for row in self._rows(points, *values))
+        kept = thinned(rows, n, first or 0, last or 0, max_points)
+        chosen = "WHERE w.number IN (SELECT value FROM json_each(?)) ORDER BY w.start, w.number"
+        numbers = json.dumps([point.number for point in kept])
+        return [window_from_row(row) for row in self._rows(_FROM_WINDOWS + chosen, numbers)]
 
     def each_window(
         self, machine: str | None = None, since: float | None = None, until: float | None = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import math
 import struct
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -198,10 +201,8 @@ class _Pages:
         return await self._submit(Shelve(machine, hours * 3600.0, _BY))
 
     async def _submit(self, command: Command) -> Response:
-        future = self._monitor.submit(command)
         try:
-            # In a thread, so that a command that takes long holds up nothing else.
-            done = await run_in_threadpool(future.result, _COMMAND_S)
+            done = await _answer(self._monitor.submit(command))
         except TimeoutError:
             raise HTTPException(
                 503, "the daemon has not answered yet; it may still do it"
@@ -213,6 +214,25 @@ class _Pages:
         if self._monitor.snapshot.machine(name) is None:
             raise HTTPException(404, "no such machine")
         return name
+
+
+async def _answer(future: Future[str]) -> str:
+    """Wait for the daemon without a thread, so that a command that takes long holds up nothing.
+
+    Raises:
+        AsdError: the daemon refuses the command.
+        TimeoutError: it has not answered in time.
+    """
+    loop, answered = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: Future[str]) -> None:
+        with contextlib.suppress(RuntimeError):  # the page has ended
+            loop.call_soon_threadsafe(answered.set)
+
+    future.add_done_callback(tell)
+    async with asyncio.timeout(_COMMAND_S):
+        await answered.wait()
+    return future.result()
 
 
 def _login_page(message: str, status: int = 200, wait: float = 0.0) -> Response:

@@ -10,6 +10,7 @@ import socket
 import threading
 from typing import Any
 
+import anyio.to_thread
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,8 +24,10 @@ from asd_edge.monitor.web.app import make_app
 HEADER_S = 10.0
 MAX_CONNECTIONS = 64
 _MAX_HEADER = 16384
-_START_S = 10.0
 _STOP_S = 5.0
+# Each thread that answers has a connection to the history with a cache of 2 MB, and what the
+# allocator keeps for it; more of them would be no faster, and others wait for their turn.
+_THREADS = 4
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +142,11 @@ class WebServer:
 
     def _run(self) -> None:
         # Not Server.run: that one is for the main thread, whose signals it takes.
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        await self._server.serve(sockets=[self._socket])
 
 
 def check(config: WebConfig) -> None:
