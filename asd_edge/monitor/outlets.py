@@ -57,6 +57,8 @@ class Outlets:
                 self._say(f"No page: {error}")
                 continue
             self._running[name] = part, outlet
+            if name == "web":
+                self._say(f"The page is at {outlet.url}")
 
     def stop(self) -> None:
         """Stop all."""

@@ -107,6 +107,7 @@ def test_from_a_recording_to_a_judged_page(server: SoundServer, tmp_path: Path) 
         said = first_sentence(f"http://127.0.0.1:{port}/", tmp_path / "page.png")
         print(f"\n{said!r} on the page {time.monotonic() - began:.0f} s after the start")
         assert "Last heard" in said
+        assert f"The page is at http://127.0.0.1:{port}/\n" in (tmp_path / "log").read_text()
     finally:
         daemon.terminate()
         assert daemon.wait(30) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import socket
 import struct
 import subprocess
 import threading
@@ -304,6 +305,17 @@ def test_a_password_file_that_is_none(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_said(client: Client) -> None:
     with pytest.raises(server.AddressError, match=r"port \d+: .*is another monitor running"):
         outlet.start(WebConfig(port=client.address[1]), FakeMonitor(machine()))
+
+
+def test_the_address_is_one_for_a_browser(password_file: Path) -> None:
+    for listen, host in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")):
+        web = outlet.start(WebConfig(listen=listen, port=0), FakeMonitor(machine()))
+        assert web.url == f"http://{host}:{web.address[1]}/"
+        web.stop()
+    everywhere = WebConfig(listen="0.0.0.0", port=0, password_file=password_file)
+    web = outlet.start(everywhere, FakeMonitor(machine()))
+    assert web.url == f"http://{socket.gethostname()}:{web.address[1]}/"
+    web.stop()
 
 
 def test_every_route_asks_for_the_log_in(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
-import logging
 import socket
 import threading
 from typing import Any
@@ -28,8 +27,6 @@ _STOP_S = 5.0
 # Each thread that answers has a connection to the history with a cache of 2 MB, and what the
 # allocator keeps for it; more of them would be no faster, and others wait for their turn.
 _THREADS = 4
-
-log = logging.getLogger(__name__)
 
 
 class AddressError(AsdError, OSError):
@@ -132,7 +129,14 @@ class WebServer:
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         self._thread.start()
-        log.info("the page is at http://%s:%d/", _in_url(self.address[0]), self.address[1])
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds it; by the device's name if it listens on all addresses."""
+        host, port = self.address
+        if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+            host = socket.gethostname()
+        return f"http://{_in_url(host)}:{port}/"
 
     def stop(self) -> None:
         """Close all connections and end."""
