@@ -88,7 +88,7 @@ def enroll(
         from asd_edge.bundle.locate import BUILT_IN
         from asd_edge.detector import Detector
         from asd_edge.enrolment import enrolment
-        from asd_edge.scoring.fit import fold_count
+        from asd_edge.scoring.folds import fold_count
 
     if add is not None and source is not None:
         raise click.UsageError("--add and --from exclude each other: --add keeps its own model.")

@@ -7,8 +7,7 @@ seen: a share that was held out, or all in turn (cross-fitting).
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,19 +18,12 @@ from numpy.typing import NDArray
 from asd_edge.errors import ParameterError
 from asd_edge.scoring.calibration import DEFAULT_FALSE_ALARM_RATE, Calibration
 from asd_edge.scoring.density import local_density, reach
+from asd_edge.scoring.folds import fold_count, folds
 from asd_edge.scoring.normals import NormalEmbeddings
 from asd_edge.scoring.scorer import Scorer, distances
 from asd_edge.scoring.standards import UnseenDistances, calibrate
 from asd_edge.scoring.views import References, ScoringConfig, View
 from asd_edge.scoring.whitening import projection, whitening
-
-# Folds of the cross-fitting. Of a section of up to twenty clips, each clip is a fold of its own:
-# ten folds made the threshold of the slide rail's twelve clips so much higher that 38 instead of
-# 42 % of its faults were caught. With more clips, a tenth fewer references hardly moves the scores.
-FOLDS = 10
-_FEW_CLIPS = 20
-_BLOCKS = 10  # that the pieces of one recording are left out in
-
 
 # A function of the embeddings of a view as its metric sees them [shape=(n, d)] and of their clips;
 # it gives, for each reference, the rows whose mean the reference is.
@@ -145,43 +137,6 @@ def score_unseen(scorer: Scorer, normals: NormalEmbeddings) -> UnseenDistances:
         np.array(sections),
         np.array(names),
     )
-
-
-def fold_count(sections: Sequence[str]) -> int:
-    """Number of folds for clips of these sections, one each."""
-    most = max(Counter(sections).values(), default=0)
-    return most if FOLDS < most <= _FEW_CLIPS else FOLDS
-
-
-def folds(normals: NormalEmbeddings, count: int, seed: int = 0) -> NDArray[np.intp]:
-    """Number of the fold, from 0, that leaves each row out [shape=(n,)]; -1: none does.
-
-    Clips stay whole, and each section and domain is spread evenly. The only clip of
-    its section and domain is never left out. The pieces of one recording are left out
-    in blocks of neighbours: a clip that is alike because it was recorded ten seconds
-    later must not be what a score is measured from.
-    """
-    fold = np.full(len(normals.clips), -1)
-    rng = np.random.default_rng(seed)
-    for group in np.unique(normals.groups):
-        recordings: dict[str, list[tuple[float, str]]] = {}
-        clips = np.unique(normals.clips[normals.groups == group]).tolist()
-        for clip in clips:
-            row = int(np.argmax(normals.clips == clip))
-            recording, start = clip, 0.0
-            if len(normals.recordings):
-                recording, start = str(normals.recordings[row]), float(normals.start_s[row])
-            recordings.setdefault(recording, []).append((start, clip))
-        if len(clips) == 1:
-            continue
-        first = 0
-        for recording in rng.permutation(np.array(list(recordings))).tolist():
-            pieces = sorted(recordings[recording])
-            blocks = min(count, _BLOCKS, len(pieces))
-            for i, (_, clip) in enumerate(pieces):
-                fold[normals.clips == clip] = (first + i * blocks // len(pieces)) % count
-            first += blocks
-    return fold
 
 
 def cross_fit(

@@ -21,7 +21,7 @@ from asd_edge.detector import Detector
 from asd_edge.enrolment import enrolment as enroll
 from asd_edge.enrolment import screening
 from asd_edge.enrolment.recordings import Clip
-from asd_edge.scoring.fit import folds
+from asd_edge.scoring.folds import folds
 from asd_edge.scoring.views import ScoringConfig
 from asd_edge.verify import verify
 
