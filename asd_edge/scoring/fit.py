@@ -186,9 +186,7 @@ def score_unseen_by_folds(
     if count is None:
         _, first = np.unique(normals.clips, return_index=True)
         count = fold_count(normals.sections[first].tolist())
-    fold = folds(normals, count)
-    if only is not None:
-        fold[~only] = -1
+    fold = folds(normals, count, only)
     parts = []
     for i in range(count):
         if (fold == i).any():

@@ -28,26 +28,36 @@ _BLOCKS = 10  # that the pieces of one recording are left out in
 def fold_count(sections: Sequence[str]) -> int:
     """Number of folds for clips of these sections, one each."""
     most = max(Counter(sections).values(), default=0)
-    return max(_LEAST, min(most, _CLIPS_SCORED // max(most, 1)))
+    return max(2, min(most, max(_LEAST, _CLIPS_SCORED // max(most, 1))))
 
 
-def folds(normals: NormalEmbeddings, count: int) -> NDArray[np.intp]:
+def folds(
+    normals: NormalEmbeddings, count: int, only: NDArray[np.bool_] | None = None
+) -> NDArray[np.intp]:
     """Number of the fold, from 0, that leaves each row out [shape=(n,)]; -1: none does.
 
     Clips stay whole, and each section and domain is spread evenly. The only clip of
     its section and domain is never left out. The pieces of one recording are left out
     in blocks of neighbours: a clip that is alike because it was recorded ten seconds
     later must not be what a score is measured from.
+
+    Args:
+        normals: all clips.
+        count: folds, at least 2.
+        only: rows that may be left out [shape=(n,)]; by default all.
     """
     fold = np.full(len(normals.clips), -1)
     # Of the view of most columns: clips are missed most where there are fewest for each direction.
     x = max(normals.views.values(), key=lambda view: view.shape[1])
     dealt = 0
     for group in np.unique(normals.groups):
-        blocks = _blocks(normals, np.flatnonzero(normals.groups == group), count)
-        if len(blocks) == 1:
+        rows = np.flatnonzero(normals.groups == group)
+        if len(np.unique(normals.clips[rows])) == 1:
             continue
-        means = np.stack([x[rows].mean(axis=0) for rows in blocks])
+        blocks = _blocks(normals, rows if only is None else rows[only[rows]], count)
+        if not blocks:
+            continue
+        means = np.stack([x[block].mean(axis=0) for block in blocks])
         for i in chain(means):
             fold[blocks[i]] = dealt % count
             dealt += 1
