@@ -23,6 +23,7 @@ from asd_edge.decision import Decider, Decision, Window, decide_clip, decide_seq
 from asd_edge.errors import AudioError, ParameterError, UnfitError
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.scorer import ClipScore, join_scores
+from asd_edge.scoring.views import Bands, band_levels, highest
 from asd_edge.stage import Stage
 
 # Windows that go through the network at once: bounds the memory of a long recording.
@@ -47,12 +48,10 @@ class Analysis:
     Example:
         >>> from asd_edge import Detector
         >>> with Detector.load("fan.asd").analyse("normal.wav") as analysis:
-        ...     print(analysis.n_samples, analysis.mels.shape)
+        ...     print(analysis.n_samples, analysis.mels.shape, analysis.decision.anomalous)
         ...     print({view: x.shape[1] for view, x in analysis.embeddings.items()})
-        ...     print(analysis.decision.anomalous)
-        160000 (1, 128, 313)
+        160000 (1, 128, 313) False
         {'statistics': 768, 'bands': 16, 'band_changes': 80, 'level': 1}
-        False
 
     Args:
         recording: an open recording at the front end's rate, or samples [shape=(n,)] at it.
@@ -88,8 +87,7 @@ class Analysis:
             recording = open_recording(samples, front_end.mel.sr, rate=front_end.mel.sr, name=clip)
         self.recording, self.front_end = recording, front_end
         self.clip, self.start_s = clip, start_s
-        self.rate = rate or recording.rate
-        self.encoding = encoding or recording.encoding
+        self.rate, self.encoding = rate or recording.rate, encoding or recording.encoding
         self._model, self._section, self._detector = model, section, detector
         if recording.n_samples is None:  # a stream that does not say how long it is
             for _ in recording.blocks():
@@ -183,9 +181,8 @@ class Analysis:
     def embeddings(self) -> Mapping[str, NDArray[np.float32]]:
         """Embeddings of every window: view -> [shape=(n_windows, d)]."""
         if "mels" in self.__dict__ or len(self.starts) <= BATCH:
-            batches = [
-                self._model.embed(self.mels[i : i + BATCH]) for i in range(0, len(self.mels), BATCH)
-            ]
+            x = self.mels
+            batches = [self._model.embed(x[i : i + BATCH]) for i in range(0, len(x), BATCH)]
         else:
             batches = [embeddings for embeddings, _ in self._batches()]
         if len(batches) == 1:
@@ -197,8 +194,7 @@ class Analysis:
         for i in range(0, len(self.starts), BATCH):
             some = [self.window_samples(j) for j in range(i, min(i + BATCH, len(self.starts)))]
             levels = [checks.measure(samples) for samples in some]
-            centred = map(checks.centred, some, levels)
-            mels = np.stack([self.front_end.features(samples) for samples in centred])
+            mels = np.stack([self.front_end.features(x) for x in map(checks.centred, some, levels)])
             yield self._model.embed(mels), levels
 
     @Stage
@@ -216,20 +212,22 @@ class Analysis:
         return self._streamed[0]
 
     @Stage
-    def _streamed(self) -> tuple[ClipScore, list[Levels]]:
-        """Scores and levels of a long recording, from one pass through it."""
+    def _streamed(self) -> tuple[ClipScore, list[Levels], Bands]:
+        """Scores, levels and bands of a long recording, from one pass through it."""
         scorer = self._needed_detector.scorer
         known = self._section in scorer.sections
         candidates = (str(self._section),) if known else scorer.sections
         parts: dict[str, list[ClipScore]] = {section: [] for section in candidates}
         levels: list[Levels] = []
+        bands: list[Bands] = []
         for embeddings, some in self._batches():
             levels += some
+            bands.append(band_levels(embeddings, self.front_end.mel))
             for section in candidates:
                 parts[section].append(scorer.score(embeddings, section))
         self._note_reading()
         joined = [join_scores(scores, known) for scores in parts.values()]
-        return min(joined, key=lambda scored: scored.score), levels
+        return min(joined, key=lambda scored: scored.score), levels, highest(bands)
 
     def _note_reading(self) -> None:
         """Keep what was noticed while all was read; reading a part again would begin anew."""
@@ -250,13 +248,21 @@ class Analysis:
             self.clip, self.levels, self.start_times, self.seconds, self.front_end, enrolled
         )
         found += checks.check_clipping(self.clip, clipped)
-        found += checks.check_rate(self.clip, self.rate, self.front_end, enrolled)
-        found += checks.check_encoding(self.clip, self.encoding, enrolled)
-        channel, taught = self.recording.channel, self.front_end.channel
-        if self.recording.channels > 1 and "mean" not in (channel, taught) and channel != taught:
-            reason = f"is judged by channel {channel}, and the bundle is about channel {taught}"
-            found.append(ClipWarning(self.clip, "channel", reason))
+        lowest = None if self._detector is None else self._detector.lowest_bands
+        recorded = self.rate, self.encoding, self._bands, lowest, self.front_end, enrolled
+        if self.recording.channels > 1 or not checks.is_usual(*recorded):
+            from asd_edge import frequencies  # here, because most clips are as those enrolled
+
+            found += frequencies.check(self.recording, *recorded)
         return (*noticed, *found)
+
+    @property
+    def _bands(self) -> Bands:
+        if "_streamed" in self.__dict__:
+            return self._streamed[2]
+        return (
+            band_levels(self.embeddings, self.front_end.mel) if "scores" in self.__dict__ else None
+        )
 
     @Stage
     def start_times(self) -> list[float]:
@@ -327,16 +333,10 @@ class Analysis:
     def piece(self, start_s: float) -> Analysis:
         """Give the clip of one window that begins at a time in s, as one of `pieces`."""
         return Analysis(
-            self._cut(round(start_s * self.front_end.mel.sr)),
-            self.front_end,
-            self._model,
-            clip=self.clip,
-            section=self._section,
-            detector=self._detector,
-            start_s=self.start_s + start_s,
-            rate=self.rate,
-            encoding=self.encoding,
-        )
+            self._cut(round(start_s * self.front_end.mel.sr)), self.front_end, self._model,
+            clip=self.clip, section=self._section, detector=self._detector,
+            start_s=self.start_s + start_s, rate=self.rate, encoding=self.encoding,
+        )  # fmt: skip
 
     @property
     def _needed_detector(self) -> Decider:

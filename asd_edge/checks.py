@@ -16,9 +16,18 @@ import numpy as np
 from asd_edge._core import measure_levels
 from asd_edge.audio.recording import FULL_SCALE, ClipWarning, Samples
 from asd_edge.frontend.windows import FrontEnd
+from asd_edge.scoring.views import Bands
 
 WORTHLESS = frozenset(
-    {"silent", "int16_scale", "overdriven", "too_short", "mostly_silent", "lower_rate"}
+    {
+        "silent",
+        "int16_scale",
+        "overdriven",
+        "too_short",
+        "too_long",
+        "mostly_silent",
+        "lower_rate",
+    }
 )
 """Kinds of warning that leave nothing to judge."""
 
@@ -36,10 +45,19 @@ _HIGHEST_DBFS = 20.0
 _LEVEL_DB = 6.0
 # Share of the usual length: a shorter clip is repeated so often that its chances decide.
 _TOO_SHORT = 0.1
+# Clips of 0.5 s are repeated to fill 10 s, and ten different seconds of the same normal sound
+# scored 5 to 8 times the threshold (a motor), and 1 to 2 (bearings); with clips of 2 s, half of it.
+_OTHER_LENGTH = "it varies more than one of these; enrol longer recordings, or score shorter clips"
 # Share of a window without sound at the beginning or end: its statistics are those of the zeros.
 _MOSTLY_SILENT = 0.1
 # Zeros before or behind the sound, in seconds: a recorder that starts late or stops early.
 _LEADING_S = 0.1
+# Softer machines may have pauses in which nothing but the last of 16 bits moves.
+_SOFT_DBFS = -60.0
+
+# A band this much softer than that of any clip enrolled is empty. The steps of 16 bits are 30 to
+# 50 dB below what machines have at 4 kHz.
+EMPTY_DB = 20.0
 
 # Share of a window in which all samples have one value, in the place of those that were lost:
 # half a second of zeros in 10 s made a normal clip score 4 times the threshold, 0.1 s hardly
@@ -56,6 +74,8 @@ class Levels(NamedTuple):
         leading: samples at the beginning that all have the first one's value, less one.
         trailing: the same at the end.
         held: share of the time, in pieces of 128 samples, in which all samples are equal.
+        faint_leading, faint_trailing: samples at the ends, less one, that move by no more than two
+            steps of 16 bits: the noise of the last bit.
     """
 
     level_db: float
@@ -63,6 +83,8 @@ class Levels(NamedTuple):
     leading: int
     trailing: int = 0
     held: float = 0.0
+    faint_leading: int = 0
+    faint_trailing: int = 0
 
     @property
     def is_silent(self) -> bool:
@@ -104,9 +126,9 @@ def measure(samples: Samples) -> Levels:
     Of more than two seconds at 16 kHz, a sixteenth of the samples is measured, spread evenly: some
     hundredths of what a score costs.
     """
-    mean, power, held, leading, trailing = measure_levels(np.ascontiguousarray(samples))
+    mean, power, held, leading, trailing, *faint = measure_levels(np.ascontiguousarray(samples))
     level_db = 10 * math.log10(power) if power > 0 else -math.inf
-    return Levels(level_db, mean, leading, trailing, held)
+    return Levels(level_db, mean, leading, trailing, held, *faint)
 
 
 def centred(samples: Samples, levels: Levels) -> Samples:
@@ -131,7 +153,13 @@ def together(levels: Sequence[Levels]) -> Levels:
     offset = sum(x.offset for x in levels) / len(levels)
     level_db = 10 * math.log10(power) if power > 0 else -math.inf
     held = sum(x.held for x in levels) / len(levels)
-    return Levels(level_db, offset, levels[0].leading, levels[-1].trailing, held)
+    return _with_ends(Levels(level_db, offset, 0, held=held), levels[0], levels[-1])
+
+
+def _with_ends(levels: Levels, first: Levels, last: Levels) -> Levels:
+    """Give levels with what the first window has at its beginning, and the last at its end."""
+    faint = first.faint_leading, last.faint_trailing
+    return Levels(*levels[:2], first.leading, last.trailing, levels.held, *faint)
 
 
 def check_windows(
@@ -186,7 +214,7 @@ def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWar
     elif abs(offset) > 10 ** (level / 20):
         reason = f"has an offset of {offset:.2g} of full scale, more than its sound"
         found.append(ClipWarning(clip, "offset", reason))
-    if levels.leading or levels.trailing:
+    if levels.faint_leading or levels.faint_trailing:
         found += _check_ends(clip, levels, front_end)
     if not found and levels.held > _GAPS:
         reason = f"has gaps: nothing but one value in {100 * levels.held:.0f} % of it"
@@ -197,16 +225,20 @@ def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWar
 def _check_ends(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWarning]:
     """Check for silence before and behind the sound."""
     found = []
-    for word, kind, n in (
-        ("begins", "leading_silence", levels.leading),
-        ("ends", "trailing_silence", levels.trailing),
+    _, _, leading, trailing, _, *faint = levels
+    for word, kind, n, n_faint in (
+        ("begins", "leading_silence", leading, faint[0]),
+        ("ends", "trailing_silence", trailing, faint[1]),
     ):
-        seconds = n / front_end.mel.sr
+        seconds, faint_s = n / front_end.mel.sr, n_faint / front_end.mel.sr
         if seconds > _MOSTLY_SILENT * front_end.clip_seconds:
             reason = f"{word} with {seconds:.1f} s without any sound"
             found.append(ClipWarning(clip, "mostly_silent", reason))
         elif seconds > _LEADING_S:
             reason = f"{word} with {seconds:.2g} s without any sound"
+            found.append(ClipWarning(clip, kind, reason))
+        elif faint_s > _LEADING_S and levels.level_db > _SOFT_DBFS:
+            reason = f"{word} with {faint_s:.2g} s of no more than the noise of the last bit"
             found.append(ClipWarning(clip, kind, reason))
     return found
 
@@ -225,7 +257,12 @@ def check_length(
     """Check a clip's length beside that of the model's window, or of the clips enrolled."""
     usual, what = front_end.clip_seconds, "a window is"
     if enrolled is not None and enrolled.seconds < usual:
+        judged = min(seconds, usual)  # at once
         usual, what = enrolled.seconds, "the clips enrolled are"
+        if judged > 2 * usual:
+            kind = "too_long" if judged * _TOO_SHORT > usual else "longer"
+            reason = f"is judged by {judged:.3g} s at once, and {what} {usual:.2g} s"
+            return [ClipWarning(clip, kind, f"{reason}: {_OTHER_LENGTH}")]
     if seconds >= usual / 2:
         return []
     kind = "too_short" if seconds < _TOO_SHORT * usual else "length"
@@ -242,55 +279,24 @@ def check_clipping(clip: str, share: float) -> list[ClipWarning]:
     return [ClipWarning(clip, kind, reason)]
 
 
-def check_rate(
-    clip: str, rate: int, front_end: FrontEnd, enrolled: EnrolledRange | None = None
-) -> list[ClipWarning]:
-    """Check that a recording holds the frequencies that the model looks at.
+def is_usual(
+    rate: int,
+    encoding: str,
+    bands: Bands,
+    lowest: Bands,
+    front_end: FrontEnd,
+    enrolled: EnrolledRange | None,
+) -> bool:
+    """Whether a clip has the rate, the encoding and the highest band of those enrolled.
 
-    Of a bundle that was enrolled from recordings of the same rate nothing is missing; one that was
-    enrolled from others cannot judge the clip.
+    What else it has, the module `frequencies` says. Arguments are those of its checks.
     """
-    highest = front_end.mel.fmax or front_end.mel.sr / 2
-    if enrolled is not None:
-        highest = min(highest, enrolled.rate / 2)
-    if rate / 2 >= 0.9 * highest:
-        return _check_higher_rate(clip, rate, front_end, highest)
-    reason = (
-        f"was recorded at {rate} Hz: the model looks at frequencies up to {highest:g} Hz, "
-        f"and there is nothing above {rate // 2} Hz"
-    )
-    return [ClipWarning(clip, "rate" if enrolled is None else "lower_rate", reason)]
-
-
-def _check_higher_rate(
-    clip: str, rate: int, front_end: FrontEnd, highest: float
-) -> list[ClipWarning]:
-    """Say that a clip has frequencies that those enrolled, of a lower rate, could not have."""
-    looked_at = min(rate / 2, front_end.mel.fmax or front_end.mel.sr / 2)
-    if highest >= 0.9 * looked_at:
-        return []
-    reason = (
-        f"was recorded at {rate} Hz: clips enrolled at {2 * highest:g} Hz hold nothing above "
-        f"{highest:g} Hz, which can look like a fault; enrol clips of this rate"
-    )
-    return [ClipWarning(clip, "rate", reason)]
-
-
-def check_encoding(clip: str, encoding: str, enrolled: EnrolledRange | None) -> list[ClipWarning]:
-    """Check that a clip is encoded as those enrolled.
-
-    MP3 and WMA leave out high frequencies: of WAV files of the same normal sound 0 of 10 were
-    anomalous, as MP3 10, as WMA 8.
-    """
-    usual = ("PCM",) if enrolled is None else enrolled.encodings
-    if encoding in usual:
-        return []
-    if encoding == "PCM":
-        words = f"is not lossy, and the clips enrolled are ({', '.join(usual)})"
-    else:
-        words = f"is {encoding}, and the clips enrolled are not, as far as the bundle tells"
-    advice = "what a lossy format leaves out can decide; record WAV or FLAC, or enrol clips like it"
-    return [ClipWarning(clip, "encoding", f"{words}: {advice}")]
+    sr = front_end.mel.sr
+    if rate != sr or encoding not in (("PCM",) if enrolled is None else enrolled.encodings):
+        return False
+    if enrolled is not None and enrolled.rate < sr:
+        return False
+    return bands is None or lowest is None or bool(lowest[-1] - bands[-1] <= EMPTY_DB)
 
 
 def check_enrolled_level(
@@ -328,10 +334,9 @@ def check_clip(
     alive = [window for window in levels if not window.is_silent]
     all_together = together(alive or levels)
     if seconds >= 2 * front_end.clip_seconds:  # what one window lacks, the others have
-        all_together = all_together._replace(leading=0, trailing=0, held=0.0)
+        all_together = Levels(*all_together[:2], leading=0)
     else:
-        ends = levels[0].leading, levels[-1].trailing
-        all_together = all_together._replace(leading=ends[0], trailing=ends[1])
+        all_together = _with_ends(all_together, levels[0], levels[-1])
     found = check_levels(clip, all_together, front_end)
     found += check_length(clip, seconds, front_end, enrolled)
     if alive:

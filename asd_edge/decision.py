@@ -11,8 +11,9 @@ import numpy as np
 from asd_edge.audio.recording import ClipWarning
 from asd_edge.checks import EnrolledRange, Levels, left_out
 from asd_edge.scoring.calibration import Calibration, Threshold
-from asd_edge.scoring.recording_rule import decide_recording
+from asd_edge.scoring.recording_rule import KNOWN, decide_recording
 from asd_edge.scoring.scorer import ClipScore, Scorer
+from asd_edge.scoring.views import Bands
 
 Places = tuple[Sequence[float], float, float]
 """Where each window begins in the clip, the length of a window and that of the clip, all in s."""
@@ -24,6 +25,10 @@ class Decider(Protocol):
     scorer: Scorer
     calibration: Calibration
     enrolled: EnrolledRange | None
+
+    @property
+    def lowest_bands(self) -> Bands:
+        """Mean level of each band, the lowest of all references."""
 
     def threshold(self, section: str, rate: float | None = None) -> Threshold:
         """Threshold that decides for a section."""
@@ -162,7 +167,7 @@ def decide_sequence(
     p = detector.calibration.tail_probability(section, scores)
     starts_s, length_s, _ = places
     hop = (starts_s[-1] - starts_s[0]) / (len(scores) - 1) / length_s
-    result = decide_recording(p[valid], detector.false_alarm_rate, hop)
+    result = decide_recording(p[valid], detector.false_alarm_rate, hop, KNOWN)
     threshold = detector.threshold(section, result.window_rate)
     anomalous = np.zeros(len(scores), bool)
     if threshold.rule == "given":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +21,7 @@ from asd_edge.frontend.windows import FrontEnd
 from asd_edge.model import EmbeddingModel
 from asd_edge.scoring.calibration import Calibration, Threshold, check_rate
 from asd_edge.scoring.scorer import Scorer
+from asd_edge.scoring.views import Bands, lowest_levels
 
 
 class Detector:
@@ -132,6 +133,11 @@ class Detector:
             threshold=threshold,
             enrolled=EnrolledRange.of_provenance(contents.provenance),
         )
+
+    @cached_property
+    def lowest_bands(self) -> Bands:
+        """Mean level of each band in dB, the lowest of all references; None if they do not tell."""
+        return lowest_levels(self.scorer.views, self.front_end.mel)
 
     @property
     def false_alarm_rate(self) -> float:

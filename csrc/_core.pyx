@@ -85,6 +85,8 @@ cdef extern from "levels.h" nogil:
         double held
         size_t leading
         size_t trailing
+        size_t faint_leading
+        size_t faint_trailing
     void levels_measure(const void *y, melspec_format format, size_t n, levels *result)
     void levels_range(const int16_t *y, size_t n, int16_t *lowest, int16_t *highest)
 
@@ -166,7 +168,8 @@ cdef melspec_format _get_samples(object y, Py_buffer *samples) except? MELSPEC_P
 
 def measure_levels(y not None):
     """Levels of samples, float32 or int16 [shape=(n,)], n > 0, as levels.h defines them: mean,
-    power, share of pieces of one value, leading and trailing samples that are equal."""
+    power, share of pieces of one value, leading and trailing samples that are equal, and such that
+    are equal but for the noise of the last of 16 bits."""
     cdef Py_buffer samples
     cdef melspec_format format = _get_samples(y, &samples)
     cdef size_t n = samples.len // samples.itemsize
@@ -177,7 +180,8 @@ def measure_levels(y not None):
     PyBuffer_Release(&samples)
     if n == 0:
         raise ParameterError("y", "no samples", "at least one")
-    return result.mean, result.power, result.held, result.leading, result.trailing
+    return (result.mean, result.power, result.held, result.leading, result.trailing,
+            result.faint_leading, result.faint_trailing)
 
 
 def int16_range(y not None):

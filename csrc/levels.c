@@ -95,6 +95,22 @@ static size_t run_length(const void *y, melspec_format format, size_t n, size_t 
     return run;
 }
 
+/* The same of samples that differ by at most two steps of 16 bits: the noise of the last bit. */
+static size_t faint_length(const void *y, melspec_format format, size_t n, size_t i, size_t step)
+{
+    const float most = format == MELSPEC_PCM16 ? 2 : 2.0f / 32768;
+    float lowest = sample_at(y, format, i), highest = lowest;
+    size_t run = 0;
+    for (; run + 1 < n; run++) {
+        const float value = sample_at(y, format, i + (run + 1) * step);
+        lowest = value < lowest ? value : lowest;
+        highest = value > highest ? value : highest;
+        if (highest - lowest > most)
+            break;
+    }
+    return run;
+}
+
 void levels_measure(const void *y, melspec_format format, size_t n, levels *result)
 {
     assert(n > 0);
@@ -128,6 +144,8 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
     result->held = n_pieces > 0 ? (double)n_held / (double)n_pieces : 0;
     result->leading = run_length(y, format, n, 0, 1);
     result->trailing = run_length(y, format, n, n - 1, (size_t)-1);
+    result->faint_leading = faint_length(y, format, n, 0, 1);
+    result->faint_trailing = faint_length(y, format, n, n - 1, (size_t)-1);
 }
 
 void levels_range(const int16_t *y, size_t n, int16_t *lowest, int16_t *highest)

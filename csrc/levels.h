@@ -14,6 +14,8 @@ typedef struct {
     double held;     /* share of the pieces in which all samples are equal, of 0 or another value */
     size_t leading;  /* samples that follow the first one and are equal to it */
     size_t trailing; /* samples before the last one that are equal to it */
+    /* The same of samples that all lie within two steps of 16 bits. */
+    size_t faint_leading, faint_trailing;
 } levels;
 
 /* Measures n samples, n > 0, all of them finite; of floats beyond 1e18 the power may be infinite.

@@ -13,6 +13,7 @@ from asd_edge import checks
 from asd_edge.checks import EnrolledRange
 from asd_edge.detector import Detector
 from asd_edge.errors import UnfitError
+from asd_edge.frontend.windows import FrontEnd
 
 SR = 8000
 ENROLLED = EnrolledRange(-24.0, -22.0, 8000, 1.0)
@@ -94,6 +95,14 @@ def with_zeros(seconds: float) -> np.ndarray:
     return y
 
 
+def with_last_bit(seconds: float) -> np.ndarray:
+    """A muted input in front: values of one step up and down, about an offset."""
+    y = hum()
+    n = round(SR * seconds)
+    y[:n] = 0.0015 + np.random.default_rng(0).integers(-1, 2, n) / 32768
+    return y
+
+
 def with_gaps() -> np.ndarray:
     y = hum()
     for start in range(1024, 7000, 1024):
@@ -152,6 +161,8 @@ def test_what_cannot_be_judged(detector: Detector, y: np.ndarray, kind: str, wor
         (hum() + 0.2, "offset", "has an offset of 0.2 of full scale"),
         (with_peaks(10), "clipping", "is clipped: 0.12 % of its samples"),
         (hum(0.4), "length", "is 0.4 s long"),
+        (with_last_bit(0.2), "leading_silence", "begins with 0.2 s of no more than the noise"),
+        (with_last_bit(0.2)[::-1], "trailing_silence", "ends with 0.2 s of no more than the noise"),
         (held(0.05), "gaps", "nothing but one value in 3 % of it"),
         (with_gaps(), "gaps", "has gaps: nothing but one value in 19 % of it"),
     ],
@@ -287,6 +298,47 @@ def test_a_clip_of_less_than_two_windows_is_checked_at_its_ends(
         with pytest.raises(UnfitError, match=r"with 1\.0 s without any sound") as refused:
             detector.score(y[::ends], SR)
         assert refused.value.kind == "mostly_silent"
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_ends_within_two_steps_of_16_bits(dtype: type) -> None:
+    unit = 1 if dtype is np.int16 else 1 / 32768
+    y = np.array([5, 6, 7, 5, 7, 8, 100, 3, 1, 2, 3], dtype) * dtype(unit)
+    levels = checks.measure(y)
+    assert (levels.faint_leading, levels.faint_trailing) == (4, 3)
+    assert (levels.leading, levels.trailing) == (0, 0)
+    same = checks.measure(np.full(9000, 7 * unit, dtype))
+    assert (same.faint_leading, same.faint_trailing) == (8999, 8999)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "enrolled", "kind"),
+    [
+        (1.0, 0.5, None),
+        (1.1, 0.5, "longer"),
+        (60.0, 4.0, "longer"),  # in windows of 10 s
+        (60.0, 5.0, None),
+        (60.0, 0.9, "too_long"),
+        (9.1, 0.9, "too_long"),
+        (8.9, 0.9, "longer"),
+        (4.9, 10.0, "length"),
+        (0.9, 10.0, "too_short"),
+        (0.4, 1.0, "length"),
+    ],
+)
+def test_length_beside_that_of_the_clips_enrolled(
+    seconds: float, enrolled: float, kind: str | None
+) -> None:
+    taught = EnrolledRange(-24.0, -22.0, 16000, enrolled)
+    found = checks.check_length("clip", seconds, FrontEnd(), taught)
+    assert [warning.kind for warning in found] == ([] if kind is None else [kind])
+
+
+def test_a_recording_beside_clips_of_a_twentieth_of_a_window(detector: Detector) -> None:
+    detector.enrolled = EnrolledRange(-24.0, -22.0, 8000, 0.05)
+    with pytest.raises(UnfitError, match="is judged by 1 s at once") as refused:
+        detector.score(hum(30.0), SR)
+    assert refused.value.kind == "too_long"
 
 
 def test_gaps_everywhere_are_how_a_machine_is_recorded(detector: Detector) -> None:

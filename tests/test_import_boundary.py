@@ -53,6 +53,7 @@ LAYERS = (
     {"scoring"},
     {"bundle", "model"},
     {"checks"},
+    {"frequencies"},
     {"decision"},
     {"analysis"},
     {"detector"},

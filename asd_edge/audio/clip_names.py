@@ -19,7 +19,7 @@ AUDIO_SUFFIXES = frozenset(
     {
         *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"),
         *(".au", ".snd", ".caf", ".w64", ".rf64", ".voc"),
-        *(".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".amr", ".3gp"),
+        *(".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".amr", ".3gp", ".spx", ".wv", ".tta"),
     }
 )
 """Lower-case suffixes of self-describing audio formats; those of the last row need ffmpeg."""

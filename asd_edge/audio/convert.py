@@ -1,4 +1,4 @@
-"""Convert formats that libsndfile does not read (m4a, wma, webm, aac, amr) by ffmpeg."""
+"""Convert formats that libsndfile does not read (m4a, wma, webm, aac, wv, ...) by ffmpeg."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ _FORMATS = (
     (0, b"#!AMR", "amr", "AMR audio"),
     (0, b"\xff\xf1", "aac", "AAC audio"),
     (0, b"\xff\xf9", "aac", "AAC audio"),
+    # libsndfile reads Vorbis and Opus in Ogg, and fails on what others write of these.
+    (28, b"\x7fFLAC", "ogg", "FLAC in Ogg"),
+    (28, b"Speex   ", "ogg", "Speex in Ogg"),
+    (0, b"wvpk", "wv", "WavPack audio"),
+    (0, b"TTA1", "tta", "True Audio (tta)"),
 )
 _SEGMENT = bytes.fromhex("18538067")  # of Matroska
 _SECONDS = 600
-_LOSSLESS = ("alac", "flac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le", "wmalossless")
+_LOSSLESS = (
+    *("alac", "flac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le"),
+    *("wmalossless", "wavpack", "tta"),
+)
 
 
 def convertible(fd: int) -> tuple[str, str] | None:
     """Give ffmpeg's format and its name for people, if a file is of one that it reads for us."""
-    head = os.pread(fd, 16, 0)
+    head = os.pread(fd, 40, 0)
     for at, magic, kind, title in _FORMATS:
         if head[at : at + len(magic)] == magic:
             return kind, title
@@ -70,6 +78,10 @@ def converted(fd: int, kind: str, title: str, name: str) -> tuple[int, str]:
     command += ["-f", "wav", "-protocol_whitelist", "pipe,fd", "pipe:1"]
     if kind == "matroska":
         _check_segment(fd, name)
+    elif kind == "ogg":
+        from asd_edge.audio.other_containers import check_ogg  # here, because it is rare
+
+        check_ogg(fd, os.fstat(fd).st_size, name)
     with temporary_file(name) as wav:
         os.lseek(fd, 0, os.SEEK_SET)
         try:

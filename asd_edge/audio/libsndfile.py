@@ -162,18 +162,23 @@ _LOSSY = {f"MPEG_LAYER_{i}": "MP3" for i in ("I", "II", "III")}
 _LOSSY |= {"VORBIS": "Vorbis", "OPUS": "Opus"}
 
 
-def _unreadable(name: str, error: Any, what: str = "cannot be read as sound") -> AudioError:
+_OPENING = "cannot be read as sound"
+
+
+def _unreadable(name: str, error: Any, what: str = _OPENING) -> AudioError:
     reason = " ".join(str(error.error_string).split()).rstrip(".") or f"error {error.code}"
     reason = reason.removeprefix("Error : ")
     if error.code == _NOT_RECOGNISED:
         reason = _READ
+    elif what == _OPENING:
+        reason += "; if another program plays it, convert it, as by ffmpeg -i FILE FILE.wav"
     return AudioError(name, f"{what} ({reason})", kind="unreadable")
 
 
 _NOT_RECOGNISED = 1  # SF_ERR_UNRECOGNISED_FORMAT
 _READ = (
     "no format that is known: WAV, FLAC, Ogg, MP3, AIFF, AU, CAF and W64 are read, with ffmpeg "
-    "also m4a, wma, webm, aac and amr; convert others, as by ffmpeg -i FILE FILE.wav"
+    "also m4a, wma, webm, aac, amr, wv and tta; convert others, as by ffmpeg -i FILE FILE.wav"
 )
 
 # libsndfile's MPEG decoder prints on stderr and names no file.

@@ -46,7 +46,7 @@ def examine(fd: int, size: int, name: str, head: bytes) -> Header:
     if head[:20] == b"Creative Voice File\x1a":
         return _voc(fd, size, name, head)
     if form == b"OggS":
-        return _ogg(fd, size, name)
+        return check_ogg(fd, size, name)
     if form[:3] == b"ID3" or (len(form) > 1 and form[0] == 0xFF and form[1] & 0xE0 == 0xE0):
         return _mp3(fd, size, name)
     if form == b"fLaC":
@@ -209,8 +209,8 @@ _CHAINED = (
 )
 
 
-def _ogg(fd: int, size: int, name: str) -> Header:
-    """Ogg: the last page of a stream is marked, and must be whole."""
+def check_ogg(fd: int, size: int, name: str) -> Header:
+    """Ogg: the last page of a stream is marked, and must be whole; see `examine`."""
     start = max(0, size - _OGG_PAGE)
     tail = os.pread(fd, _OGG_PAGE, start)
     at = tail.rfind(b"OggS")
@@ -269,7 +269,46 @@ def _mp3(fd: int, size: int, name: str) -> Header:
     is_frame = behind[:3] == b"ID3" or behind[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")
     more = size - at - declared
     warnings = (more_sound(more),) if is_frame and more > 500 else ()
+    if not declared and not frames and frame[:1] == b"\xff":  # no FLAC behind an ID3 tag
+        tail = os.pread(fd, _MPEG_TAIL, max(size - _MPEG_TAIL, at))
+        warnings = (("no_length", "states no length, so that a cut-off file looks whole"),)
+        if not _ends_with_frame(tail, frame[1:2]):
+            reason = "states no length, and its last frame is not whole: it is cut off or damaged"
+            warnings = (("cut_off", reason),)
     samples = 1152 if frame[1:2] and frame[1] & 0x08 else 576  # a frame of MPEG 1, or of 2 and 2.5
     # The encoder's delay is cut off, and a damaged frame is no reason to refuse a clip.
     at_least = max(frames - 5, 0) * samples
     return Header("MP3", warnings=warnings, exact=False, is_mpeg=True, at_least=at_least)
+
+
+# In kbit/s, of MPEG 1 layer 3, MPEG 1 layer 2, and both layers of MPEG 2 and 2.5.
+_KBITS = (
+    (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+)
+_MPEG_RATES = (44100, 48000, 32000)  # of MPEG 1; half of it of MPEG 2, a quarter of 2.5
+_MPEG_TAIL = 4096  # bytes; the longest frame has 1729, and a tag behind it 128
+
+
+def _ends_with_frame(tail: bytes, kind: bytes) -> bool:
+    """Whether the end of an MPEG file is the end of a frame; `kind` is the second byte of all."""
+    end = len(tail) - 128 if tail[-128:-125] == b"TAG" else len(tail)
+    at = tail.find(b"\xff" + kind)
+    while 0 <= at < end - 4:
+        if at + _frame_length(tail[at : at + 4]) == end:
+            return True
+        at = tail.find(b"\xff" + kind, at + 1)
+    return False
+
+
+def _frame_length(header: bytes) -> int:
+    """Bytes of the MPEG frame with this header, of layer 2 or 3; 0 if it is none."""
+    version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
+    bits, rate, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
+    if version == 1 or layer not in (2, 3) or bits == 15 or rate == 3:
+        return 0
+    kbits = _KBITS[(3 - layer) if version == 3 else 2][bits]
+    hertz = _MPEG_RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    eighth = 72 if version != 3 and layer == 3 else 144
+    return eighth * 1000 * kbits // hertz + padding

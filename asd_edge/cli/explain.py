@@ -59,7 +59,10 @@ def explain(
     provider: str,
     threads: int,
 ) -> None:
-    """Say in a sentence, and draw, which bands and times gave CLIP its score."""
+    """Say in a sentence, and draw, which bands and times gave CLIP its score.
+
+    CLIP is a sound file, or - for stdin.
+    """
     from asd_edge.detector import Detector
     from asd_edge.explanation import plot
     from asd_edge.explanation.explanation import explain
@@ -80,7 +83,7 @@ def explain(
         why = explain(
             detector,
             contents.golden,
-            clip,
+            str(clip),
             section=section,
             channel=channel,
             normal=normal,

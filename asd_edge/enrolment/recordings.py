@@ -20,6 +20,8 @@ from asd_edge.enrolment.fingerprint import fingerprint
 
 # Pieces of a recording that keep an excerpt: one becomes the golden clip, and a day has thousands.
 _EXCERPTS = 20
+# Warnings that compare a clip with those that the bundle was taught with before.
+_OF_OTHERS = ("level", "encoding", "channel", "bandwidth", "longer", "too_long")
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _clip(analysis: Analysis, recording: str, section: str, whole: bool) -> Clip
         ClipWarning(clip.name, warning.kind, warning.reason)
         for warning in analysis.warnings
         # The new clips are what later ones are compared with.
-        if warning.kind not in ("level", "encoding", "channel")
+        if warning.kind not in _OF_OTHERS
     ]
     for warning in warnings:
         # Clips that are all short are alike, and later ones are compared with them.

@@ -10,13 +10,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.errors import ParameterError
+from asd_edge.frontend.mel import MelConfig
 
 _NEAREST = 0.25
+STATISTICS = "statistics"  # the view that begins with the mean of each band over time
 METRICS = ("euclidean", "cosine", "whitened")
 
 
@@ -290,3 +293,30 @@ def combined(
         for name in ignored:
             counted[name][i] = 0.0
     return counted
+
+
+Bands: TypeAlias = NDArray[np.float32] | None  # mean level of each, in dB [shape=(n_mels,)]
+
+
+def band_levels(embeddings: Mapping[str, NDArray[np.float32]], mel: MelConfig) -> Bands:
+    """Mean level of each band, the highest of all windows; None where no embedding tells it."""
+    statistics = embeddings.get(STATISTICS)
+    if statistics is None or mel.log != "db":
+        return None
+    levels: NDArray[np.float32] = statistics[:, : mel.n_mels].max(axis=0)
+    return levels
+
+
+def highest(parts: Sequence[Bands]) -> Bands:
+    """Put what `band_levels` gave of some windows together."""
+    known = [part for part in parts if part is not None]
+    return np.max(known, axis=0) if known else None
+
+
+def lowest_levels(views: Mapping[str, View], mel: MelConfig) -> Bands:
+    """Mean level of each band, the lowest of all references; None where they do not tell it."""
+    view = views.get(STATISTICS)
+    if view is None or mel.log != "db":
+        return None
+    levels: NDArray[np.float32] = view.references.embeddings[:, : mel.n_mels].min(axis=0)
+    return levels

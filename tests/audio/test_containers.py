@@ -152,6 +152,25 @@ def test_flac_from_a_pipe_has_no_length(tmp_path: Path) -> None:
             assert recording.n_samples == 16000
 
 
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("tag", [b"", b"TAG" + bytes(125)])
+def test_mp3_without_a_count(tmp_path: Path, rate: int, tag: bytes) -> None:
+    """As of a web radio's recorder: frames alone; the first one of a file held the count."""
+    y = np.random.default_rng(0).normal(0, 0.1, 2 * rate)
+    soundfile.write(tmp_path / "x.mp3", y, rate, "MPEG_LAYER_III", format="MP3")
+    content = (tmp_path / "x.mp3").read_bytes()
+    path = tmp_path / "frames.mp3"
+    frames = content[content.index(content[:2], 4) :]
+    path.write_bytes(frames + tag)
+    for cut, kind in ((0, "no_length"), (50, "cut_off")):
+        path.write_bytes(frames[: len(frames) - cut] + tag)
+        with open_recording(path, 16000) as recording:
+            assert recording.samples().size > 8000
+            kinds = [warning.kind for warning in recording.warnings]
+        assert kind in kinds
+        assert set(kinds) <= {kind, "decoder"}
+
+
 def test_mp3_against_its_xing_count(tmp_path: Path) -> None:
     path = written(tmp_path, "mp3", "MP3", "MPEG_LAYER_III")
     content = bytearray(path.read_bytes())

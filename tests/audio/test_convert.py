@@ -34,6 +34,10 @@ def encoded(folder: Path, name: str, *options: str) -> Path:
         ("x.webm", ("-c:a", "libopus")),
         ("alac.m4a", ("-c:a", "alac")),
         ("flac.mka", ("-c:a", "flac")),
+        ("flac.ogg", ("-c:a", "flac")),
+        ("flac.oga", ("-c:a", "flac")),
+        ("lossless.wv", ()),
+        ("lossless.tta", ()),
     ],
 )
 def test_formats_of_ffmpeg(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
@@ -99,3 +103,12 @@ def test_what_is_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_text("<html>404</html>")
     with pytest.raises(AudioError, match=r"no format that is known: WAV, FLAC, .*convert others"):
         open_recording(tmp_path / "x.wav", 16000)
+
+
+@needs_ffmpeg
+def test_flac_in_ogg_that_is_cut_off(tmp_path: Path) -> None:
+    path = encoded(tmp_path, "x.ogg", "-c:a", "flac")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match="is truncated: its last page") as caught:
+        open_recording(path, 16000)
+    assert caught.value.kind == "truncated"

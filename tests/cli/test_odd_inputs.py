@@ -11,6 +11,8 @@ import io
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +155,20 @@ def test_an_empty_name_is_not_this_folder(
     ):
         result = invoke(main, *arguments, status=2)
         assert "an empty name; is a variable not set?" in result.stderr
+
+
+def test_explain_reads_stdin(tiny_bundle: Path, tmp_path: Path, clip: np.ndarray) -> None:
+    soundfile.write(tmp_path / "clip.wav", clip, 8000)
+    command = [sys.executable, "-m", "asd_edge", "explain"]
+    said = []
+    for name in ("-", str(tmp_path / "clip.wav")):
+        with (tmp_path / "clip.wav").open("rb") as stdin:
+            done = subprocess.run(
+                [*command, name, "--bundle", str(tiny_bundle), "--blocks", "2", "2"],
+                stdin=stdin, capture_output=True, text=True, check=True,
+            )  # fmt: skip
+        said.append(done.stdout)
+    assert said[0] == said[1] != ""
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,9 @@ static void check_levels(size_t n, size_t n_equal)
     if (!(fabs(of_y.mean - mean) < 1e-6 && fabs(of_y.power - power) < 1e-5 * power + 1e-15) ||
         (n_equal > 0 && (of_y.leading != run || of_y.trailing != run)) || of_y.held != held)
         fail("levels_measure", (long)n, (long)n_equal);
+    if (of_y.faint_leading < of_y.leading || of_y.faint_trailing < of_y.trailing ||
+        (n_equal > 0 && (of_y.faint_leading != run || of_y.faint_trailing != run)))
+        fail("faint ends", (long)n, (long)n_equal);
     if (2 * n_equal >= n && of_y.power != 0)
         fail("equal samples have a level", (long)n, (long)n_equal);
     memset(y, 0, n / 2 * sizeof *y);

@@ -168,3 +168,42 @@ def test_at_the_bounds() -> None:
     assert result.anomalous.tolist() == [True] * 3 + [False] * 40
     assert result.window_rate == rate
     assert decide_recording([1.0, 1.0, 1.0], 0.01).p_value == 1.0
+
+
+def test_what_is_extrapolated_counts_less() -> None:
+    """Ten windows of which one is 1 in a million, by the formula: 0.01 (1e-4)^0.7 = 1.585e-5."""
+    p = [0.3] * 9 + [1e-6]
+    exact = decide_recording(p, 0.01)
+    assert exact.p_value == pytest.approx(1e-5 / 0.9)
+    result = decide_recording(p, 0.01, known=0.01)
+    assert result.p_value == pytest.approx(10 * 1.584893e-5 / 0.9, rel=1e-6)
+    assert result.anomalous.tolist() == [False] * 9 + [True]
+    # Whatever is above stays.
+    p = [0.011, 0.02, 0.5, 0.9]
+    same, exact = decide_recording(p, 0.1, known=0.01), decide_recording(p, 0.1)
+    assert (same.p_value, same.window_rate) == (exact.p_value, exact.window_rate)
+
+
+def test_the_rate_of_a_window_is_one_that_makes_it_anomalous() -> None:
+    """As a threshold is made of it: a window at the rate is anomalous, one beyond it is not."""
+    for m in (2, 12, 720):
+        needed = decide_recording([0.9] * m, 0.01, known=0.01).window_rate
+        assert needed < decide_recording([0.9] * m, 0.01).window_rate
+        rest = [0.9] * (m - 1)
+        assert decide_recording([needed * 0.9999, *rest], 0.01, known=0.01).anomalous[0]
+        assert not decide_recording([needed * 1.0001, *rest], 0.01, known=0.01).anomalous.any()
+
+
+def test_longer_tails_than_the_calibration_has_keep_the_rate() -> None:
+    """Student's t of 6 degrees of freedom where 10 are thought, with 1 % right: 1 to 60 minutes."""
+    rng = np.random.default_rng(1)
+    scale = scipy.stats.t.isf(0.01, 10) / scipy.stats.t.isf(0.01, 6)
+    for m, count in ((11, 4000), (71, 2000), (719, 400)):
+        p = scipy.stats.t.sf(scale * rng.standard_t(6, (count, m)), 10)
+        alarms = {
+            known: sum(decide_recording(row, 0.01, known=known).p_value <= 0.01 for row in p)
+            for known in (0.0, 0.01)
+        }
+        assert alarms[0.01] <= scipy.stats.binom.ppf(0.999, count, 0.01)
+        assert alarms[0.0] > alarms[0.01]
+    assert alarms[0.0] > scipy.stats.binom.ppf(0.999, count, 0.01)  # of an hour

@@ -20,10 +20,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from asd_edge.checks import Levels, check_clipping, check_length, check_levels, check_rate
+from asd_edge.checks import Levels, check_clipping, check_length, check_levels
 from asd_edge.enrolment.recordings import Clip as EnrolledClip
 from asd_edge.enrolment.screening import odd_levels, outliers
 from asd_edge.errors import ParameterError
+from asd_edge.frequencies import check_rate
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.fit import ViewRule, fit_scorer, score_unseen_by_folds
 from asd_edge.scoring.normals import NormalEmbeddings
