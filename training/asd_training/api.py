@@ -17,7 +17,7 @@ from asd_training import presets, run_folder
 from asd_training.data.training_table import check_sections, load_training_table
 from asd_training.errors import RunError
 from asd_training.learn import train as loop
-from asd_training.learn.devices import choose_device, choose_precision
+from asd_training.learn.devices import choose_device, choose_precision, describe
 from asd_training.learn.distributed import Group
 from asd_training.presets import Preset
 from asd_training.run_folder import RunConfig
@@ -87,7 +87,7 @@ def train(
     data, output = Path(data), Path(output)
     recipe = _recipe(preset, changes, channel)
     # Before the features, which can take an hour.
-    started = _started(output, resume)
+    started = started_run(output, resume)
     if not group.leads:
         group.wait()  # until the leader has computed the features
     table = load_training_table(
@@ -102,22 +102,24 @@ def train(
     if group.leads:
         group.wait()
     check_sections(table, recipe)
+    place = choose_device(device)
+    precision = choose_precision(precision, place)
     config = RunConfig(
         preset=recipe,
         machine=str(table.clips["machine"][0]),
         data=str(data.resolve()),
         seed=seed,
         versions=run_folder.versions(),
+        trained_on=describe(place, precision),
     )
     if started is not None:
         _check_same(output, started, config)
-    place = choose_device(device)
     loop.train(
         config,
         table,
         output,
         device=place,
-        precision=choose_precision(precision, place),
+        precision=precision,
         group=group,
         resume=started is not None,
         report=on_step if group.leads else _ignore,
@@ -177,8 +179,12 @@ def evaluate(
     return measure(evaluation.scores, data, evaluation.year[0] if year is None else year)
 
 
-def _started(output: Path, resume: bool) -> RunConfig | None:
-    """Give the configuration of the run to go on with, or None for a new run."""
+def started_run(output: Path, resume: bool) -> RunConfig | None:
+    """Give the configuration of the run to go on with, or None for a new run.
+
+    Raises:
+        RunError: the folder is in use: by a run that is not to go on, or by something else.
+    """
     if not output.exists():
         return None
     # A process that was killed while it wrote its first file leaves a hidden one.

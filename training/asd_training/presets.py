@@ -70,13 +70,19 @@ class Preset:
                 "[scoring.bands], [scoring.band_changes] and [scoring.level]",
             )
         if self.model is None and self.training.epochs > 0:
-            raise PresetError(self.name, "has no [model] to train; epochs must be 0")
+            raise PresetError(self.name, "has no [model] to train; training.epochs must be 0")
         if self.model is not None and (self.training.epochs < 1 or self.training.holdout == 0):
-            raise PresetError(self.name, "epochs and holdout must be above 0 to train [model]")
+            raise PresetError(
+                self.name, "training.epochs and training.holdout must be above 0 to train [model]"
+            )
         if self.loss.drawn and self.augment.pseudo_classes:
-            raise PresetError(self.name, 'pseudo_classes need mining other than "none", or adacos')
+            raise PresetError(
+                self.name,
+                'augment.pseudo_classes need another loss.mining than "none", '
+                'or loss.name = "adacos"',
+            )
         if self.augment.mixup and self.loss.name != "adacos":
-            raise PresetError(self.name, "mixup is for the loss adacos")
+            raise PresetError(self.name, 'augment.mixup needs loss.name = "adacos"')
         widths = {}
         if self.model is not None:
             widths["embedding"] = self.model.embedding_dim

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,10 @@ class RunConfig:
         seed: of the first weights, the triplets, dropout and the held-out clips.
         versions: of the programs, for the record.
         resumed: for each time that training went on: the epoch after which, how many epochs it
-            was to have from then on, and the versions. Learning rates follow the number of epochs.
+            was to have from then on, the versions, and on what it was trained. Learning rates
+            follow the number of epochs.
+        trained_on: processor, device and precision, which the last digits depend on too, for the
+            record; empty in runs of before.
     """
 
     preset: Preset
@@ -53,6 +56,7 @@ class RunConfig:
     seed: int
     versions: dict[str, str]
     resumed: tuple[dict[str, Any], ...] = ()
+    trained_on: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the configuration as plain values, for JSON."""
@@ -62,6 +66,7 @@ class RunConfig:
             "seed": self.seed,
             "preset": self.preset.to_dict(),
             "versions": self.versions,
+            "trained_on": self.trained_on,
             "resumed": list(self.resumed),
         }
 

@@ -230,10 +230,16 @@ def test_names_with_markup_unknown_sections_and_leaked_clips(
             shutil.copy(clip, data / split / clip.name.replace("section_00", "section_07"))
     leaked = next((data / "train").iterdir())
     shutil.copy(leaked, data / "test" / "section_07_source_test_normal_0100.wav")
+    normal, anomaly = (min((data / "test").glob(f"*_{name}_*")) for name in ("normal", "anomaly"))
+    shutil.copy(normal, data / "test" / "section_07_source_test_anomaly_0101.wav")
+    shutil.copy(anomaly, data / "test" / "section_07_source_test_anomaly_0102.wav")
     result = invoke(main, tiny_bundle, data.parent, "--machine", "fan [new]", "-o", tmp_path / "e")
     assert " fan [new] " in result.stdout
     assert "no references of section 07" in result.stderr
-    assert "1 of 9 test clips are training clips as well" in result.stderr
+    assert "1 of 11 test clips are training clips as well" in result.stderr
+    assert "1 of 11 test clips are copies of others" in result.stderr
+    assert "one of the labels is wrong" in result.stderr
+    assert "and counts again" in result.stderr
     report = (tmp_path / "e" / "report.html").read_text()
     assert "no references of section 07" in report
     assert "training clips as well" in report

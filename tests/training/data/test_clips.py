@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asd_edge.errors import AsdError, MissingFileError
-from asd_training.data.clips import Clip, equal_clips, find_clips
+from asd_training.data.clips import Clip, copies, equal_clips, find_clips
 from asd_training.errors import DatasetError
 
 
@@ -345,3 +345,5 @@ def test_equal_clips(tmp_path: Path) -> None:
     # Sorted by name: the test clips are first; the third differs in its last byte alone.
     assert equal_clips(train, test) == [(train[0], test[0])]
     assert equal_clips(test, train) == [(test[0], train[0])]
+    assert copies(clips) == [(train[0], test[0])]
+    assert copies(test) == []

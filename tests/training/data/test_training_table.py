@@ -35,6 +35,17 @@ def test_an_outlier_is_named(tmp_path: Path, tiny_preset: Path) -> None:
     assert line.endswith("; listen to it")
 
 
+def test_anomalous_training_clips_are_left_out_and_named(tmp_path: Path, tiny_preset: Path) -> None:
+    train = tmp_path / "data" / "hummer" / "train"
+    for i in range(20):
+        write_tone(train / f"section_00_source_train_normal_{i:04d}.wav", 200.0, seed=i)
+    wrong = train / "section_00_source_train_anomaly_0000.wav"
+    write_tone(wrong, 200.0, seed=30)
+    assert warnings_of(tmp_path / "data", tiny_preset)[0].endswith(
+        f"clips: hummer/train/{wrong.name}"
+    )
+
+
 def test_damaged_clips_of_a_table_are_refused_or_counted(tmp_path: Path, tiny_preset: Path) -> None:
     """A table made by asd-data features is as strict as the folder that it was made of."""
     train = tmp_path / "data" / "hummer" / "train"

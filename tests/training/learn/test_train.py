@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 from pathlib import Path
 from typing import Any
@@ -209,11 +210,24 @@ def test_a_resumption_with_other_epochs_is_recorded(
 ) -> None:
     folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     train(tiny_data, tiny_preset, folder, "--resume")
-    assert run_folder.read_config(folder).resumed == ()  # nothing is different
+    config = run_folder.read_config(folder)
+    assert config.resumed == ()  # nothing is different
+    assert config.trained_on == {
+        "processor": platform.machine(),
+        "device": "cpu",
+        "precision": "float32",
+    }
     train(tiny_data, tiny_preset, folder, "--epochs", 4, "--resume")
     (entry,) = run_folder.read_config(folder).resumed
     assert (entry["after_epoch"], entry["epochs"]) == (3, 4)
     assert run_folder.read_config(folder).preset.training.epochs == 4
+    values = json.loads((folder / run_folder.CONFIG).read_text())
+    del values["trained_on"]  # a run of before
+    values["resumed"] = [{**entry, "trained_on": {**entry["trained_on"], "processor": "pdp11"}}]
+    run_folder.write_json(folder / run_folder.CONFIG, values)
+    train(tiny_data, tiny_preset, folder, "--epochs", 4, "--resume")
+    entries = run_folder.read_config(folder).resumed
+    assert [entry["trained_on"]["processor"] for entry in entries] == ["pdp11", platform.machine()]
 
 
 def test_training_stops_at_the_first_loss_that_is_not_finite(
@@ -380,6 +394,11 @@ def test_all_machines_at_once(tmp_path: Path, tiny_data: Path, tiny_preset: Path
         str(runs / "hummer"),
     ]
     assert run_folder.read_config(runs / "buzzer").machine == "buzzer"
+    # The second machine's run is noticed before the first is trained.
+    shutil.rmtree(runs / "buzzer")
+    output = train(data, tiny_preset, runs, "--machine", "all", "--epochs", 1, status=1)
+    assert f"{runs / 'hummer'}: is a run already" in output
+    assert not (runs / "buzzer").exists()
 
 
 def test_a_preset_without_a_network_trains_nothing(

@@ -155,6 +155,23 @@ def test_verdict(separation: float, word: str) -> None:
     assert "more than chance explains" not in Page(render(*make(alarms=0))).text
 
 
+def test_no_verdict_without_false_alarms() -> None:
+    """Scores alone say how good the ranking is, and nothing of the decisions."""
+    results, machines = make(separation=9.0)
+    for machine in machines:
+        del machine.scores["anomalous"]
+    page = Page(render(results, machines))
+    assert "Only a ranking. The ranking is very good; without decisions nobody" in page.text
+    assert 'class="verdict fair"' in render(results, machines)
+
+
+def test_no_column_of_differences_from_nothing() -> None:
+    assert "difference in AUC" in Page(render(*make(2022))).text
+    page = Page(render(*make(2025)))
+    assert "difference in AUC" not in page.text
+    assert {len(row) for row in page.rows if row[1:2] == ["this one"]} == {7}
+
+
 def test_costs() -> None:
     results, machines = make()
     page = Page(render(results, machines))

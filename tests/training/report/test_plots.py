@@ -11,7 +11,12 @@ import pytest
 from asd_edge.errors import OptionalDependencyError, ParameterError
 from asd_training.errors import DatasetError
 from asd_training.evaluation.measures import threshold_sweep
-from asd_training.report.plots import histogram_plot, roc_plot, training_curves
+from asd_training.report.plots import (
+    histogram_figure,
+    histogram_plot,
+    roc_plot,
+    training_curves,
+)
 
 HISTORY = pd.DataFrame(
     {"epoch": [1, 2, 3], "train_loss": [1.0, 0.5, 0.25], "val_loss": [1.1, np.nan, 0.6]}
@@ -77,6 +82,15 @@ def test_histogram_plot(tmp_path: Path) -> None:
         assert not np.array_equal(image(path), plain)
     histogram_plot(scores, path, {"01": 0.5, ("machine1", "00"): 0.5})
     np.testing.assert_array_equal(image(path), plain)
+
+
+def test_the_clips_above_a_histogram_are_those_of_its_auc() -> None:
+    """From 2022 on, the normal clips of a domain stand against all anomalies of its section."""
+    scores = make_scores(1, 1)
+    source = scores["label"][scores["domain"] == "source"].value_counts()
+    for year, anomalies in ((2021, source["anomaly"]), (2022, 2 * source["anomaly"])):
+        titles = [ax.get_title() for ax in histogram_figure(scores, year=year).axes]
+        assert f"({source['normal']} + {anomalies})" in titles[0]
 
 
 def test_many_groups_fit(tmp_path: Path) -> None:

@@ -166,6 +166,10 @@ class _Job:
 
     def run_all(self, machines: list[str], output: Path) -> None:
         """Train one machine after the other; one that fails does not keep the rest from it."""
+        from asd_training.api import started_run
+
+        for name in machines:  # hours before their turn comes
+            started_run(output / name, self.resume)
         failed = []
         for name in machines:
             try:

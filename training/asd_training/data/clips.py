@@ -273,6 +273,22 @@ def equal_clips(clips: Iterable[Clip], others: Iterable[Clip]) -> list[tuple[Cli
     return equal
 
 
+def copies(clips: Iterable[Clip]) -> list[tuple[Clip, Clip]]:
+    """Find the clips whose file has the same content as one before it, and that one."""
+    alike: dict[tuple[int, bytes], list[Clip]] = defaultdict(list)
+    for clip in clips:
+        if glance := _glance(clip.path):
+            alike[glance].append(clip)
+    found = []
+    for group in alike.values():
+        first: dict[str, Clip] = {}
+        for clip in group if len(group) > 1 else ():  # no others are read whole
+            twin = first.setdefault(content_digest(clip.path), clip)
+            if twin is not clip:
+                found.append((clip, twin))
+    return found
+
+
 def _glance(path: Path) -> tuple[int, bytes] | None:
     try:
         with path.open("rb") as file:

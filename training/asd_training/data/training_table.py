@@ -174,6 +174,9 @@ def _from_files(
     found = find_clips(data, machine)
     machine = choose_machine(data, found, machine)
     clips = training_clips(data, found, machine)
+    wrong = [c for c in found if (c.machine, c.split, c.label) == (machine, "train", "anomaly")]
+    if wrong:
+        say(f"left out {len(wrong)} anomalous clips among the training clips: {wrong[0].name}")
     test = [clip for clip in found if clip.machine == machine and clip.split == "test"]
     leaked = {clip.name: twin.name for clip, twin in equal_clips(clips, test)}
     key = json.dumps([str(data.resolve()), front_end.to_dict()], sort_keys=True)

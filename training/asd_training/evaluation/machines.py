@@ -11,7 +11,7 @@ import pandas as pd
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdError
 from asd_edge.frontend.windows import FrontEnd
-from asd_training.data.clips import Clip, equal_clips, find_clips
+from asd_training.data.clips import Clip, copies, equal_clips, find_clips
 from asd_training.errors import DatasetError
 from asd_training.evaluation import examples, false_alarm_costs
 from asd_training.evaluation.dcase_files import year_of_clips
@@ -226,6 +226,7 @@ def evaluate_machine(
             f"({clip.name} is {twin.name}), which makes the figures too good unless they were left "
             "out of the training"
         )
+    _warn_of_copies(machine, test, warn)
     with bar() as progress:
         task = progress.add_task(f"Scoring {machine}", total=len(test), note="")
         scores, errors = score_clips(detector, test, lambda: progress.advance(task))
@@ -251,3 +252,19 @@ def evaluate_machine(
         shown,
         detector.front_end,
     )
+
+
+def _warn_of_copies(machine: str, test: Sequence[Clip], warn: Callable[[str], None]) -> None:
+    """Say that a recording is several test clips, and if it is called normal and anomalous."""
+    found = copies(test)
+    wrong = {"normal", "anomaly"}
+    both = [(clip, twin) for clip, twin in found if {clip.label, twin.label} == wrong]
+    for some, effect in (
+        (both, "but is labelled otherwise: one of the labels is wrong, and with it the figures"),
+        ([pair for pair in found if pair not in both], "and counts again in the figures"),
+    ):
+        if some:
+            warn(
+                f"{machine}: {len(some)} of {len(test)} test clips are copies of others: "
+                f"{some[0][0].name} is {some[0][1].name} {effect}"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Iterator
 
 import torch
@@ -41,6 +42,16 @@ def choose_precision(name: str, device: str) -> str:
         return name
     cuda = device.startswith("cuda") and torch.cuda.is_bf16_supported()
     return "bfloat16" if cuda else "float32"
+
+
+def describe(device: str, precision: str) -> dict[str, str]:
+    """Name the processor, the device and the precision that a network is trained with."""
+    cuda = device.startswith("cuda")
+    return {
+        "processor": platform.machine(),
+        "device": torch.cuda.get_device_name(device) if cuda else device,
+        "precision": precision,
+    }
 
 
 @contextlib.contextmanager

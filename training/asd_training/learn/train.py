@@ -148,11 +148,12 @@ def _resumed(
         raise RunError(folder, "was trained on other clips than the data set has now")
     history: list[dict[str, float]] = state.get("history", [])
     epochs, resumed = config.preset.training.epochs, started.resumed
-    versions = resumed[-1]["versions"] if resumed else started.versions
-    if (epochs, config.versions) != (started.preset.training.epochs, versions):
-        entry = {"after_epoch": len(history), "epochs": epochs, "versions": config.versions}
-        resumed = (*resumed, entry)
-    return replace(config, versions=started.versions, resumed=resumed), history
+    before = resumed[-1] if resumed else started.to_dict()
+    now = {"versions": config.versions, "trained_on": config.trained_on}
+    if epochs != started.preset.training.epochs or before != {**before, **now}:
+        resumed = (*resumed, {"after_epoch": len(history), "epochs": epochs, **now})
+    first = replace(config, versions=started.versions, trained_on=started.trained_on)
+    return replace(first, resumed=resumed), history
 
 
 class _Loop:

@@ -105,13 +105,15 @@ def render(
     machines = about.evaluation.machines
     judged = set(results.rows["machine"][results.rows["auc"].notna()])
     sums = total([m.costs for m in machines if m.machine in judged and len(m.costs)])
+    by_machine = [_machine_row(results, m, baselines) for m in machines if m.machine in judged]
     return environment.get_template("report.html.j2").render(
         about=about,
         results=results,
         year=results.year,
         joint=results.year >= JOINT_YEAR,
         verdict=_verdict(results, [m for m in machines if m.machine in judged]),
-        by_machine=[_machine_row(results, m, baselines) for m in machines if m.machine in judged],
+        by_machine=by_machine,
+        compared=any(row["published"] for row in by_machine),
         unjudged=[m.machine for m in machines if m.machine not in judged],
         rows=[
             row
@@ -212,6 +214,9 @@ def _verdict(results: Results, machines: Sequence[MachineEvaluation]) -> dict[st
         test = binomtest(*said["normal"], target_rate, alternative="greater")
         surprising = bool(test.pvalue < _SIGNIFICANT)
     but = ""
+    if "normal" not in said:
+        but = f"The ranking is {word.lower()}; without decisions nobody knows the false alarms. "
+        word, kind = "Only a ranking", "bad" if kind == "bad" else "fair"
     if surprising and target_rate is not None:
         alarms, normals = said["normal"]
         if alarms > _FAR_TOO_MANY * target_rate * normals:

@@ -270,10 +270,11 @@ def _is_wide(edges: np.ndarray) -> bool:
 
 
 def _summary(group: pd.DataFrame, judged: pd.DataFrame) -> str:
-    counts = {label: int((group["label"] == label).sum()) for label in _LABEL_STYLE}
     if judged["label"].nunique() == 2:
         area = auc((judged["label"] == "anomaly").to_numpy(), judged["score"])
-        return f"AUC {area:.3f} ({counts['normal']} + {counts['anomaly']})"
+        counted = judged["label"].value_counts()  # more than `group`, where domains share anomalies
+        return f"AUC {area:.3f} ({counted['normal']} + {counted['anomaly']})"
+    counts = {label: int((group["label"] == label).sum()) for label in _LABEL_STYLE}
     return ", ".join(
         f"{count} {_LABEL_STYLE[label][2]}" for label, count in counts.items() if count
     )
