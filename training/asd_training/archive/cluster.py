@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import pickle
 import sys
 import time
 from collections import Counter
@@ -196,8 +195,11 @@ class Pool(Generic[_T, _I, _R]):
             ) from error
 
     def _submit(self, batch: _Batch[_T, _I]) -> None:
-        # As bytes, which the scheduler passes on; it would read and write anything else again.
-        arguments = self._version, self._function, pickle.dumps(batch.items)
+        from distributed.protocol import serialize_bytes
+
+        # By Dask's transport between its processes, and as bytes, which the scheduler passes on;
+        # it would read and write anything else again.
+        arguments = self._version, self._function, serialize_bytes(batch.items)
         self._running[self._client.submit(_compute, *arguments, pure=False)] = batch
         self._open[batch.tag] += 1
 
@@ -233,4 +235,6 @@ def _compute(needed: str, function: Callable[[Sequence[_I]], _R], items: bytes) 
     """Do on a worker what `Pool` submits."""
     if version("asd-edge") != needed:
         raise ClusterError(f"a worker has asd-edge {version('asd-edge')}, this computer {needed}")
-    return function(pickle.loads(items))
+    from distributed.protocol import deserialize_bytes
+
+    return function(deserialize_bytes(items))
