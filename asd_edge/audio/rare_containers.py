@@ -45,7 +45,7 @@ def examine(fd: int, size: int, name: str, head: bytes) -> Header:
     elif head[:8] == b"NIST_1A\n":
         stated = re.search(rb"\nsample_count -i (\d{1,18})\s", os.pread(fd, 1024, 0))
         frames = int(stated[1]) if stated else 0
-    elif head.startswith(_MAT5) and head[126:128] in (b"IM", b"MI"):
+    elif head.startswith(_MAT5) and head[126:128] in (b"IM", b"MI") and len(head) >= 136:
         frames = _mat5_frames(head)
     elif head[20:31] == b"samplerate\0":
         frames = _mat4_frames(head)
