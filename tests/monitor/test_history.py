@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import statistics
 import tracemalloc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -296,6 +297,30 @@ def test_clips_are_kept_bit_for_bit_and_found_by_their_alarm(tmp_path: Path) -> 
     assert (clip.windows, clip.seconds, clip.channels) == (((0, 4000, 1.5, 4.0),), 1.0, 2)
     assert kept.history.clip(1) == clip
     assert kept.history.episode(1) == replace(EPISODE, clips=(1,))
+
+
+def test_clips_do_not_fill_the_memory_while_the_database_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, _ = keeper(tmp_path)
+
+    def locked(*_: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    held = []
+    with monkeypatch.context() as patch:
+        patch.setattr(kept._writer, "write", locked)
+        for number in (1, 2, 3):
+            one = sound(number, seconds=number)
+            held.append(weakref.ref(one.samples))
+            kept.put(Batch(clips=[one], episodes=[EPISODE], urgent=True))
+            del one
+    assert [samples() is None for samples in held] == [True] * 3
+    assert kept.trouble is not None
+    kept.flush()
+    clips = kept.history.clips(1)
+    assert [(c.id, c.seconds, c.channels) for c in clips] == [(n, float(n), 2) for n in (1, 2, 3)]
+    assert all(soundfile.info(c.path).frames == c.seconds * 8000 for c in clips)
 
 
 def test_the_oldest_clips_give_way(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,6 +40,12 @@ class Sound:
         """Name of its file."""
         when = datetime.fromtimestamp(self.start, UTC).strftime("%Y%m%dT%H%M%SZ")
         return f"{self.id:06d}_{self.machine}_{when}_{self.role}.flac"
+
+    @property
+    def noted(self) -> Sound:
+        """The same without its samples, once they are in its file: it may wait for the database."""
+        zero: NDArray[np.int16] = np.broadcast_to(np.int16(0), self.samples.shape)
+        return dataclasses.replace(self, samples=zero)
 
 
 class ClipFolder:

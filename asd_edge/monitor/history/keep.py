@@ -164,7 +164,7 @@ class Keeper:
             while batch.clips:
                 size = self._keep(batch.clips[0])
                 sound = batch.clips.pop(0)
-                self._noted += [(sound, size)] if size is not None else []
+                self._noted += [(sound.noted, size)] if size is not None else []
         try:
             self._commit(batches)
         except sqlite3.OperationalError:  # full, read-only, locked
