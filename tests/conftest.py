@@ -14,13 +14,15 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import pytest
 from helpers import TINY_PRESET, invoke, write_tone
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# No deadline: how long an example takes says nothing on a busy machine.
-settings.register_profile("asd-edge", deadline=None, max_examples=50)
+# How long an example takes to make or to run says nothing on a busy machine.
+settings.register_profile(
+    "asd-edge", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
+)
 settings.load_profile("asd-edge")
 # For an emulated machine: --hypothesis-profile=few
-settings.register_profile("few", deadline=None, max_examples=15)
+settings.register_profile("few", settings.get_profile("asd-edge"), max_examples=15)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

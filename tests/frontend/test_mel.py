@@ -35,9 +35,10 @@ FLOOR_DB = -100.0
 MAX_RELATIVE = 1e-5
 
 examples = settings(
-    max_examples=settings.default.max_examples,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[
+        *settings.default.suppress_health_check,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
 
 
