@@ -172,6 +172,17 @@ def test_no_column_of_differences_from_nothing() -> None:
     assert {len(row) for row in page.rows if row[1:2] == ["this one"]} == {7}
 
 
+def test_charts_fit_a_phone_or_say_that_they_scroll() -> None:
+    text = render(*make())
+    charts = re.findall(r'(scrolls sideways →</p>)?<figure class="chart( fits)?"', text)
+    assert {bool(hint) != bool(fits) for hint, fits in charts} == {True}
+    assert {bool(fits) for _, fits in charts} == {False}
+    one = make_scores(make()[1]).query("machine == 'fan' and section == '00'")
+    machine = MachineEvaluation("fan", one)
+    text = render(metrics.evaluate(one, year=2022), [machine])
+    assert text.count('<figure class="chart fits">') == 1  # the ROC curve
+
+
 def test_costs() -> None:
     results, machines = make()
     page = Page(render(results, machines))

@@ -91,6 +91,9 @@ def test_the_clips_above_a_histogram_are_those_of_its_auc() -> None:
     for year, anomalies in ((2021, source["anomaly"]), (2022, 2 * source["anomaly"])):
         titles = [ax.get_title() for ax in histogram_figure(scores, year=year).axes]
         assert f"({source['normal']} + {anomalies})" in titles[0]
+    for unlabelled in (False, True):
+        figure = histogram_figure(scores.assign(label="unknown") if unlabelled else scores)
+        assert ("AUC" in figure.legends[0].get_title().get_text()) != unlabelled
 
 
 def test_many_groups_fit(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from asd_training.evaluation.published import Baselines
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from matplotlib.figure import Figure
 
 # A mean AUC below the first is called by the first word, and so on.
 _WORDS = (
@@ -35,6 +36,7 @@ _WORDS = (
 )
 SOUNDS = "clips"  # folder of the sounds beside the report
 _SIGNIFICANT = 0.01
+_PHONE_INCHES = 5.0  # wider figures scroll there, with letters as on a desktop
 # Share of the anomalies caught below which no ranking is called good.
 _FEW_CAUGHT = 0.5
 # Times the false-alarm rate that was asked for, from which on no ranking is called good.
@@ -307,12 +309,21 @@ def _pictures(machine: MachineEvaluation, year: int, sounds: Mapping[int, str]) 
         )
     return {
         "machine": machine.machine,
-        "roc": to_svg(roc) if roc else None,
-        "histograms": to_svg(histogram_figure(machine.scores, machine.thresholds, year, 4)),
-        "map": to_svg(clip_plots.embedding_map(machine.sample)) if machine.sample else None,
+        "roc": _chart(roc),
+        "histograms": _chart(histogram_figure(machine.scores, machine.thresholds, year, 4)),
+        "map": _chart(clip_plots.embedding_map(machine.sample) if machine.sample else None),
         "examples": groups,
         "costs": _records(machine.costs),
     }
+
+
+def _chart(figure: Figure | None) -> dict[str, Any] | None:
+    """Draw a figure, and say whether it can be read on a phone without scrolling."""
+    from asd_training.report.plots import to_svg
+
+    if figure is None:
+        return None
+    return {"svg": to_svg(figure), "fits": figure.get_figwidth() < _PHONE_INCHES}
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ HUGE = 1e100
 """Scores above this are drawn in units of it."""
 # Where the bars of a histogram with logarithmic counts begin: below one clip.
 _LEAST_COUNT = 0.6
+_COUNTED = "; AUC (normal + anomalous clips)"  # what the numbers above a panel are
 # Highest over lowest score from which on the bins grow with the score.
 _WIDE = 10.0
 _PALE_IN_PAGE = "#a8a8a8"  # seen on light and on dark paper
@@ -98,7 +99,7 @@ def roc_figure(scores: pd.DataFrame, year: int = 2021) -> Figure | None:
         ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.set_title("\n".join(title), fontsize=8, color=INK, parse_math=False)
     _label(figure, "false-positive rate (shaded: part of the pAUC)", "true-positive rate")
-    _legend(figure, shown, "ROC curves")
+    _legend(figure, shown, f"ROC curves{_COUNTED}")
     return figure
 
 
@@ -181,7 +182,8 @@ def histogram_figure(
     _label(
         figure, "anomaly score" if unit == 1 else f"anomaly score / {unit:g}", "clips (logarithmic)"
     )
-    _legend(figure, shown, "Anomaly scores")
+    compared = any(judged["label"].nunique() == 2 for _, _, judged, _ in panels)
+    _legend(figure, shown, f"Anomaly scores{_COUNTED if compared else ''}")
     return figure
 
 
@@ -348,7 +350,7 @@ def _legend(figure: Figure, shown: Mapping[str, Any], title: str) -> None:
     legend = figure.legend(
         list(shown.values()),
         list(shown),
-        title=f"{title}; AUC (normal + anomalous clips)",
+        title=title,
         loc="outside upper center",
         ncols=4,
         fontsize=9,
