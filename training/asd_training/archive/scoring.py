@@ -19,7 +19,7 @@ from asd_training.archive.parts import Counts, Part, ScoreStore
 from asd_training.archive.worker import Job, dead_row, receive, score_clips
 
 # About a second for 10 s clips: what an interruption can cost for each worker. Scheduling, fetching
-# and writing a part cost the command some 15 ms, whatever its size.
+# and writing a part cost the command some 11 ms, whatever its size.
 PART_CLIPS = 1024
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
 # No task is larger than a quarter of a worker's share of the clips that are left: all workers end
