@@ -335,7 +335,7 @@ WARNINGS = {
     "`encoding`": "Of a lossy format (MP3, AAC), unlike the clips enrolled, or the reverse.",
     "`channel`": "Of another channel than the one that the bundle is about, as you asked.",
     "`silent_windows`": "Windows without any sound, which are left out of the decision.",
-    "`dead_channel`": "A channel without any sound, which makes the mean quieter.",
+    "`dead_channel`": "A channel without sound or with mere noise, which makes the mean quieter.",
     "`inverted_channel`": "Channels with opposite sound, which partly cancel in the mean.",
     "`unfinished`": "The header lacks the length (a recorder lost power?); read to the end.",
     "`wrapped`": "The recording is longer than its header can state; read to the end.",

@@ -24,6 +24,8 @@ _CANCELLED = 0.2
 _INVERTED = -0.5
 # Below the loudest channel: 50 dB are beyond what two working microphones at one machine differ.
 _DEAD = 10 ** (-50 / 20)
+# Noise of an input without a microphone has less than -75 dBFS, and another 25 dB more.
+_NOISE, _FAR_BELOW = 10 ** (-75 / 20), 10 ** (-25 / 20)
 
 
 _PIECE_S = 5.0  # in which channels may cancel for a time
@@ -92,13 +94,13 @@ class ChannelLevels:
         if not alive.any():  # all are constant: silence, which is said elsewhere
             return []
         warnings = []
-        dead = np.flatnonzero(~alive).tolist()
+        noise = (rms < _NOISE) & (rms < _FAR_BELOW * rms.max())
+        dead = np.flatnonzero(~alive | noise).tolist()
         best = int((rms > 0.9 * rms.max()).argmax())  # the first of those that are as loud
         if dead:
             which = _named(dead)
-            warnings.append(
-                ("dead_channel", f"has no sound on {which}; --channel {best} takes channel {best}")
-            )
+            reason = f"has no sound, or mere noise, on {which}"
+            warnings.append(("dead_channel", f"{reason}; --channel {best} takes channel {best}"))
         if alive.sum() < 2:
             return warnings
         correlation, power = _in_the_mean(covariance)

@@ -184,6 +184,17 @@ def test_dead_and_inverted_channels_are_said() -> None:
     assert warning.kind == "dead_channel"
     assert "channels 0 and 2" in warning.reason
     assert "--channel 1" in warning.reason
+    # An input without a microphone: noise of -80 dBFS; a soft room beside a loud one has more.
+    hiss = noise(8000, seed=3) / noise(8000, seed=3).std() * 1e-4
+    soft = x / x.std() * 10 ** (-45 / 20)
+    for y, kinds in (
+        (np.c_[soft, hiss], ["dead_channel"]),
+        (np.c_[soft, 3 * hiss], []),  # -70 dBFS
+        (np.c_[4 * hiss, hiss], []),
+    ):
+        recording = open_recording(y, 16000, rate=16000)
+        recording.samples()
+        assert [warning.kind for warning in recording.warnings] == kinds
     for y in (np.c_[x, -x, 2 * x], np.c_[x, -x + noise(8000, seed=2)]):
         recording = open_recording(y, 16000, rate=16000)
         recording.samples()
