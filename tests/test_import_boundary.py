@@ -37,7 +37,7 @@ ALONE = {
     "monitor/notify.py": {"apprise"},
     "monitor/web/app.py": {"starlette"},
     "monitor/web/guard.py": {"starlette"},
-    "monitor/web/server.py": {"h11", "uvicorn"},
+    "monitor/web/server.py": {"anyio", "h11", "uvicorn"},
     "archive/cluster.py": {"dask", "distributed"},
     "data/filesystems.py": {"fsspec"},
     "archive/parts.py": {"fsspec"},

@@ -149,6 +149,7 @@ class WebServer:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
+        # Starlette's way to say so: its threads are anyio's, which it requires.
         anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
         await self._server.serve(sockets=[self._socket])
 
