@@ -88,19 +88,16 @@ def train(
     recipe = _recipe(preset, changes, channel)
     # Before the features, which can take an hour.
     started = started_run(output, resume)
-    if not group.leads:
-        group.wait()  # until the leader has computed the features
-    table = load_training_table(
-        data,
-        machine,
-        recipe.front_end,
-        None if cache is None else Path(cache),
-        jobs,
-        skip_damaged=skip_damaged,
-        say=say if group.leads else _ignore,
-    )
-    if group.leads:
-        group.wait()
+    with group.leader_first():  # it computes the features
+        table = load_training_table(
+            data,
+            machine,
+            recipe.front_end,
+            None if cache is None else Path(cache),
+            jobs,
+            skip_damaged=skip_damaged,
+            say=say if group.leads else _ignore,
+        )
     check_sections(table, recipe)
     place = choose_device(device)
     precision = choose_precision(precision, place)

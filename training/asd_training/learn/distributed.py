@@ -53,6 +53,15 @@ class Group:
         if self.size > 1:
             dist.barrier()
 
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Let the leader go through the block before the others, which find what it left."""
+        if not self.leads:
+            self.wait()
+        yield
+        if self.leads:
+            self.wait()
+
     def wrap(self, module: nn.Module, device: str) -> nn.Module:
         """Share the gradients of a module's parameters, and its batch statistics."""
         if self.size == 1:
