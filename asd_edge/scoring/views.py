@@ -303,7 +303,9 @@ def band_levels(embeddings: Mapping[str, NDArray[np.float32]], mel: MelConfig) -
     statistics = embeddings.get(STATISTICS)
     if statistics is None or mel.log != "db":
         return None
-    levels: NDArray[np.float32] = statistics[:, : mel.n_mels].max(axis=0)
+    levels: NDArray[np.float32] = statistics[0, : mel.n_mels]
+    if len(statistics) > 1:  # for one window, a maximum would take a hundredth of its score
+        levels = statistics[:, : mel.n_mels].max(axis=0)
     return levels
 
 
