@@ -292,7 +292,14 @@ _MPEG_TAIL = 4096  # bytes; the longest frame has 1729, and a tag behind it 128
 
 
 def _ends_with_frame(tail: bytes, kind: bytes) -> bool:
-    """Whether the end of an MPEG file is the end of a frame; `kind` is the second byte of all."""
+    """Whether the end of an MPEG file is the end of a frame, as far as can be seen.
+
+    Args:
+        tail: its last bytes.
+        kind: the second byte of all its frames.
+    """
+    if b"APETAGEX" in tail:  # a tag behind the sound, of any length
+        return True
     end = len(tail) - 128 if tail[-128:-125] == b"TAG" else len(tail)
     at = tail.find(b"\xff" + kind)
     while 0 <= at < end - 4:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,14 +37,16 @@ def quick_start() -> Iterator[None]:
         gc.enable()
 
 
-def run(module: str, **options: Any) -> None:
-    """Import the module of a command and run its `main` with click's `options`.
+def run(module: str, prepare: Callable[[], None] | None = None, **options: Any) -> None:
+    """Call `prepare`, import the module of a command and run its `main` with click's `options`.
 
     This file imports next to nothing, so that Ctrl-C during the other imports, which take a
     second on a small device, ends like any other.
     """
     try:
         _open_standard_descriptors()
+        if prepare is not None:
+            prepare()
         from importlib import import_module
 
         import_module(module).main(**options)

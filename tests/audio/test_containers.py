@@ -169,6 +169,9 @@ def test_mp3_without_a_count(tmp_path: Path, rate: int, tag: bytes) -> None:
             kinds = [warning.kind for warning in recording.warnings]
         assert kind in kinds
         assert set(kinds) <= {kind, "decoder"}
+    path.write_bytes(frames + bytes(40) + b"APETAGEX" + bytes(24) + tag)
+    with open_recording(path, 16000) as recording:
+        assert "no_length" in [warning.kind for warning in recording.warnings]
 
 
 def test_mp3_against_its_xing_count(tmp_path: Path) -> None:

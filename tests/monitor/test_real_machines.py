@@ -92,6 +92,7 @@ def test_an_alarm_with_the_kth_window_above(tmp_path: Path, machine: Machine) ->
     assert [e.action for e in events] == ["raise", "clear"]
     raised, cleared = ((event.at - START) / WINDOW_S for event in events)
     assert before < raised <= kth_above(ratios)
+    assert raised - before <= RULE.k + 1  # of no machine two of the first three faults are below
     # One of the fan's normal clips has a ratio of 0.91, after which it is calm from the start.
     assert RULE.clear_after <= cleared - before - fault <= 2 * RULE.clear_after
     assert "normal" in events[0].episode.sentence

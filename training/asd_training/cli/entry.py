@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-
 from asd_edge.cli.startup import run
 
 
 def data() -> None:
     """Run `asd-data`."""
-    _show_warnings()
-    run("asd_training.cli.data")
+    run("asd_training.cli.data", _show_warnings)
 
 
 def train() -> None:
     """Run `asd-train`."""
-    _show_warnings()
-    run("asd_training.cli.train")
+    run("asd_training.cli.train", _show_warnings)
 
 
 def evaluate() -> None:
     """Run `asd-evaluate`."""
-    _show_warnings()
-    run("asd_training.cli.evaluate")
+    run("asd_training.cli.evaluate", _show_warnings)
 
 
 def _show_warnings() -> None:
     """Print what is logged as the commands' other warnings are, each sentence once."""
+    import logging
+    import sys
+
     said = set[str]()
 
     class Handler(logging.Handler):
