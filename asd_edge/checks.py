@@ -19,15 +19,7 @@ from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.views import Bands
 
 WORTHLESS = frozenset(
-    {
-        "silent",
-        "int16_scale",
-        "overdriven",
-        "too_short",
-        "too_long",
-        "mostly_silent",
-        "lower_rate",
-    }
+    ["silent", "int16_scale", "overdriven", "too_short", "too_long", "mostly_silent", "lower_rate"]
 )
 """Kinds of warning that leave nothing to judge."""
 
@@ -58,11 +50,10 @@ _SOFT_DBFS = -60.0
 # A band this much softer than that of any clip enrolled is empty. The steps of 16 bits are 30 to
 # 50 dB below what machines have at 4 kHz.
 EMPTY_DB = 20.0
-
-# Share of a window in which all samples have one value, in the place of those that were lost:
-# half a second of zeros in 10 s made a normal clip score 4 times the threshold, 0.1 s hardly
-# moved it. Of 1073 real recordings none has a piece of 128 equal samples.
+# Share of a window without sound: half a second of zeros in 10 s made a normal clip score 4 times
+# the threshold, 0.1 s hardly moved it. Of 1073 real recordings none has 128 such samples in a row.
 _GAPS = 0.01
+_NO_SOUND = "one value or the last bit's noise, as if muted or lost: check the plug and the driver"
 
 
 class Levels(NamedTuple):
@@ -73,9 +64,10 @@ class Levels(NamedTuple):
         offset: mean, in units of full scale.
         leading: samples at the beginning that all have the first one's value, less one.
         trailing: the same at the end.
-        held: share of the time, in pieces of 128 samples, in which all samples are equal.
+        held: share of pieces of 128 samples with one value or, unless soft, the last bit's noise.
         faint_leading, faint_trailing: samples at the ends, less one, that move by no more than two
             steps of 16 bits: the noise of the last bit.
+        gap: first sample of the first of the pieces that are `held`.
     """
 
     level_db: float
@@ -85,6 +77,7 @@ class Levels(NamedTuple):
     held: float = 0.0
     faint_leading: int = 0
     faint_trailing: int = 0
+    gap: int = 0
 
     @property
     def is_silent(self) -> bool:
@@ -123,12 +116,16 @@ class EnrolledRange(NamedTuple):
 def measure(samples: Samples) -> Levels:
     """Measure levels of samples [shape=(n,)], n > 0: floats with full scale 1, or int16.
 
-    Of more than two seconds at 16 kHz, a sixteenth of the samples is measured, spread evenly: some
-    hundredths of what a score costs.
+    Of more than two seconds at 16 kHz, a sixteenth of the samples is measured, spread evenly.
     """
-    mean, power, held, leading, trailing, *faint = measure_levels(np.ascontiguousarray(samples))
+    found = measure_levels(np.ascontiguousarray(samples))
+    mean, power, held, leading, trailing, faint_leading, faint_trailing, faint, gap, faint_gap = (
+        found
+    )
     level_db = 10 * math.log10(power) if power > 0 else -math.inf
-    return Levels(level_db, mean, leading, trailing, held, *faint)
+    if level_db > _SOFT_DBFS:
+        held, gap = faint, faint_gap
+    return Levels(level_db, mean, leading, trailing, held, faint_leading, faint_trailing, gap)
 
 
 def centred(samples: Samples, levels: Levels) -> Samples:
@@ -192,8 +189,8 @@ def check_gaps(clip: str, levels: Sequence[Levels], starts_s: Sequence[float]) -
     if not gaps:
         return []
     many = f"has gaps in {len(gaps)} of {len(levels)} windows, the first at {gaps[0][0]:g} s"
-    reason = f"{many}: nothing but one value for a time, as if samples were lost"
-    return [ClipWarning(clip, "gaps", reason + ("; left out" if gaps[0][1] else ""))]
+    what = f"{_NO_SOUND}; left out" if gaps[0][1] else _NO_SOUND
+    return [ClipWarning(clip, "gaps", f"{many}: {what}")]
 
 
 def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWarning]:
@@ -217,8 +214,9 @@ def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWar
     if levels.faint_leading or levels.faint_trailing:
         found += _check_ends(clip, levels, front_end)
     if not found and levels.held > _GAPS:
-        reason = f"has gaps: nothing but one value in {100 * levels.held:.0f} % of it"
-        found.append(ClipWarning(clip, "gaps", f"{reason}, as if samples were lost"))
+        first = f"the first at {levels.gap / front_end.mel.sr:.1f} s"
+        reason = f"has gaps in {100 * levels.held:.0f} % of it, {first}: {_NO_SOUND}"
+        found.append(ClipWarning(clip, "mostly_silent" if levels.held > 0.5 else "gaps", reason))
     return found
 
 
@@ -335,8 +333,12 @@ def check_clip(
     all_together = together(alive or levels)
     if seconds >= 2 * front_end.clip_seconds:  # what one window lacks, the others have
         all_together = Levels(*all_together[:2], leading=0)
-    else:
+    elif len(levels) > 1:
         all_together = _with_ends(all_together, levels[0], levels[-1])
+        if all_together.held > 0:
+            rows = zip(levels, starts_s, strict=True)
+            gap = next(x.gap + round(at * front_end.mel.sr) for x, at in rows if x.held > 0)
+            all_together = all_together._replace(gap=gap)
     found = check_levels(clip, all_together, front_end)
     found += check_length(clip, seconds, front_end, enrolled)
     if alive:

@@ -87,8 +87,22 @@ cdef extern from "levels.h" nogil:
         size_t trailing
         size_t faint_leading
         size_t faint_trailing
+        double faint
+        size_t held_at
+        size_t faint_at
     void levels_measure(const void *y, melspec_format format, size_t n, levels *result)
     void levels_range(const int16_t *y, size_t n, int16_t *lowest, int16_t *highest)
+
+cdef extern from "artefacts.h" nogil:
+    ctypedef struct artefacts:
+        size_t period
+        size_t start
+        size_t length
+        size_t repeated
+        unsigned factor
+        bint is_interpolated
+    void artefacts_find(const void *y, melspec_format format, size_t n, size_t rate,
+                        size_t lowest, artefacts *result)
 
 cdef extern from "scoring.h" nogil:
     ctypedef struct whitening:
@@ -169,7 +183,8 @@ cdef melspec_format _get_samples(object y, Py_buffer *samples) except? MELSPEC_P
 def measure_levels(y not None):
     """Levels of samples, float32 or int16 [shape=(n,)], n > 0, as levels.h defines them: mean,
     power, share of pieces of one value, leading and trailing samples that are equal, and such that
-    are equal but for the noise of the last of 16 bits."""
+    are equal but for the noise of the last of 16 bits, share of pieces with no more than that,
+    and where the first piece of each kind begins."""
     cdef Py_buffer samples
     cdef melspec_format format = _get_samples(y, &samples)
     cdef size_t n = samples.len // samples.itemsize
@@ -181,7 +196,25 @@ def measure_levels(y not None):
     if n == 0:
         raise ParameterError("y", "no samples", "at least one")
     return (result.mean, result.power, result.held, result.leading, result.trailing,
-            result.faint_leading, result.faint_trailing)
+            result.faint_leading, result.faint_trailing, result.faint, result.held_at,
+            result.faint_at)
+
+
+def find_artefacts(y not None, size_t rate, size_t lowest):
+    """Traces of digital faults in samples, float32 or int16 [shape=(n,)], at a rate in Hz, as
+    artefacts.h defines them: period, start and length of the longest stretch that is played again,
+    the length of all, the factor of a lower rate, and whether lines are between its samples. None
+    if there are none."""
+    cdef Py_buffer samples
+    cdef melspec_format format = _get_samples(y, &samples)
+    cdef artefacts result
+    with nogil:
+        artefacts_find(samples.buf, format, samples.len // samples.itemsize, rate, lowest, &result)
+    PyBuffer_Release(&samples)
+    if result.period == 0 and result.factor == 1:
+        return None
+    return (result.period, result.start, result.length, result.repeated, result.factor,
+            result.is_interpolated)
 
 
 def int16_range(y not None):

@@ -2,12 +2,10 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
-/* Every machine has vectors of this length or computes them in pieces: a piece takes some 200
+/* Every machine has vectors of half this length or computes them in pieces: a piece takes some 200
  * instructions, which is too little for a kernel of each instruction set. */
-enum { LANES = 4, N_VECTORS = LEVELS_PIECE / LANES };
-typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+enum { LANES = 8 };
 
 /* Mean and squares of n samples. */
 typedef struct {
@@ -16,50 +14,42 @@ typedef struct {
     double squares; /* sum of (x - mean)^2 */
 } moments;
 
-/* A piece as floats, less its first sample: those of a constant are exactly 0, and an offset loses
- * no digits. */
-typedef struct {
-    floats v[N_VECTORS];
-    float first;
-} piece;
-
 static float sample_at(const void *y, melspec_format format, size_t i)
 {
     return format == MELSPEC_PCM16 ? ((const int16_t *)y)[i] : ((const float *)y)[i];
 }
 
-static void load(const void *y, melspec_format format, size_t at, piece *piece)
+static float total(const float *v)
 {
-    const float first = piece->first = sample_at(y, format, at);
-    const int16_t *pcm = (const int16_t *)y + at;
-    const float *real = (const float *)y + at;
-    float x[LEVELS_PIECE];
-    if (format == MELSPEC_PCM16)
-        for (size_t i = 0; i < LEVELS_PIECE; i++)
-            x[i] = (float)pcm[i] - first;
-    else
-        for (size_t i = 0; i < LEVELS_PIECE; i++)
-            x[i] = real[i] - first;
-    memcpy(piece->v, x, sizeof x);
+    return ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
 }
 
-static float total(floats v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+/* A piece is read twice, less its first sample: those of a constant are exactly 0, and an offset
+ * loses no digits. Lanes that are written out become vectors. */
+#define DEFINE_MOMENTS_OF_PIECE(name, type)                                                        \
+    static moments name(const type *x, double first)                                               \
+    {                                                                                              \
+        float sums[LANES] = {0}, squares[LANES] = {0};                                             \
+        const float own = x[0];                                                                    \
+        for (size_t i = 0; i < LEVELS_PIECE; i += LANES)                                           \
+            for (size_t lane = 0; lane < LANES; lane++)                                            \
+                sums[lane] += (float)x[i + lane] - own;                                            \
+        const float mean = total(sums) / LEVELS_PIECE;                                             \
+        for (size_t i = 0; i < LEVELS_PIECE; i += LANES)                                           \
+            for (size_t lane = 0; lane < LANES; lane++) {                                          \
+                const float v = ((float)x[i + lane] - own) - mean;                                 \
+                squares[lane] += v * v;                                                            \
+            }                                                                                      \
+        return (moments){LEVELS_PIECE, own - first + mean, total(squares)};                        \
+    }
 
-static moments moments_of_piece(const piece *piece, double first)
+DEFINE_MOMENTS_OF_PIECE(moments_of_pcm, int16_t)
+DEFINE_MOMENTS_OF_PIECE(moments_of_floats, float)
+
+static moments moments_of_piece(const void *y, melspec_format format, size_t at, double first)
 {
-    floats even = {0}, odd = {0};
-    for (size_t i = 0; i < N_VECTORS; i += 2) {
-        even += piece->v[i];
-        odd += piece->v[i + 1];
-    }
-    const float mean = total(even + odd) / LEVELS_PIECE;
-    even = odd = (floats){0};
-    for (size_t i = 0; i < N_VECTORS; i += 2) {
-        const floats v = piece->v[i] - mean, w = piece->v[i + 1] - mean;
-        even += v * v;
-        odd += w * w;
-    }
-    return (moments){LEVELS_PIECE, piece->first - first + mean, total(even + odd)};
+    return format == MELSPEC_PCM16 ? moments_of_pcm((const int16_t *)y + at, first)
+                                   : moments_of_floats((const float *)y + at, first);
 }
 
 /* The same of samples at..n-1, which are no whole piece. */
@@ -76,14 +66,6 @@ static moments moments_of_rest(const void *y, melspec_format format, size_t at, 
     return rest;
 }
 
-static int is_constant(const piece *piece)
-{
-    size_t i = 0;
-    while (i < N_VECTORS * LANES && piece->v[i / LANES][i % LANES] == 0)
-        i++;
-    return i == N_VECTORS * LANES;
-}
-
 /* Samples in a row that are equal to sample i, from the next one on; step is 1, or -1 for those
  * before it. */
 static size_t run_length(const void *y, melspec_format format, size_t n, size_t i, size_t step)
@@ -93,6 +75,11 @@ static size_t run_length(const void *y, melspec_format format, size_t n, size_t 
     while (run + 1 < n && sample_at(y, format, i + (run + 1) * step) == value)
         run++;
     return run;
+}
+
+static int is_constant(const void *y, melspec_format format, size_t piece)
+{
+    return run_length(y, format, LEVELS_PIECE, piece, 1) == LEVELS_PIECE - 1;
 }
 
 /* The same of samples that differ by at most two steps of 16 bits: the noise of the last bit. */
@@ -111,22 +98,39 @@ static size_t faint_length(const void *y, melspec_format format, size_t n, size_
     return run;
 }
 
+/* Pieces lie so far apart that the processor does not foresee the next one: twice as slow. */
+static void prefetch(const void *y, melspec_format format, size_t at)
+{
+    const size_t size = format == MELSPEC_PCM16 ? sizeof(int16_t) : sizeof(float);
+    const char *piece = (const char *)y + at * size;
+    for (size_t i = 0; i < LEVELS_PIECE * size; i += 64)
+        __builtin_prefetch(piece + i);
+}
+
 void levels_measure(const void *y, melspec_format format, size_t n, levels *result)
 {
     assert(n > 0);
     const size_t stride = n < LEVELS_LONG ? LEVELS_PIECE : LEVELS_STRIDE;
     const size_t n_pieces = n / stride;
     const double first = sample_at(y, format, 0);
-    size_t n_held = 0;
+    const double step = format == MELSPEC_PCM16 ? 1 : 1.0 / 32768;
+    size_t n_held = 0, n_faint = 0, faint_last = 0;
     /* Sums over the pieces: of samples, of their means and squares of these. */
+    result->held_at = result->faint_at = 0;
     double count = 0, sum = 0, between = 0, within = 0;
     for (size_t i = 0; i <= n_pieces; i++) {
         moments m = {0};
         if (i < n_pieces) {
-            piece piece;
-            load(y, format, i * stride, &piece);
-            m = moments_of_piece(&piece, first);
-            n_held += is_constant(&piece);
+            if (i + 1 < n_pieces)
+                prefetch(y, format, (i + 1) * stride);
+            m = moments_of_piece(y, format, i * stride, first);
+            if (m.squares <= LEVELS_PIECE * step * step) {
+                if (n_faint++ == 0)
+                    result->faint_at = i * stride;
+                faint_last = i * stride;
+                if (is_constant(y, format, i * stride) && n_held++ == 0)
+                    result->held_at = i * stride;
+            }
         } else if (n < LEVELS_LONG && i * stride < n) {
             m = moments_of_rest(y, format, i * stride, n, first);
         }
@@ -142,6 +146,9 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
     result->mean = isfinite(mean) ? mean * scale : 0;
     result->power = !isfinite(power) ? INFINITY : power > 0 ? power * scale * scale : 0;
     result->held = n_pieces > 0 ? (double)n_held / (double)n_pieces : 0;
+    const int is_gap = n_faint > 0 && (result->faint_at + (n_faint - 1) * stride == faint_last ||
+                                       2 * n_faint <= n_pieces);
+    result->faint = is_gap ? (double)n_faint / (double)n_pieces : 0;
     result->leading = run_length(y, format, n, 0, 1);
     result->trailing = run_length(y, format, n, n - 1, (size_t)-1);
     result->faint_leading = faint_length(y, format, n, 0, 1);

@@ -16,10 +16,14 @@ typedef struct {
     size_t trailing; /* samples before the last one that are equal to it */
     /* The same of samples that all lie within two steps of 16 bits. */
     size_t faint_leading, faint_trailing;
+    /* Share of the pieces whose root mean square is at most one such step; 0 if they are more than
+     * half and not all in one stretch: the pauses of a machine that is recorded softly. */
+    double faint;
+    size_t held_at, faint_at; /* where the first piece of each kind begins; 0 without one */
 } levels;
 
 /* Measures n samples, n > 0, all of them finite; of floats beyond 1e18 the power may be infinite.
- * Mean, power and held are those of pieces of LEVELS_PIECE samples: of every one, or, from
+ * Mean, power, held and faint are those of pieces of LEVELS_PIECE samples: of every one, or, from
  * LEVELS_LONG samples on, of the first one in every LEVELS_STRIDE samples. The relative error of
  * mean and power is below 1e-9 of the power. */
 void levels_measure(const void *y, melspec_format format, size_t n, levels *result);

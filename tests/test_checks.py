@@ -127,6 +127,14 @@ def held(seconds: float) -> np.ndarray:
     return y
 
 
+def muted(seconds: float) -> np.ndarray:
+    """A dropout of the microphone in the middle: values of one step up and down."""
+    y = hum()
+    n = round(SR * seconds)
+    y[1600 : 1600 + n] = np.random.default_rng(0).integers(-1, 2, n) / 32768
+    return y
+
+
 def with_peaks(count: int) -> np.ndarray:
     y = hum()
     y[100 : 100 + count] = 1.0
@@ -142,6 +150,7 @@ def with_peaks(count: int) -> np.ndarray:
         (np.r_[hum()[:-1], 1e4], "int16_scale", "samples of up to 1e+04"),
         (np.sign(hum()), "overdriven", "is clipped: 100 % of its samples"),
         (hum(0.08), "too_short", "is 0.08 s long, and a window is 1 s"),
+        (muted(0.7), "mostly_silent", "has gaps in 69 % of it, the first at 0.2 s: one value"),
         (with_zeros(0.2), "mostly_silent", "begins with 0.2 s without any sound"),
         (with_zeros(0.2)[::-1], "mostly_silent", "ends with 0.2 s without any sound"),
     ],
@@ -163,8 +172,9 @@ def test_what_cannot_be_judged(detector: Detector, y: np.ndarray, kind: str, wor
         (hum(0.4), "length", "is 0.4 s long"),
         (with_last_bit(0.2), "leading_silence", "begins with 0.2 s of no more than the noise"),
         (with_last_bit(0.2)[::-1], "trailing_silence", "ends with 0.2 s of no more than the noise"),
-        (held(0.05), "gaps", "nothing but one value in 3 % of it"),
-        (with_gaps(), "gaps", "has gaps: nothing but one value in 19 % of it"),
+        (held(0.05), "gaps", "has gaps in 3 % of it, the first at 0.5 s: one value"),
+        (muted(0.1), "gaps", "has gaps in 8 % of it, the first at 0.2 s: one value or the last"),
+        (with_gaps(), "gaps", "has gaps in 19 % of it, the first at 0.1 s: one"),
     ],
 )
 def test_what_is_judged_with_a_warning(
@@ -276,6 +286,40 @@ def test_the_range_is_read_from_the_provenance() -> None:
     assert EnrolledRange.of_provenance(more) == expected._replace(encodings=("MP3", "PCM"))
     assert EnrolledRange.of_provenance({"enrolled": {"clips": 3}}) is None
     assert EnrolledRange.of_provenance({}) is None
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.4, 1.9])
+def test_where_a_gap_is_in_a_clip_of_less_than_two_windows(
+    detector: Detector, seconds: float
+) -> None:
+    y = hum(seconds)
+    at = round((seconds - 0.2) * SR)
+    y[at : at + 800] = 0
+    (warning,) = detector.score(y, SR).warnings
+    assert f"the first at {at / SR:.1f} s: one value" in warning.reason
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_a_muted_stretch_of_a_recording_decides_nothing(detector: Detector, dtype: type) -> None:
+    y = hum(30.0)
+    n = round(1.7 * SR)
+    y[5 * SR : 5 * SR + n] = np.random.default_rng(0).integers(-1, 2, n) / 32768
+    x = np.round(32768 * y).astype(np.int16) if dtype is np.int16 else y.astype(np.float32)
+    decision = detector.score(x, SR, section="00")
+    out = [window.start_s for window in decision.windows if not window.valid]
+    assert out == [4.5, 5.0, 5.5, 6.0, 6.5]
+    assert {w.kind for w in decision.warnings} == {"silent_windows", "gaps"}
+
+
+def test_pauses_of_a_soft_recorder_are_no_gaps() -> None:
+    """Most of the clip is the noise of the last bit, between blows."""
+    rng = np.random.default_rng(0)
+    pcm = rng.integers(-1, 2, 4 * SR)
+    for at in range(0, len(pcm), SR // 2):
+        pcm[at : at + 1000] = rng.normal(0, 3000, 1000)
+    levels = checks.measure(pcm.astype(np.int16))
+    assert levels.level_db > -40
+    assert levels.held == 0
 
 
 def test_a_window_with_a_gap_decides_nothing(detector: Detector) -> None:

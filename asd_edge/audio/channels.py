@@ -81,6 +81,16 @@ class ChannelLevels:
             if self._cancelling is None and len(part) >= _SHORTEST and _cancels(piece):
                 self._cancelling = begin
 
+    def mixed(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """Add a block likewise, and give the mean of its channels [shape=(n,)]."""
+        self.add(x)
+        if x.shape[1] == 2:  # by hand, which is the same and ten times as quick
+            y: NDArray[np.float32] = x[:, 0] + x[:, 1]
+            y *= np.float32(0.5)
+            return y
+        mean: NDArray[np.float32] = x.mean(axis=1, dtype=np.float32)
+        return mean
+
     def check(self, name: str) -> list[tuple[str, str]]:
         """Give warnings (kind, reason) about the channels.
 

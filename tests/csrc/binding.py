@@ -75,6 +75,7 @@ def check_threads(name: str, n_fft: int) -> None:
             parts.distances(x, 1, 3).tobytes(),
             str(_core.measure_levels(y)).encode(),
             str(_core.int16_range(pcm)).encode(),
+            str(_core.find_artefacts(np.repeat(pcm, 2), 16000, 16000)).encode(),
         ]
 
     expected = [compute(y) for y in clips]

@@ -1,6 +1,7 @@
 /* The C core without Python. Every buffer is allocated to the byte, so that AddressSanitizer and
  * valgrind see the first byte beyond it. Power spectra are checked against their definition. */
 #include "kernel.h"
+#include "artefacts.h"
 #include "levels.h"
 #include "melspec.h"
 #include "rfft.h"
@@ -313,6 +314,67 @@ static void check_levels(size_t n, size_t n_equal)
     free(pcm), free(y);
 }
 
+/* Samples within the last bit, from a place on and for so many, are a gap; as floats too. */
+static void check_gap(size_t n, size_t at, size_t length)
+{
+    int16_t *pcm = malloc(n * sizeof *pcm);
+    float *y = malloc(n * sizeof *y);
+    if (pcm == NULL || y == NULL)
+        fail("no memory", (long)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        pcm[i] = (int16_t)(i >= at && i < at + length ? 1000 + (int)i % 2 : 1000 * noise());
+        y[i] = (float)pcm[i] / 32768;
+    }
+    const size_t stride = n < LEVELS_LONG ? LEVELS_PIECE : LEVELS_STRIDE;
+    size_t count = 0, first = 0;
+    for (size_t i = 0; i + stride <= n; i += stride)
+        if (i >= at && i + LEVELS_PIECE <= at + length && count++ == 0)
+            first = i;
+    levels of_pcm, of_y;
+    levels_measure(pcm, MELSPEC_PCM16, n, &of_pcm);
+    levels_measure(y, MELSPEC_FLOAT, n, &of_y);
+    if (of_y.faint != of_pcm.faint || of_y.faint_at != of_pcm.faint_at || of_y.held > 0 ||
+        of_y.faint != (double)count / (double)(n / stride) || of_y.faint_at != first)
+        fail("a gap", (long)n, (long)at);
+    free(pcm), free(y);
+}
+
+/* A stretch that is played again, and samples of a lower rate, in samples that end where memory
+ * does; as floats too. */
+static void check_artefacts(size_t n, size_t at, size_t period, size_t length)
+{
+    enum { RATE = 2000 };
+    int16_t *pcm = malloc(n * sizeof *pcm);
+    float *y = malloc(n * sizeof *y);
+    if (pcm == NULL || y == NULL)
+        fail("no memory", (long)n, 0);
+    for (size_t i = 0; i < n; i++)
+        pcm[i] = (int16_t)(1000 * noise());
+    for (size_t i = at + period; i < at + period + length; i++)
+        pcm[i] = pcm[i - period];
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)pcm[i] / 32768;
+    artefacts found, of_y;
+    artefacts_find(pcm, MELSPEC_PCM16, n, RATE, RATE, &found);
+    artefacts_find(y, MELSPEC_FLOAT, n, RATE, RATE, &of_y);
+    if (memcmp(&found, &of_y, sizeof found) != 0 || found.factor != 1)
+        fail("artefacts of int16 differ from those of float", (long)n, (long)period);
+    /* By chance a sample before or behind may be alike. */
+    const int is_near = found.start + 2 >= at && found.start <= at && found.length >= length &&
+                        found.length <= length + 4 && found.repeated == found.length;
+    if (length >= period && length > 0 ? !(found.period == period && is_near) : found.period != 0)
+        fail("a stretch that is played again", (long)period, (long)length);
+    for (size_t factor = 1; factor < 9; factor++) {
+        for (size_t i = 0; i < n; i++)
+            y[i] = (float)pcm[i / factor];
+        artefacts_find(y, MELSPEC_FLOAT, n, RATE, RATE, &of_y);
+        const unsigned expected = factor == 5 || factor == 7 || n < 400 ? 1 : (unsigned)factor;
+        if (of_y.factor != expected || of_y.is_interpolated)
+            fail("a lower rate", (long)n, (long)factor);
+    }
+    free(pcm), free(y);
+}
+
 /* The lowest of n samples at each place, the highest behind it. */
 static void check_range(size_t n)
 {
@@ -413,6 +475,15 @@ int main(void)
             check_levels(n, n_equal);
     for (size_t n = 1; n < 100; n++)
         check_range(n);
+    for (size_t n = 1000; n < 50000; n *= 7)
+        for (size_t at = 0; at < n / 2; at += n / 5)
+            check_gap(n, at, n / 4 + at / 2);
+    check_gap(40000, 2048, 36000); /* more than half, in one stretch */
+    for (size_t n = 0; n < 2000; n = 2 * n + 1)
+        check_artefacts(n, 0, 0, 0);
+    for (size_t period = 20; period < 8000; period = 2 * period + 1)
+        for (size_t at = 0; at < 4000; at += 777)
+            check_artefacts(20000, at, period, period + 2200 < 8000 ? period + 2200 : period);
 
     for (int i = 0; i < 200; i++)
         check_odd_config();

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = {
     "asd_edge/scoring/recording_rule.py": ["tests/scoring/test_recording_rule.py"],
     "asd_edge/scoring/calibration.py": ["tests/scoring/test_calibration.py"],
+    "asd_edge/scoring/folds.py": ["tests/scoring/test_folds.py"],
     "asd_edge/scoring/scorer.py": ["tests/scoring/test_scorer.py", "tests/scoring/test_views.py"],
     "asd_edge/scoring/whitening.py": ["tests/scoring/test_whitening.py"],
     "asd_edge/bundle/archive.py": ["tests/bundle/test_reading.py"],
