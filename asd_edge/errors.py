@@ -81,7 +81,7 @@ class UnfitError(AudioError):
 
     Attributes:
         kind: machine-readable reason: "silent", "mostly_silent", "overdriven", "int16_scale",
-            "too_short", "too_long", "lower_rate", "repeats".
+            "too_short", "too_long", "lower_rate".
     """
 
     def __init__(self, path: str | Path, reason: str, kind: str) -> None:

@@ -98,7 +98,6 @@ cdef extern from "artefacts.h" nogil:
         size_t period
         size_t start
         size_t length
-        size_t repeated
         unsigned factor
         bint is_interpolated
     void artefacts_find(const void *y, melspec_format format, size_t n, size_t rate,
@@ -203,8 +202,7 @@ def measure_levels(y not None):
 def find_artefacts(y not None, size_t rate, size_t lowest):
     """Traces of digital faults in samples, float32 or int16 [shape=(n,)], at a rate in Hz, as
     artefacts.h defines them: period, start and length of the longest stretch that is played again,
-    the length of all, the factor of a lower rate, and whether lines are between its samples. None
-    if there are none."""
+    the factor of a lower rate, and whether lines are between its samples. None if there are none."""
     cdef Py_buffer samples
     cdef melspec_format format = _get_samples(y, &samples)
     cdef artefacts result
@@ -213,8 +211,7 @@ def find_artefacts(y not None, size_t rate, size_t lowest):
     PyBuffer_Release(&samples)
     if result.period == 0 and result.factor == 1:
         return None
-    return (result.period, result.start, result.length, result.repeated, result.factor,
-            result.is_interpolated)
+    return (result.period, result.start, result.length, result.factor, result.is_interpolated)
 
 
 def int16_range(y not None):

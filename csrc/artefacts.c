@@ -95,7 +95,6 @@ static size_t note(const samples *s, size_t i, size_t j, size_t begin, artefacts
     length = end - start - period;
     if (period < s->rate / 100)
         return end;
-    result->repeated += length;
     if (length > result->length) {
         result->period = period;
         result->start = start;

@@ -10,8 +10,7 @@ typedef struct {
     /* A stretch of samples, from `start` on, that is played again after `period` samples: 0 if
      * there is none. Of several, the one of which most is played again. */
     size_t period, start;
-    size_t length;   /* samples of that stretch that are those of a period before */
-    size_t repeated; /* the same of all stretches */
+    size_t length; /* samples of that stretch that are those of a period before */
     /* The samples are those of a rate this many times lower, 1 if not. */
     unsigned factor;
     int is_interpolated; /* with straight lines between them; else each is repeated */

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from asd_edge.errors import UnfitError
+import numpy as np
+from numpy.typing import NDArray
 
-Found = tuple[int, tuple[int, int, int, int, int, bool]]
-"""First frame of a block, and what `_core.find_artefacts` found in it."""
+Found = tuple[tuple[int, int, int, int, bool], int, NDArray[Any]]
+"""What `_core.find_artefacts` found in a block, its first frame, and the period that repeats."""
+
+# A generator's tones also repeat exactly: so many lines have all power but a ten-thousandth. A
+# period of real sound has power in all of them.
+_LINES, _REST = 8, 1e-4
 
 
-def judge(name: str, found: Sequence[Found], frames: int, rate: int) -> list[tuple[str, str]]:
+def judge(found: Sequence[Found], rate: int) -> list[tuple[str, str]]:
     """Give warnings (kind, reason) about a recording.
 
     Args:
-        name: of the recording.
-        found: in its blocks; at least one.
-        frames: of the recording.
+        found: in its blocks.
         rate: in Hz.
-
-    Raises:
-        UnfitError: more than half of the recording repeats what came before.
     """
     warnings = []
-    repeated = sum(block[3] for _, block in found)
-    if repeated > 0:
-        at, (period, start, length, *_) = max(found, key=lambda block: block[1][2])
+    repeating = [block for block in found if block[0][0] > 0 and not _is_tone(block[2])]
+    if repeating:
+        (period, start, length, *_), at, _ = max(repeating, key=lambda block: block[0][2])
         reason = _repetition((at + start) / rate, period / rate, length / rate)
-        if 2 * repeated > frames:
-            raise UnfitError(name, reason, "repeats")
         warnings.append(("repeats", reason))
-    factors = {block[4:] for _, block in found if block[4] > 1}
+    factors = {traces[3:] for traces, *_ in found if traces[3] > 1}
     if factors:
         factor, is_interpolated = max(factors)
         lower = rate // factor
@@ -42,6 +41,12 @@ def judge(name: str, found: Sequence[Found], frames: int, rate: int) -> list[tup
         )
         warnings.append(("upsampled", reason))
     return warnings
+
+
+def _is_tone(period: NDArray[Any]) -> bool:
+    """Whether a period [shape=(n,)] is that of a few tones, which need no microphone."""
+    powers = np.sort(np.abs(np.fft.rfft(period.astype(np.float64)))[1:] ** 2)
+    return bool(powers[:-_LINES].sum() <= _REST * powers.sum())
 
 
 def _repetition(start: float, period: float, length: float) -> str:

@@ -256,7 +256,8 @@ class Recording:
         # Samples that were made from a lower rate than that lack what the model looks at.
         found = find_artefacts(y, self.rate, self.sr * 9 // 10)
         if found is not None:
-            self._artefacts.append((self._position, found))
+            period = y[found[1] : found[1] + found[0]].copy()
+            self._artefacts.append((found, self._position, period))
         return y
 
     def _resampled(self, y: Samples) -> Samples:
@@ -276,7 +277,7 @@ class Recording:
         """Refuse what only shows when all of it was read.
 
         Raises:
-            AudioError: empty, silent, repeating, too short, or with channels that cancel.
+            AudioError: no samples, silence, channels that cancel, or too short to be resampled.
         """
         if self._position == 0:
             raise AudioError(self.name, "holds no samples", kind="empty")
@@ -289,8 +290,7 @@ class Recording:
         if self._artefacts:
             from asd_edge.audio import artefacts  # here, because nearly no clip has any
 
-            found = self._artefacts, self._position, self.rate
-            self._more_warnings += artefacts.judge(self.name, *found)
+            self._more_warnings += artefacts.judge(self._artefacts, self.rate)
         if self._made == 0:
             raise refusals.not_resampled(self.name, self.rate, self.sr)
 
