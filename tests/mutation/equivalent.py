@@ -14,10 +14,14 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "spread = _ROBUST / _median(np.abs(x - centre))": _START,
         "if spread <= 0.001 * float(x.std()):": _START,
         "if spread < 1.001 * float(x.std()):": _START,
+        "return float(ordered[(len(x) - 1) // 2] + ordered[len(x) // 3]) / 2": _START,
         "for _ in range(101):": _STEPS,
         "if abs(spread - before) < 1e-09 * before:": _STEPS,
         "if abs(spread + before) <= 1e-09 * before:": _STEPS,
         "if abs(threshold.value - 1) <= _ROUNDING:": "no threshold is off by just that",
+    },
+    "folds.py": {
+        "dealt -= 1": "the folds are the same, numbered in another order",
     },
     "scorer.py": {
         "if k is not None and k <= d.shape[1]:": "all are taken, in another order",
@@ -38,6 +42,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
         "_DOMAIN_ORDER = {'source': 1, 'target': 1}": "their names are in the same order",
         "section = sections.get((key[0], key[2]), labelled.iloc[:1])": "not used without labels",
+    },
+    "measures.py": {
         "unit = max(abs(low), abs(high), 2.0) if not np.isfinite(high - low) else 1.0": (
             "numbers whose difference is infinite are far larger"
         ),

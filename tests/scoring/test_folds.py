@@ -89,6 +89,28 @@ def test_a_chain_goes_to_the_nearest_that_is_left() -> None:
     assert chain(x[:1]) == [0]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_chain_is_that_of_distances_one_by_one(seed: int) -> None:
+    x = np.random.default_rng(seed).standard_normal((40, 3)).astype(np.float32)
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    order = [int(np.argmax(np.linalg.norm(scaled, axis=1)))]
+    while len(order) < len(x):
+        left = [i for i in range(len(x)) if i not in order]
+        order.append(min(left, key=lambda i: float(np.linalg.norm(scaled[i] - scaled[order[-1]]))))
+    assert chain(x) == order
+
+
+def test_a_recording_is_left_out_in_ten_blocks_at_most() -> None:
+    normals = clips(np.random.default_rng(0).standard_normal((60, 8)))
+    normals = dataclasses.replace(
+        normals, recordings=np.repeat(["monday", "tuesday"], 30), start_s=np.arange(60.0) % 30
+    )
+    fold = folds(normals, 40)
+    for recording in ("monday", "tuesday"):
+        counts = np.unique(fold[normals.recordings == recording], return_counts=True)[1]
+        assert counts.tolist() == [3] * 10
+
+
 def test_the_number_of_folds_changes_without_a_step() -> None:
     counts = [fold_count(["00"] * n) for n in range(2, 200)]
     assert counts[:19] == list(range(2, 21))  # each clip by itself

@@ -323,3 +323,24 @@ def test_the_nearest_reference_is_named() -> None:
         distance = np.linalg.norm(references.embeddings[own] - query, axis=1)
         expected = references.clips[own[np.argmin(distance)]]
         assert score(scorer, query, "01").nearest == expected
+
+
+def test_the_nearest_reference_of_a_recording_is_that_of_all_windows_together() -> None:
+    references = make_references()
+    scorer = one_view(ScoringConfig(k=3), references)
+    own = np.flatnonzero(references.sections == "01")
+    # The windows' own nearest ones are far from the other window.
+    x = np.stack([references.embeddings[own[0]] + 0.1, references.embeddings[own[5]]])
+    summed = cdist(x, references.embeddings[own]).sum(axis=0)
+    assert score(scorer, x, "01").nearest == references.clips[own[np.argmin(summed)]]
+    more = QUERIES[:3]
+    summed = cdist(more, references.embeddings[own]).sum(axis=0)
+    assert score(scorer, more, "01").nearest == references.clips[own[np.argmin(summed)]]
+
+
+def test_a_score_beyond_all_numbers_is_infinite() -> None:
+    standards = dict.fromkeys(("00", "01", "02"), Standard((1.0,), (1.0,), 5.0, 1e200))
+    scorer = Scorer({"one": View(ScoringConfig(), make_references(), standards)})
+    result = score(scorer, QUERIES[:2], "01")
+    assert result.score == np.inf
+    assert list(result.windows) == [np.inf, np.inf]
