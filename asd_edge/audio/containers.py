@@ -76,6 +76,8 @@ def too_few_samples(name: str, got: int, declared: int) -> AudioError:
     return AudioError(name, reason, kind="truncated")
 
 
+NO_LENGTH = ("no_length", "states no length, so that a cut-off file looks whole")
+CONVERT = "convert it, as by ffmpeg -i FILE FILE.wav"
 UNFINISHED = (
     "unfinished",
     "has a header without the length, as of a recorder that lost power; read up to its end",
@@ -190,11 +192,14 @@ def _behind(fd: int, end: int, size: int, order: str) -> list[tuple[str, str]]:
 
 
 def _check_bits(form: tuple[int, ...], name: str) -> None:
-    """Refuse PCM whose samples take more bytes than their bits need.
+    """Refuse sound without channels or rate, and PCM whose samples take more bytes than they need.
 
     libsndfile reads them side by side, others as the bytes say.
     """
-    tag, channels, _, _, align, bits = form
+    tag, channels, rate, _, align, bits = form
+    if not (channels and rate):
+        reason = f"states {channels} channels and a rate of {rate} Hz: its header is damaged"
+        raise AudioError(name, reason, kind="unreadable")
     if tag == _PCM and bits and channels and align % channels == 0:
         width = align // channels
         if -(-bits // 8) < width <= 8:

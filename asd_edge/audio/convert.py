@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import IO
 
+from asd_edge.audio import mpeg
 from asd_edge.errors import AudioError
 
 # What a file begins with, and ffmpeg's name of its format. Naming it keeps ffmpeg from taking a
@@ -36,6 +37,8 @@ def convertible(fd: int) -> tuple[str, str] | None:
     for at, magic, kind, title in _FORMATS:
         if head[at : at + len(magic)] == magic:
             return kind, title
+    if mpeg.is_mpeg(head) and mpeg.has_variable_rate(fd):
+        return "mp3", "an MP3 file of variable bit rate that states no length"
     return None
 
 
@@ -70,7 +73,8 @@ def converted(fd: int, kind: str, title: str, name: str) -> tuple[int, str]:
         "-nostats",
         "-v",
         "level+info",
-        "-xerror",
+        # Tags behind the frames of an MP3 file are no sound, which ffmpeg takes for an error.
+        *(["-xerror"] if kind != "mp3" else []),
         "-protocol_whitelist",
         "file",
     ]
@@ -78,6 +82,8 @@ def converted(fd: int, kind: str, title: str, name: str) -> tuple[int, str]:
     command += ["-f", "wav", "-protocol_whitelist", "pipe,fd", "pipe:1"]
     if kind == "matroska":
         _check_segment(fd, name)
+    elif kind == "mp3":
+        mpeg.check_end(fd, name)
     elif kind == "ogg":
         from asd_edge.audio.other_containers import check_ogg  # here, because it is rare
 

@@ -15,7 +15,15 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.audio.containers import HEAD, Header, Pcm, examine_wav, is_wav, too_few_samples
+from asd_edge.audio.containers import (
+    HEAD,
+    NO_LENGTH,
+    Header,
+    Pcm,
+    examine_wav,
+    is_wav,
+    too_few_samples,
+)
 from asd_edge.errors import AudioError, MissingFileError, ParameterError
 
 LOSSLESS = "PCM"  # of whatever gives back the samples that were recorded, FLAC too
@@ -81,8 +89,9 @@ def open_source(source: Any, name: str, raw: tuple[int, int] | None = None) -> D
         elif is_wav(head := os.pread(fd, HEAD, 0)):
             header = examine_wav(fd, size, name, head)
         else:
-            fd, encoding = _readable(fd, name)
+            fd, encoding, warnings = _readable(fd, name)
             header = examine(fd, os.fstat(fd).st_size, name, os.pread(fd, HEAD, 0))
+            header = header._replace(warnings=(*warnings, *header.warnings))
         if header.pcm is not None and header.pcm.rate > 0:
             return PcmFile(fd, header.pcm, header, name, encoding or LOSSLESS)
         from asd_edge.audio.libsndfile import SoundFile  # here, because most clips are plain PCM
@@ -125,15 +134,15 @@ def _raw(fd: int, size: int, rate: int, channels: int, name: str) -> Header:
     return Header("RAW", Pcm(0, frames, channels, rate), warnings=warnings)
 
 
-def _readable(fd: int, name: str) -> tuple[int, str]:
-    """Give the file, or what ffmpeg makes of it (then `fd` is closed) with its encoding."""
+def _readable(fd: int, name: str) -> tuple[int, str, tuple[tuple[str, str], ...]]:
+    """Give the file, or what ffmpeg makes of it (`fd` is closed); its encoding and warnings."""
     from asd_edge.audio.convert import converted, convertible  # here: most clips are WAV files
 
     if (kind := convertible(fd)) is None:
-        return fd, ""
+        return fd, "", ()
     wav, encoding = converted(fd, *kind, name)
     os.close(fd)
-    return wav, encoding
+    return wav, encoding, (NO_LENGTH,) if kind[0] == "mp3" else ()
 
 
 def _descriptor(source: Any, name: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from asd_edge import native_stderr
-from asd_edge.audio.containers import Header, more_sound, too_few_samples
+from asd_edge.audio.containers import CONVERT, Header, more_sound, too_few_samples
 from asd_edge.errors import AudioError
 
 
@@ -168,10 +168,10 @@ _OPENING = "cannot be read as sound"
 def _unreadable(name: str, error: Any, what: str = _OPENING) -> AudioError:
     reason = " ".join(str(error.error_string).split()).rstrip(".") or f"error {error.code}"
     reason = reason.removeprefix("Error : ")
-    if error.code == _NOT_RECOGNISED:
+    if error.code == _NOT_RECOGNISED or "not a regular file" in reason:  # as it says of text
         reason = _READ
     elif what == _OPENING:
-        reason += "; if another program plays it, convert it, as by ffmpeg -i FILE FILE.wav"
+        reason += f"; if another program plays it, {CONVERT}"
     return AudioError(name, f"{what} ({reason})", kind="unreadable")
 
 

@@ -6,7 +6,9 @@ import os
 import re
 import struct
 
+from asd_edge.audio import mpeg
 from asd_edge.audio.containers import (
+    CONVERT,
     MAX_CHUNKS,
     NO_HEADER,
     UNFINISHED,
@@ -47,8 +49,8 @@ def examine(fd: int, size: int, name: str, head: bytes) -> Header:
         return _voc(fd, size, name, head)
     if form == b"OggS":
         return check_ogg(fd, size, name)
-    if form[:3] == b"ID3" or (len(form) > 1 and form[0] == 0xFF and form[1] & 0xE0 == 0xE0):
-        return _mp3(fd, size, name)
+    if mpeg.is_mpeg(form):
+        return mpeg.examine(fd, size, name)
     if form == b"fLaC":
         return Header("FLAC")
     from asd_edge.audio import rare_containers  # here, because they are
@@ -180,11 +182,15 @@ def _check_packet_table(table: bytes, name: str) -> None:
             return
 
 
+_VOC_SOUND = (1, 2, 9)  # types of blocks
+
+
 def _voc(fd: int, size: int, name: str, head: bytes) -> Header:
     """Creative Voice: blocks of a type and a 24-bit length; type 0 ends the file."""
     if len(head) < 26:
         return NO_HEADER
     (at,) = struct.unpack_from("<H", head, 20)
+    has_sound = False
     for _ in range(1_000_000):  # a block holds up to 16 MB, and tools write much shorter ones
         block = os.pread(fd, 4, at)
         if len(block) < 4 or block[0] == 0:
@@ -193,6 +199,10 @@ def _voc(fd: int, size: int, name: str, head: bytes) -> Header:
                 return Header("VOC")
             # libsndfile reads beyond the block that ends the file.
             return Header("VOC", warnings=(more_sound(more),), end=at + 1)
+        if has_sound:
+            reason = "has several blocks, whose headers libsndfile takes for sound"
+            raise AudioError(name, f"{reason}; {CONVERT}", kind="unreadable")
+        has_sound = block[0] in _VOC_SOUND
         declared = int.from_bytes(block[1:], "little")
         at += 4
         if declared > size - at:
@@ -239,83 +249,3 @@ def _is_chained(fd: int) -> bool:
         inside = inside or not page[5] & _OGG_FIRST
         at += length
     return False
-
-
-def _mp3(fd: int, size: int, name: str) -> Header:
-    """MP3: the bytes and frames that the first frame states (Xing, Info, VBRI), if it does."""
-    at = 0
-    head = os.pread(fd, 10, 0)
-    if head[:3] == b"ID3" and len(head) == 10:
-        length = 0
-        for byte in head[6:]:
-            length = length << 7 | byte & 0x7F
-        at = 10 + length
-    frame = os.pread(fd, 200, at)
-    declared = frames = 0
-    place = max(frame.find(b"Xing", 4, 48), frame.find(b"Info", 4, 48))
-    if place > 0 and len(frame) >= place + 16:
-        flags, offset = frame[place + 7], place + 8
-        if flags & 1:
-            frames = int.from_bytes(frame[offset : offset + 4], "big")
-            offset += 4
-        if flags & 2:
-            declared = int.from_bytes(frame[offset : offset + 4], "big")
-    elif frame[36:40] == b"VBRI" and len(frame) >= 54:
-        declared, frames = struct.unpack_from(">II", frame, 46)
-    # Encoders differ in whether they count the first frame; one frame is below this.
-    if declared > size - at + 512:
-        raise truncated(name, size - at, declared)
-    behind = os.pread(fd, 4, at + declared) if declared else b""
-    is_frame = behind[:3] == b"ID3" or behind[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")
-    more = size - at - declared
-    warnings = (more_sound(more),) if is_frame and more > 500 else ()
-    if not declared and not frames and frame[:1] == b"\xff":  # no FLAC behind an ID3 tag
-        tail = os.pread(fd, _MPEG_TAIL, max(size - _MPEG_TAIL, at))
-        warnings = (("no_length", "states no length, so that a cut-off file looks whole"),)
-        if not _ends_with_frame(tail, frame[1:2]):
-            reason = "states no length, and its last frame is not whole: it is cut off or damaged"
-            warnings = (("cut_off", reason),)
-    samples = 1152 if frame[1:2] and frame[1] & 0x08 else 576  # a frame of MPEG 1, or of 2 and 2.5
-    # The encoder's delay is cut off, and a damaged frame is no reason to refuse a clip.
-    at_least = max(frames - 5, 0) * samples
-    return Header("MP3", warnings=warnings, exact=False, is_mpeg=True, at_least=at_least)
-
-
-# In kbit/s, of MPEG 1 layer 3, MPEG 1 layer 2, and both layers of MPEG 2 and 2.5.
-_KBITS = (
-    (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-)
-_MPEG_RATES = (44100, 48000, 32000)  # of MPEG 1; half of it of MPEG 2, a quarter of 2.5
-_MPEG_TAIL = 4096  # bytes; the longest frame has 1729, and a tag behind it 128
-
-
-def _ends_with_frame(tail: bytes, kind: bytes) -> bool:
-    """Whether the end of an MPEG file is the end of a frame, as far as can be seen.
-
-    Args:
-        tail: its last bytes.
-        kind: the second byte of all its frames.
-    """
-    if b"APETAGEX" in tail:  # a tag behind the sound, of any length
-        return True
-    end = len(tail) - 128 if tail[-128:-125] == b"TAG" else len(tail)
-    at = tail.find(b"\xff" + kind)
-    while 0 <= at < end - 4:
-        if at + _frame_length(tail[at : at + 4]) == end:
-            return True
-        at = tail.find(b"\xff" + kind, at + 1)
-    return False
-
-
-def _frame_length(header: bytes) -> int:
-    """Bytes of the MPEG frame with this header, of layer 2 or 3; 0 if it is none."""
-    version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
-    bits, rate, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
-    if version == 1 or layer not in (2, 3) or bits == 15 or rate == 3:
-        return 0
-    kbits = _KBITS[(3 - layer) if version == 3 else 2][bits]
-    hertz = _MPEG_RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    eighth = 72 if version != 3 and layer == 3 else 144
-    return eighth * 1000 * kbits // hertz + padding

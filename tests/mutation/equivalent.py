@@ -15,6 +15,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "if spread <= 0.001 * float(x.std()):": _START,
         "if spread < 1.001 * float(x.std()):": _START,
         "return float(ordered[(len(x) - 1) // 2] + ordered[len(x) // 3]) / 2": _START,
+        "return float(ordered[(len(x) + 1) // 2] + ordered[len(x) // 2]) / 2": _START,
+        "spread = _ROBUST * _median(np.abs(x + centre))": _START,
         "for _ in range(101):": _STEPS,
         "if abs(spread - before) < 1e-09 * before:": _STEPS,
         "if abs(spread + before) <= 1e-09 * before:": _STEPS,
@@ -22,6 +24,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "folds.py": {
         "dealt -= 1": "the folds are the same, numbered in another order",
+        "return max(2, min(most, max(_LEAST, _CLIPS_SCORED // max(most, 2))))": (
+            "of one clip there are two folds either way"
+        ),
     },
     "scorer.py": {
         "if k is not None and k <= d.shape[1]:": "all are taken, in another order",
@@ -44,6 +49,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "section = sections.get((key[0], key[2]), labelled.iloc[:1])": "not used without labels",
     },
     "measures.py": {
+        "unit = max(abs(low), abs(high), 1.0) if not np.isfinite(high - low) else 2.0": (
+            "a power of two is divided by and multiplied with exactly"
+        ),
         "unit = max(abs(low), abs(high), 2.0) if not np.isfinite(high - low) else 1.0": (
             "numbers whose difference is infinite are far larger"
         ),

@@ -87,6 +87,16 @@ def test_mean_of_the_k_nearest_of_the_own_section(k: int, metric: str) -> None:
             assert (result.section, result.section_known) == (section, True)
 
 
+def test_mean_of_the_k_nearest_of_many() -> None:
+    references = make_references(900)
+    own = references.embeddings[references.sections == "01"]
+    nearest = np.sort(cdist(QUERIES[:1], own)[0])
+    for k in range(1, len(own) + 1):
+        scorer = one_view(ScoringConfig(k=k), references)
+        expected = nearest[:k].mean()
+        assert score(scorer, QUERIES[0], "01").score == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, None])
 @pytest.mark.parametrize("pool", [False, True])
 def test_an_unknown_section_is_scored_against_the_nearest(k: int | None, pool: bool) -> None:
