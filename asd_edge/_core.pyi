@@ -1,4 +1,5 @@
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,28 @@ class Neighbours:
         projection: Projection | None,
         first: int,
         instruction_set: str,
+        cosine: bool = False,
+        density: NDArray[np.floating[Any]] | None = None,
     ) -> None: ...
-    def distances(
-        self, embeddings: NDArray[np.float32], start: int, stop: int
-    ) -> NDArray[np.float64]: ...
+    def distances(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]: ...
+
+class ReferenceSet:
+    def __init__(
+        self, parts: list[Neighbours], k: int, reach: NDArray[np.floating[Any]] | None = None
+    ) -> None: ...
+    def means(
+        self, embeddings: NDArray[np.float32], edges: tuple[int, ...]
+    ) -> list[tuple[list[tuple[float, ...]], int]]: ...
+
+class DistanceStandard:
+    def __init__(
+        self,
+        centres: Iterable[float],
+        spreads: Iterable[float],
+        *,
+        offset: float,
+        factor: float,
+        exponent: float,
+        emphasis: float,
+    ) -> None: ...
+    def contributions(self, distances: Iterable[Sequence[float]]) -> list[float]: ...

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,8 +37,7 @@ class Decider(Protocol):
         """Rate that decides for a recording."""
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """One window of a clip.
 
     Attributes:
@@ -61,8 +59,7 @@ class Window:
     level_db: float
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """Decision of the detector about one clip.
 
     A clip shorter than two windows is decided as one, by the mean over its windows. A longer

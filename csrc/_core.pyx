@@ -112,9 +112,34 @@ cdef extern from "scoring.h" nogil:
     size_t whitening_workspace_size(const whitening *w)
     void whitening_project(const whitening *w, const float *x, size_t n, float *y,
                            float *workspace)
-    void embedding_distances(const kernel *kernel, const whitening *w, const float *x, size_t n_x,
-                             size_t stride, const float *references, size_t n_references, size_t d,
-                             double *out, float *workspace)
+    ctypedef struct reference_part:
+        size_t first
+        size_t d
+        const whitening *whitening
+        const float *references
+        const double *lengths
+        const double *density
+    ctypedef struct reference_set:
+        const reference_part *parts
+        size_t n_parts
+        size_t k
+        const double *reach
+    size_t reference_workspace_size(const reference_part *part)
+    void reference_distances(const kernel *kernel, const reference_part *part, const float *x,
+                             size_t start, size_t n, double *out, float *workspace)
+    size_t reference_means_workspace_size(const reference_set *set, size_t n, size_t n_sections)
+    void reference_means(const kernel *kernel, const reference_set *set, const float *x,
+                         size_t n_x, size_t stride, const size_t *edges, size_t n_sections,
+                         double *means, size_t *nearest, void *workspace)
+    ctypedef struct distance_standard:
+        size_t n
+        const double *centres
+        const double *spreads
+        double offset
+        double factor
+        double exponent
+        double emphasis
+    double standard_contribution(const distance_standard *standard, const double *distances)
 
 
 MIN_N_FFT = MELSPEC_MIN_N_FFT
@@ -401,57 +426,204 @@ cdef class Projection:
         return out
 
 
+cdef _as_divisors(object x, Py_ssize_t n):
+    """Give a value above 0 for each of n references as float64."""
+    values = np.ascontiguousarray(x, dtype=np.float64)
+    if values.shape != (n,) or not (values > 0).all():
+        raise ParameterError("values.shape", values.shape, f"({n},), all above 0")
+    return values
+
+
 cdef class Neighbours:
     """References of some columns of an embedding, projected already, to which distances are
     measured. They are never written again, so that threads share them."""
 
     cdef const kernel *_kernel
-    cdef Projection _projection
-    cdef const float[:, ::1] _references
-    cdef Py_ssize_t _n, _d, _first
+    cdef reference_part _part
+    cdef Py_ssize_t _n
+    cdef list _kept  # what the part points to
 
     def __cinit__(self, references not None, Projection projection, Py_ssize_t first,
-                  str instruction_set not None):
+                  str instruction_set not None, bint cosine=False, density=None):
         rows = _as_rows(references)
         if rows.ndim != 2 or rows.size == 0 or first < 0:
             raise ParameterError("references.shape", rows.shape, "(n, d) with n > 0 and d > 0")
         if projection is not None and projection._d != rows.shape[1]:
             raise ParameterError("references.shape", rows.shape, f"(n, {projection._d})")
+        cdef const float[:, ::1] values = rows
+        cdef const double[::1] divisors
         self._kernel = _kernel(instruction_set)
-        self._projection = projection
-        self._references = rows
-        self._n, self._d, self._first = rows.shape[0], rows.shape[1], first
+        self._n, self._kept = len(rows), [rows, projection]
+        self._part.first, self._part.d = first, rows.shape[1]
+        self._part.references = &values[0, 0]
+        self._part.whitening = NULL if projection is None else projection._whitening
+        self._part.lengths = self._part.density = NULL
+        if cosine:
+            lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+            lengths[lengths == 0] = 1.0  # a zero vector is at distance 1 from all
+            divisors = lengths
+            self._part.lengths = &divisors[0]
+            self._kept.append(lengths)
+        if density is not None:
+            divisors = density = _as_divisors(density, self._n)
+            self._part.density = &divisors[0]
+            self._kept.append(density)
 
-    def distances(self, embeddings not None, Py_ssize_t start, Py_ssize_t stop):
-        """Euclidean distances of the columns first .. first + d - 1 of embeddings, multiplied with
-        the projection if there is one, to the references start .. stop - 1, float64
-        [shape=(w, stop - start)]."""
-        if not 0 <= start < stop <= self._n:
-            raise ParameterError("references", (start, stop), f"a part of {self._n}")
+    def distances(self, embeddings not None):
+        """Distances of the columns first .. first + d - 1 of embeddings, multiplied with the
+        projection if there is one, to the references, float64 [shape=(w, n)]."""
         rows = _as_rows(embeddings)
-        if rows.ndim != 2 or rows.shape[1] < self._first + self._d:
-            needed = self._first + self._d
-            raise ParameterError("embeddings.shape", rows.shape, f"(w, {needed}) or wider")
-        cdef Py_ssize_t n_x = rows.shape[0], stride = rows.shape[1]
-        out = np.empty((n_x, stop - start))
+        _check_width(rows, self._part.first + self._part.d)
+        cdef Py_ssize_t n_x = rows.shape[0], stride = rows.shape[1], i
+        out = np.empty((n_x, self._n))
         if n_x == 0:
             return out
-        cdef const whitening *w = NULL
-        cdef float *work = NULL
-        if self._projection is not None:
-            w = self._projection._whitening
-            work = <float *>malloc((whitening_workspace_size(w) + self._d) * sizeof(float))
-            if work == NULL:
-                _check(ASD_NO_MEMORY, "a whitening")
-        cdef Py_buffer x
-        cdef Py_buffer result
-        PyObject_GetBuffer(rows, &x, PyBUF_C_CONTIGUOUS)
-        PyObject_GetBuffer(out, &result, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        cdef float *work = <float *>malloc(
+            1 + reference_workspace_size(&self._part) * sizeof(float))
+        if work == NULL:
+            _check(ASD_NO_MEMORY, "distances")
+        cdef const float[:, ::1] x = rows
+        cdef double[:, ::1] result = out
         with nogil:
-            embedding_distances(self._kernel, w, <const float *>x.buf + self._first, n_x, stride,
-                                &self._references[start, 0], stop - start, self._d,
-                                <double *>result.buf, work)
-        PyBuffer_Release(&x)
-        PyBuffer_Release(&result)
+            for i in range(n_x):
+                reference_distances(self._kernel, &self._part, &x[i, 0], 0, self._n,
+                                    &result[i, 0], work)
         free(work)
         return out
+
+
+cdef _check_width(object rows, Py_ssize_t needed):
+    if rows.ndim != 2 or rows.shape[1] < needed:
+        raise ParameterError("embeddings.shape", rows.shape, f"(w, {needed}) or wider")
+
+
+cdef bint _get_rows(object embeddings, Py_buffer *x) except -1:
+    """Whether embeddings are aligned rows of float32 one after the other; if so, gets them."""
+    if not isinstance(embeddings, np.ndarray):
+        return False
+    try:
+        PyObject_GetBuffer(embeddings, x, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    except ValueError:
+        return False
+    if x.ndim == 2 and x.format == b"f" and <size_t>x.buf % sizeof(float) == 0:
+        return True
+    PyBuffer_Release(x)
+    return False
+
+
+cdef class ReferenceSet:
+    """The same references measured in parts, the first of which is the whole embedding; `k` nearest
+    ones count (0: all). It is never written again, so that threads share it."""
+
+    cdef const kernel *_kernel
+    cdef reference_set _set
+    cdef Py_ssize_t _n, _width
+    cdef list _kept  # what the set points to
+
+    def __cinit__(self, list parts not None, Py_ssize_t k, reach=None):
+        cdef Neighbours part
+        cdef const double[::1] divisors
+        if not parts or k < 0:
+            raise ParameterError("parts", len(parts), "one or more, and k at least 0")
+        cdef reference_part *copied = <reference_part *>malloc(len(parts) * sizeof(reference_part))
+        if copied == NULL:
+            _check(ASD_NO_MEMORY, "references")
+        self._set.parts, self._set.n_parts = copied, len(parts)  # from here on freed
+        self._kept = list(parts)
+        part = parts[0]
+        self._kernel, self._n = part._kernel, part._n
+        for i, part in enumerate(parts):
+            if part._n != self._n:
+                raise ParameterError("parts", part._n, f"{self._n} references as in the first")
+            copied[i] = part._part
+            self._width = max(self._width, <Py_ssize_t>(part._part.first + part._part.d))
+        self._set.k = k if k else self._n
+        self._set.reach = NULL
+        if reach is not None:
+            divisors = reach = _as_divisors(reach, self._n)
+            self._set.reach = &divisors[0]
+            self._kept.append(reach)
+
+    def __dealloc__(self):
+        free(<void *>self._set.parts)
+
+    def means(self, embeddings not None, tuple edges not None):
+        """Mean distances to the k nearest references of each section.
+
+        Section s has the references edges[s] .. edges[s + 1] - 1. For each section: the list of
+        what each embedding gives, a tuple of the parts' means, and the number of the reference that
+        is nearest to all embeddings together. See scoring.h."""
+        cdef Py_buffer x
+        if not _get_rows(embeddings, &x):
+            embeddings = _as_rows(embeddings)
+            if not _get_rows(embeddings, &x):
+                raise ParameterError("embeddings.shape", embeddings.shape, "(w, d)")
+        cdef Py_ssize_t n_x = x.shape[0], stride = x.shape[1], n_sections = len(edges) - 1
+        cdef Py_ssize_t n_parts = self._set.n_parts, i, s, p, last = -1
+        cdef size_t *bounds = <size_t *>malloc((2 * n_sections + 1) * sizeof(size_t))
+        cdef double *means = <double *>malloc(
+            n_sections * n_x * n_parts * sizeof(double)
+            + reference_means_workspace_size(&self._set, self._n, n_sections))
+        cdef size_t *nearest = bounds + n_sections + 1
+        try:
+            if n_x == 0 or stride < self._width:
+                raise ParameterError("embeddings.shape", (n_x, stride),
+                                     f"(w, {self._width}) or wider, w > 0")
+            if bounds == NULL or means == NULL:
+                _check(ASD_NO_MEMORY, "distances")
+            for s in range(n_sections + 1):
+                if not last < <Py_ssize_t>edges[s] <= self._n:
+                    raise ParameterError("edges", edges, f"ascending, up to {self._n}")
+                last = bounds[s] = edges[s]
+            with nogil:
+                reference_means(self._kernel, &self._set, <const float *>x.buf, n_x, stride,
+                                bounds, n_sections, means, nearest,
+                                means + n_sections * n_x * n_parts)
+            return [
+                ([tuple([means[(s * n_x + i) * n_parts + p] for p in range(n_parts)])
+                  for i in range(n_x)], nearest[s])
+                for s in range(n_sections)
+            ]
+        finally:
+            PyBuffer_Release(&x)
+            free(bounds)
+            free(means)
+
+
+cdef class DistanceStandard:
+    """Turns distances of the whole and each part into a view's contribution to the score; see
+    scoring.h."""
+
+    cdef distance_standard _standard
+    cdef object _centres, _spreads
+
+    def __cinit__(self, centres, spreads, *, double offset, double factor, double exponent,
+                  double emphasis):
+        cdef const double[::1] centres_ = np.array(centres, np.float64, ndmin=1)
+        cdef const double[::1] spreads_ = _as_divisors(spreads, len(centres_))
+        if len(centres_) == 0:
+            raise ParameterError("centres", 0, "one or more")
+        self._centres, self._spreads = centres_, spreads_
+        self._standard.n = len(centres_)
+        self._standard.centres, self._standard.spreads = &centres_[0], &spreads_[0]
+        self._standard.offset, self._standard.factor = offset, factor
+        self._standard.exponent, self._standard.emphasis = exponent, emphasis
+
+    def contributions(self, distances not None):
+        """Contributions of some windows, by the distances of each: the whole's, then each
+        part's."""
+        cdef size_t p, n = self._standard.n
+        cdef double *values = <double *>malloc(n * sizeof(double))
+        if values == NULL:
+            _check(ASD_NO_MEMORY, "a score")
+        try:
+            found = []
+            for window in distances:
+                if len(window) != n:
+                    raise ParameterError("distances", len(window), f"{n} of each window")
+                for p in range(n):
+                    values[p] = window[p]
+                found.append(standard_contribution(&self._standard, values))
+            return found
+        finally:
+            free(values)

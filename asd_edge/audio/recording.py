@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,19 +36,20 @@ _LOWEST, _HIGHEST = 1 / 64, 1024
 FULL_SCALE = 0.999
 
 
-@dataclass(frozen=True)
-class ClipWarning:
+class ClipWarning(NamedTuple):
     """Something about a clip that can make its decision worthless.
 
     Attributes:
         clip: its name.
         kind: machine-readable, such as "clipping".
         reason: the rest of a sentence that begins with the clip's name.
+        other: name of the clip that it is the same sound as, if it is left out for that.
     """
 
     clip: str
     kind: str
     reason: str
+    other: str = ""
 
 
 class Recording:

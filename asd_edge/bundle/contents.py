@@ -58,7 +58,7 @@ class Golden(NamedTuple):
     section: str
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
+@dataclass(frozen=True, eq=False, repr=False)  # arrays: no one answer to ==, long to print
 class Bundle:
     """A bundle in memory.
 

@@ -192,9 +192,7 @@ def _warnings(found: Iterable[ClipWarning]) -> Iterable[str]:
 
 def _pair(warning: ClipWarning) -> str:
     """Name a duplicate and the clip that stays."""
-    from asd_edge.enrolment.duplicates import Duplicate
-
-    return f"{warning.clip} ({warning.other})" if isinstance(warning, Duplicate) else warning.clip
+    return f"{warning.clip} ({warning.other})" if warning.other else warning.clip
 
 
 def _summary(output: Path, done: Enrollment, passed_over: int) -> Iterable[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import math
@@ -46,10 +45,10 @@ class JsonLines:
 
     def decided(self, decision: Decision) -> None:
         """Print a decision with all its windows."""
-        values = dataclasses.asdict(decision)
-        for warning in values["warnings"]:
-            del warning["clip"]
-        for window in values["windows"]:
+        values = decision._asdict()
+        values["warnings"] = [{"kind": w.kind, "reason": w.reason} for w in decision.warnings]
+        values["windows"] = windows = [window._asdict() for window in decision.windows]
+        for window in windows:
             if not math.isfinite(window["level_db"]):
                 window["level_db"] = None  # no sound at all; JSON has no infinity
         values["ratio"] = decision.ratio if math.isfinite(decision.ratio) else None

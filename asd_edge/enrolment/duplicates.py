@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +26,6 @@ _SAME_SOUND = 0.8  # correlation of two fingerprints
 _LOSSY = (".mp3", ".ogg", ".oga", ".opus")  # of two files the other one is the better
 _BLOCK = 128  # clips that are compared at once: some MB
 _LAG = 4  # frames by which the decoders of two formats may be apart, either way
-
-
-@dataclass(frozen=True)
-class Duplicate(ClipWarning):
-    """A clip that is left out because another clip is the same sound.
-
-    Attributes:
-        other: name of the other clip, which stays.
-    """
-
-    other: str
 
 
 def find_duplicates(
@@ -65,11 +53,11 @@ def find_duplicates(
             new.append(clip)
         else:
             reason = f"is the same sound as {other.name}; left out"
-            duplicates.append(Duplicate(clip.name, "duplicate", reason, other.name))
+            duplicates.append(ClipWarning(clip.name, "duplicate", reason, other.name))
     same = _same_sound(new)
     for i, first in same.items():
         reason = f"is the same sound as {new[first].name} in another file; left out"
-        duplicates.append(Duplicate(new[i].name, "duplicate", reason, new[first].name))
+        duplicates.append(ClipWarning(new[i].name, "duplicate", reason, new[first].name))
     return duplicates, [clip for i, clip in enumerate(new) if i not in same]
 
 

@@ -22,14 +22,16 @@ larger.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge._core import Neighbours
+from asd_edge._core import Neighbours, ReferenceSet
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.mel import instruction_set
 from asd_edge.scoring.views import Standard, View, combined
@@ -57,140 +59,88 @@ def distances(
     """
     if x.ndim != 2 or references.ndim != 2 or x.shape[1] != references.shape[1]:
         raise ParameterError("shapes", (x.shape, references.shape), "(w, d) and (n, d)")
-    if metric == "cosine":
-        return _cosine_distances(_unit_rows(x), _unit_rows(references))
-    return Neighbours(references, None, 0, instruction_set()).distances(x, 0, len(references))
+    cosine = metric == "cosine"
+    return Neighbours(references, None, 0, instruction_set(), cosine).distances(x)
 
 
-def _unit_rows(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    rows = x.astype(np.float64)  # 1 - cos cancels where vectors are alike
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return rows
-
-
-def _cosine_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    cosines: NDArray[np.float64] = a @ b.T
-    return np.maximum(1.0 - cosines, 0.0)
+Means: TypeAlias = list[tuple[float, ...]]  # of each window: of the whole and each part
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-class _PartScorer:
-    """References of one view, or of a part of it, projected."""
-
-    def __init__(
-        self,
-        columns: slice,
-        triangle: NDArray[np.float16],
-        density: NDArray[np.float32],
-        view: View,
-        rows: NDArray[np.intp],
-    ) -> None:
-        self._columns = columns
-        self._unit_references: NDArray[np.float64] | None = None
-        project = projection(triangle) if triangle.size else None
-        references = np.ascontiguousarray(view.references.embeddings[rows, columns])
-        if view.config.metric == "cosine":
-            self._unit_references = _unit_rows(references)
-        if project is not None:
-            references = project(references)
-        self._neighbours = Neighbours(references, project, columns.start, instruction_set())
-        self._density = density[rows].astype(np.float64) if density.size else None
-
-    def distances(self, x: NDArray[np.float32], used: slice) -> NDArray[np.float64]:
-        """Distances of windows [shape=(w, d of the view)] to some references [shape=(w, n)]."""
-        if self._unit_references is None:
-            d = self._neighbours.distances(x, used.start, used.stop)
-        else:
-            rows = _unit_rows(x[:, self._columns])
-            d = _cosine_distances(rows, self._unit_references[used])
-        if self._density is not None:
-            d /= self._density[used]
-        return d
-
-
 class _ViewScorer:
     """One view with its references projected, those of a section side by side.
 
     Attributes:
-        rows: which reference each of them is [shape=(n,)].
-        used: section -> those of them that its clips are measured against.
-        config: the rule.
+        sections: their names.
+        rows: which reference each of them is [length n].
     """
 
     def __init__(self, view: View) -> None:
         references = view.references
-        self.config = view.config
+        config = self._config = view.config
         names, counts = np.unique(references.sections, return_counts=True)
         self.sections: tuple[str, ...] = tuple(names.tolist())
-        self.rows = np.argsort(references.sections, kind="stable")
-        self.all = slice(0, len(self.rows))
-        ends = np.cumsum(counts).tolist()
-        self.used = {
-            name: self.all if view.config.pool_sections else slice(end - count, end)
-            for name, count, end in zip(self.sections, counts.tolist(), ends, strict=True)
-        }
-        reach = references.reach
-        self._reach = (reach[self.rows] if reach.size else reach).astype(np.float64)
-        self._standards = view.standards
-        self._parts = [
-            _PartScorer(*measured, view, self.rows) for measured in references.measured(view.config)
+        rows = np.argsort(references.sections, kind="stable")
+        self.rows: list[int] = rows.tolist()
+        # Where the references of each section begin, and where those of the last one end.
+        edges = [0, *np.cumsum(counts).tolist()]
+        if config.pool_sections:
+            every = 0, len(rows)
+            self._edges = dict.fromkeys(self.sections, every)
+            self._all_edges = every
+        else:
+            self._edges = dict(zip(self.sections, itertools.pairwise(edges), strict=True))
+            self._all_edges = tuple(edges)
+        self._standards = {name: x.by_rule(config) for name, x in view.standards.items()}
+        parts = [
+            _neighbours(columns, triangle, density, view, rows)
+            for columns, triangle, density in references.measured(config)
         ]
+        reach = references.reach[rows] if references.reach.size else None
+        self._measured = ReferenceSet(parts, config.k or 0, reach)
 
-    def distances(self, x: NDArray[np.float32], used: slice) -> list[NDArray[np.float64]]:
-        """Distances of windows to some references [shape=(w, n)].
+    def means(self, x: NDArray[np.float32], section: str) -> tuple[Means, int]:
+        """Mean distances of windows [shape=(w, d)] to the k nearest references of a section.
 
         Returns:
-            those of the whole and each part, and of the whole by how far references reach, if some
-            reach farther than others.
+            them, and the number of the reference that is nearest to all windows together.
         """
-        d = [part.distances(x, used) for part in self._parts]
-        return [*d, d[0] / self._reach[used]] if self._reach.size else d
+        return self._measured.means(x, self._edges[section])[0]
 
-    def means(self, d: list[NDArray[np.float64]]) -> list[list[float]]:
-        """Mean of the k smallest distances: whole and parts -> windows -> mean."""
-        return self._reached([self._mean(x) for x in d])
+    def means_by_section(self, x: NDArray[np.float32]) -> list[tuple[Means, int]]:
+        """Give what `means` does for every section."""
+        found = self._measured.means(x, self._all_edges)
+        return found * len(self.sections) if self._config.pool_sections else found
 
-    def _reached(self, means: list[list[float]]) -> list[list[float]]:
-        """Means of the whole and each part, by those of all that `distances` gave."""
-        if not self._reach.size:
-            return means
-        *parts, farther = means
-        # One factor for whole and parts: each by itself would take the domain that suits it.
-        factors = [a / b if b > 0 else 1.0 for a, b in zip(farther, parts[0], strict=True)]
-        return [[x * factor for x, factor in zip(part, factors, strict=True)] for part in parts]
-
-    def means_by_section(self, d: list[NDArray[np.float64]]) -> list[list[list[float]]]:
-        """Means in each section, by distances to all references; otherwise like `means`."""
-        if self.config.k == 1 and not self.config.pool_sections:
-            starts = [self.used[name].start for name in self.sections]  # which lie side by side
-            smallest = [np.minimum.reduceat(x, starts, axis=1).T.tolist() for x in d]
-            return [self._reached(list(parts)) for parts in zip(*smallest, strict=True)]
-        return [self.means([x[:, self.used[name]] for x in d]) for name in self.sections]
-
-    def _mean(self, d: NDArray[np.float64]) -> list[float]:
-        k = self.config.k
-        if k == 1:  # a NaN is the smallest; a clip's few windows take a third of `min(axis=1)`
-            return [row.item(row.argmin()) for row in d]
-        if k is not None and k < d.shape[1]:
-            d = np.partition(d, k - 1, axis=1)[:, :k]
-        mean: list[float] = d.mean(axis=1).tolist()
-        return mean
-
-    def contributions(self, means: list[list[float]], section: str) -> list[float]:
+    def contributions(self, means: Means, section: str) -> list[float]:
         """What each window contributes to the score's power, by a section's means."""
         if self._standards:
-            windows = zip(*means, strict=True)
-            return self._standards[section].contributions(windows, self.config)
+            return self._standards[section].contributions(means)
         # The distance itself, whose power is taken back.
-        return [mean**self.config.exponent for mean in means[0]]
+        return [whole**self._config.exponent for whole, *_ in means]
 
-    def nearest(self, d: NDArray[np.float64], section: str) -> int:
-        """Which reference is nearest to all windows together, by distances to a section's."""
-        total = d[0] if len(d) == 1 else d.sum(axis=0)
-        return int(self.rows[self.used[section].start + int(total.argmin())])
+
+def _neighbours(
+    columns: slice,
+    triangle: NDArray[np.float16],
+    density: NDArray[np.float32],
+    view: View,
+    rows: NDArray[np.intp],
+) -> Neighbours:
+    """Project some columns of a view's references, in a given order."""
+    project = projection(triangle) if triangle.size else None
+    references = np.ascontiguousarray(view.references.embeddings[rows, columns])
+    return Neighbours(
+        references if project is None else project(references),
+        project,
+        columns.start,
+        instruction_set(),
+        view.config.metric == "cosine",
+        density[rows] if density.size else None,
+    )
 
 
 class Scorer:
@@ -229,7 +179,7 @@ class Scorer:
             view -> means over the windows, of the whole and each part [shape=(parts + 1,)].
         """
         return {
-            name: np.mean(view.means(view.distances(embeddings[name], view.used[section])), axis=1)
+            name: np.mean(view.means(embeddings[name], section)[0], axis=0)
             for name, view in self._scorers.items()
         }
 
@@ -253,43 +203,44 @@ class Scorer:
             raise ParameterError("standards", "none", "one for each view and section")
         known = section if section in self.sections else None
         candidates = self.sections if known is None else (known,)
-        every = {}  # distances by view; to all references where the section is not known
         shares = {}  # what each view contributes, by sections and windows
+        nearest = {}  # by view and section
         for name, view in self._scorers.items():
-            used = view.all if known is None else view.used[known]
-            every[name] = d = view.distances(embeddings[name], used)
-            means = [view.means(d)] if len(candidates) == 1 else view.means_by_section(d)
-            shares[name] = list(map(view.contributions, means, candidates))
+            x = embeddings[name]
+            found = view.means_by_section(x) if known is None else [view.means(x, known)]
+            shares[name] = [
+                view.contributions(means, candidate)
+                for (means, _), candidate in zip(found, candidates, strict=True)
+            ]
+            nearest[name] = [row for _, row in found]
         best = None
-        for i, candidate in enumerate(candidates):
-            parts = combined({name: values[i] for name, values in shares.items()}, self._guards)
-            sums = list(map(sum, zip(*parts.values(), strict=True)))
+        for i in range(len(candidates)):
+            given = {name: values[i] for name, values in shares.items()}
+            parts, sums = combined(given, self._guards)
             try:
                 windows = tuple([value ** (1 / self._exponent) for value in sums])
             except OverflowError:  # of a forged bundle's numbers; what is infinite is refused
                 windows = (math.inf,) * len(sums)
             score = _mean(windows)
             if best is None or score < best[0]:
-                best = score, windows, sums, parts, candidate
+                best = score, windows, sums, parts, i
         assert best is not None
-        score, windows, sums, parts, found = best
+        score, windows, sums, parts, place = best
         # Each window's score is shared out as the sum that it is a power of.
         rates = [w / total if total > 0 else 0.0 for w, total in zip(windows, sums, strict=True)]
         views = {
-            name: _mean([rate * value for rate, value in zip(rates, values, strict=True)])
+            name: sum(map(operator.mul, rates, values)) / len(rates)
             for name, values in parts.items()
         }
         decisive = max(views, key=views.__getitem__)
-        scorer, whole = self._scorers[decisive], every[decisive][0]
-        row = scorer.nearest(whole[:, scorer.used[found]] if known is None else whole, found)
-        nearest = self.views[decisive].references.clips.item(row)
-        return ClipScore(score, found, known is not None, windows, views, nearest)
+        row = self._scorers[decisive].rows[nearest[decisive][place]]
+        clip = self.views[decisive].references.clips.item(row)
+        return ClipScore(score, candidates[place], known is not None, windows, views, clip)
 
     def nearest(self, embeddings: Mapping[str, NDArray[Any]], view: str, section: str) -> int:
         """Row of the view's reference, of those used for a section, nearest to a clip's windows."""
         scorer = self._scorers[view]
-        d = scorer.distances(embeddings[view], scorer.used[section])[0]
-        return scorer.nearest(d, section)
+        return scorer.rows[scorer.means(embeddings[view], section)[1]]
 
     def with_standards(self, standards: Mapping[str, Mapping[str, Standard]]) -> Scorer:
         """Give a scorer of the same references with standards by view and section."""

@@ -141,7 +141,7 @@ def _scores(
             for name, config in configs.items()
         }
         guards = [name for name, config in configs.items() if config.guard]
-        total[own] = np.sum(list(combined(parts, guards).values()), axis=0)
+        total[own] = combined(parts, guards)[1]
     scores: NDArray[np.float64] = total ** (1 / exponent)
     return scores
 

@@ -15,10 +15,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge._core import DistanceStandard
 from asd_edge.errors import ParameterError
 from asd_edge.frontend.mel import MelConfig
 
-_NEAREST = 0.25
 STATISTICS = "statistics"  # the view that begins with the mean of each band over time
 METRICS = ("euclidean", "cosine", "whitened")
 
@@ -93,7 +93,7 @@ class ScoringConfig:
         return [slice(0, d), *(slice(first, last) for first, last in self.parts.values())]
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
+@dataclass(frozen=True, eq=False, repr=False)  # arrays: no one answer to ==, long to print
 class References:
     """Embeddings of normal clips in one view.
 
@@ -218,29 +218,25 @@ class Standard:
     ) -> list[float]:
         """Contribution of each window to the score's power.
 
-        In plain numbers: a clip has few, of which arrays would take ten times as long.
-
         Args:
             distances: of each window, those of the whole and of each part.
             config: the rule.
         """
-        return [self._contribution(window, config) for window in distances]
+        return self.by_rule(config).contributions(distances)
 
-    def _contribution(self, distances: Sequence[float], config: ScoringConfig) -> float:
-        # Of a clip that is a reference the distance is rounding, which a root would blow up; unseen
-        # clips are never so near, at a 64th of the ordinary distance (a cube root of 1/4).
-        # A NaN stays one: `max` gives its first argument unless another is larger.
-        z: list[float] = [
-            (max(distance**config.exponent, _NEAREST * centre) - centre) / spread
-            for distance, centre, spread in zip(distances, self.centres, self.spreads, strict=True)
-        ]
-        deviation = max(z)
-        if config.emphasis:
-            deviation += config.emphasis * z[0]
-        return max(deviation + self.offset, 0.0) * self.factor
+    def by_rule(self, config: ScoringConfig) -> DistanceStandard:
+        """Make what `contributions` uses, for many clips."""
+        return DistanceStandard(
+            self.centres,
+            self.spreads,
+            offset=self.offset,
+            factor=self.factor,
+            exponent=config.exponent,
+            emphasis=config.emphasis,
+        )
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
+@dataclass(frozen=True, eq=False, repr=False)  # arrays: no one answer to ==, long to print
 class View:
     """One output of the model: its references and how they are used.
 
@@ -270,9 +266,9 @@ class View:
 
 
 def combined(
-    parts: Mapping[str, Sequence[float]], guards: Sequence[str]
-) -> Mapping[str, Sequence[float]]:
-    """Give what each view contributes to each window, of which the score's power is the sum.
+    parts: Mapping[str, list[float]], guards: Sequence[str]
+) -> tuple[Mapping[str, list[float]], list[float]]:
+    """Give what each view contributes to each window, and their sums, the power of its score.
 
     A guard contributes alone where it says more than all other views together, and else nothing.
 
@@ -280,19 +276,19 @@ def combined(
         parts: view -> contribution of each window by its standard.
         guards: views that are guards.
     """
+    summed = [values for name, values in parts.items() if name not in guards]
+    sums: list[float] = list(map(sum, zip(*summed, strict=True)))
     if not guards:
-        return parts
-    counted = {name: list(values) for name, values in parts.items()}
-    summed = [name for name in parts if name not in guards]
-    for i in range(len(counted[guards[0]])):
-        alone = max(guards, key=lambda name: parts[name][i])
-        if parts[alone][i] > sum([parts[name][i] for name in summed]):
-            ignored = [name for name in counted if name != alone]
-        else:
-            ignored = list(guards)
-        for name in ignored:
-            counted[name][i] = 0.0
-    return counted
+        return parts, sums
+    nothing = [0.0] * len(parts[guards[0]])
+    counted = {name: nothing if name in guards else values for name, values in parts.items()}
+    sums = sums or list(nothing)  # where every view is a guard
+    for guard in guards:
+        alone = parts[guard]
+        for i in [i for i, others in enumerate(sums) if alone[i] > others]:
+            counted = {name: [*x[:i], 0.0, *x[i + 1 :]] for name, x in counted.items()}
+            counted[guard][i] = sums[i] = alone[i]
+    return counted, sums
 
 
 Bands: TypeAlias = NDArray[np.float32] | None  # mean level of each, in dB [shape=(n_mels,)]

@@ -57,11 +57,13 @@ def check_threads(name: str, n_fft: int) -> None:
     ]
     clips = [y.astype(np.float32) for y in clips]
     x = rng.standard_normal((3, 37)).astype(np.float32)
-    neighbours = _core.Neighbours(x, project, 0, name)
-    parts = _core.Neighbours(x[:, 5:20], None, 5, name)
-    np.testing.assert_array_equal(
-        parts.distances(x, 0, 3),
-        _core.Neighbours(x[:, 5:20], None, 0, name).distances(x[:, 5:20], 0, 3),
+    neighbours = _core.Neighbours(project(x), project, 0, name)
+    parts = _core.Neighbours(x[:, 5:20], None, 5, name, density=np.array([1.0, 2.0, 4.0]))
+    references = _core.ReferenceSet(
+        [neighbours, parts, _core.Neighbours(x, None, 0, name, True)], 2, np.array([1.0, 1.5, 1.0])
+    )
+    standard = _core.DistanceStandard(
+        [1.0] * 3, [0.1] * 3, offset=9.0, factor=0.5, exponent=1 / 3, emphasis=1.0
     )
 
     def compute(y: np.ndarray) -> list[bytes]:
@@ -71,8 +73,10 @@ def check_threads(name: str, n_fft: int) -> None:
             plan.compute(pcm).tobytes(),
             by_stream(plan, y).tobytes(),
             project(x).tobytes(),
-            neighbours.distances(x, 0, 3).tobytes(),
-            parts.distances(x, 1, 3).tobytes(),
+            neighbours.distances(x).tobytes(),
+            parts.distances(x).tobytes(),
+            str(references.means(x, (0, 1, 3))).encode(),
+            str(standard.contributions(references.means(x, (0, 3))[0][0])).encode(),
             str(_core.measure_levels(y)).encode(),
             str(_core.int16_range(pcm)).encode(),
             str(_core.find_artefacts(np.repeat(pcm, 2), 16000, 16000)).encode(),
@@ -117,13 +121,32 @@ def check_refused(name: str) -> None:
     assert plan.compute(odd).shape == (20, 32)
     x = np.ones((2, 3), dtype=np.float32)
     nan = np.array([0x7E00], dtype=np.uint16)
+    part = _core.Neighbours(x, None, 0, name)
+    standard = _core.DistanceStandard(
+        [1.0, 1.0], [1.0, 1.0], offset=0.0, factor=1.0, exponent=1.0, emphasis=0.0
+    )
+
+    def references(rows: np.ndarray, first: int = 0) -> _core.ReferenceSet:
+        return _core.ReferenceSet([_core.Neighbours(rows, None, first, name)], 1)
+
     for message, call in {
         "a config of": lambda: make_plan(name, 64, sr=float("nan")),
         "one frame": lambda: plan.compute(np.zeros(32, dtype=np.float32)),
         "finite": lambda: _core.Projection(nan, name),
         "mmx": lambda: make_plan("mmx", 64),
-        "a part of 2": lambda: _core.Neighbours(x, None, 0, name).distances(x, 1, 3),
-        "or wider": lambda: _core.Neighbours(x, None, 1, name).distances(x, 0, 1),
+        "(w, 4) or wider": lambda: _core.Neighbours(x, None, 1, name).distances(x),
+        "4) or wider, w > 0": lambda: references(x, first=1).means(x, (0, 2)),
+        "3) or wider, w > 0": lambda: references(x).means(x[:0], (0, 2)),
+        "(w, d)": lambda: references(x).means(x[0], (0, 2)),
+        "ascending, up to 2": lambda: references(x).means(x, (0, 3)),
+        "(1, 1)": lambda: references(x).means(x, (1, 1)),
+        "2 references as in": lambda: _core.ReferenceSet(
+            [_core.Neighbours(rows, None, 0, name) for rows in (x, x[:1])], 1
+        ),
+        "all above 0": lambda: _core.ReferenceSet([part], 1, np.zeros(2)),
+        "(2,), all": lambda: _core.Neighbours(x, None, 0, name, density=np.ones(3)),
+        "2 of each window": lambda: standard.contributions([(1.0,)]),
+        "one or more": lambda: _core.ReferenceSet([], 1),
         "at least one": lambda: _core.measure_levels(np.zeros(0, dtype=np.int16)),
         "no int16 samples": lambda: _core.int16_range(np.zeros(9, dtype=np.float32)),
         "one dimension": lambda: plan.compute(np.zeros((2, 99), dtype=np.float32)),

@@ -195,6 +195,70 @@ static void check_stream(const melspec_config *config, const kernel *kernel, siz
     melspec_plan_free(plan);
 }
 
+/* Two embeddings x, which are y = x L when whitened, as references of themselves: whitened, by the
+ * columns behind the first with a density, and by their cosine. */
+static void check_references(const kernel *kernel, const whitening *w, const float *x,
+                             const float *y, size_t d)
+{
+    float *columns = malloc(2 * d * sizeof *columns);
+    if (columns == NULL)
+        fail("no memory", (long)d, 0);
+    double d0[4], d1[4], d2[4], lengths[2] = {0, 0}, dot = 0, means[12], apart[12];
+    const double density[2] = {2, 4}, reach[2] = {1, 2};
+    for (size_t i = 0; i < 2; i++) {
+        memcpy(columns + i * (d - 1), x + i * d + 1, (d - 1) * sizeof *x);
+        for (size_t k = 0; k < d; k++)
+            lengths[i] += (double)x[i * d + k] * x[i * d + k];
+        lengths[i] = lengths[i] > 0 ? sqrt(lengths[i]) : 1;
+    }
+    for (size_t k = 0; k < d; k++)
+        dot += (double)x[k] * x[d + k];
+    squared_distances(kernel, y, 2, y, 2, d, d0);
+    squared_distances(kernel, columns, 2, columns, 2, d - 1, d1);
+    for (size_t i = 0; i < 4; i++) {
+        d0[i] = sqrt(d0[i]), d1[i] = sqrt(d1[i]) / density[i % 2];
+        const double cosine = (i % 3 == 0 ? lengths[i / 2] * lengths[i / 2] : dot) /
+                              lengths[i / 2] / lengths[i % 2];
+        d2[i] = cosine > 1 ? 0 : 1 - cosine;
+    }
+    const reference_part parts[3] = {{.d = d, .whitening = w, .references = y},
+                                     {1, d - 1, NULL, columns, NULL, density},
+                                     {.d = d, .references = x, .lengths = lengths}};
+    reference_set set = {parts, 3, 1, NULL};
+    const size_t each[3] = {0, 1, 2}, both[2] = {0, 2};
+    size_t nearest[2];
+    void *work = malloc(reference_means_workspace_size(&set, 2, 2));
+    if (work == NULL)
+        fail("no memory", (long)d, 0);
+    reference_means(kernel, &set, x, 2, d, each, 2, apart, nearest, work);
+    for (size_t s = 0; s < 2; s++)
+        for (size_t i = 0; i < 2; i++) {
+            const double *got = apart + (s * 2 + i) * 3;
+            const size_t j = 2 * i + s; /* from embedding i to reference s */
+            if (got[0] != d0[j] || got[1] != d1[j] || fabs(got[2] - d2[j]) > 1e-15)
+                fail("reference_means of one reference", (long)d, (long)j);
+        }
+    if (nearest[0] != 0 || nearest[1] != 1)
+        fail("the nearest reference of a section", (long)nearest[0], (long)nearest[1]);
+    /* The nearest is the embedding itself. */
+    reference_means(kernel, &set, x, 2, d, both, 1, means, nearest, work);
+    for (size_t i = 0; i < 6; i++)
+        if (fabs(means[i]) > 1e-15)
+            fail("reference_means of the nearest", (long)d, (long)i);
+    set.k = 2, set.reach = reach;
+    reference_means(kernel, &set, x, 1, d, both, 1, means, nearest, work);
+    const double factor = d0[1] > 0 ? (d0[1] / 2) / d0[1] : 1;
+    if (fabs(means[0] - factor * d0[1] / 2) > 1e-9 * d0[1] ||
+        fabs(means[1] - factor * d1[1] / 2) > 1e-9 * d1[1])
+        fail("reference_means by reach", (long)d, 0);
+    const double centres[3] = {1, 1, 1}, spreads[3] = {0.5, 0.5, 0.5};
+    const distance_standard standard = {3, centres, spreads, 4, 10, 0.5, 2};
+    const double distances[3] = {4, 16, 0}; /* z = 2, 6, -1.5 */
+    if (standard_contribution(&standard, distances) != 10 * (6 + 2 * 2 + 4))
+        fail("standard_contribution", 0, 0);
+    free(work), free(columns);
+}
+
 /* x L for L[i][j] = (i - j) / 8 + 1/16, of which float holds every sum exactly. */
 static void check_whitening(size_t d, const kernel *kernel)
 {
@@ -230,21 +294,7 @@ static void check_whitening(size_t d, const kernel *kernel)
             if (sum != y[row * d + j])
                 fail("whitening_project", (long)d, (long)j);
         }
-    double measured[4], expected[4];
-    float *own_work = malloc((whitening_workspace_size(w) + d) * sizeof *own_work);
-    if (own_work == NULL)
-        fail("no memory", (long)d, 0);
-    squared_distances(kernel, y, 2, y, 2, d, expected);
-    embedding_distances(kernel, w, x, 2, d, y, 2, d, measured, own_work);
-    for (size_t i = 0; i < 4; i++)
-        if (measured[i] != sqrt(expected[i]))
-            fail("embedding_distances with a whitening", (long)d, (long)i);
-    /* The last d - 1 values of each row. */
-    squared_distances(kernel, x + d + 1, 1, x + 1, 1, d - 1, expected);
-    embedding_distances(kernel, NULL, x + d + 1, 1, d, x + 1, 1, d - 1, measured, NULL);
-    if (measured[0] != sqrt(expected[0]))
-        fail("embedding_distances of columns", (long)d, 0);
-    free(own_work);
+    check_references(kernel, w, x, y, d);
     whitening_free(w);
     triangle[n - 1] = 0x7c00;
     if (whitening_create(kernel, triangle, d, &w) != ASD_NOT_FINITE || w != NULL)
