@@ -144,15 +144,14 @@ void reference_distances(const kernel *kernel, const reference_part *part, const
             out[j] /= part->density[start + j];
 }
 
-/* Mean of the k smallest of n values, NaN if one is; `smallest` has room for k. */
+/* Mean of the k smallest of n values; `smallest` has room for k. An embedding with a NaN makes all
+ * of them NaN, and so the mean. */
 static double mean_of_smallest(const double *values, size_t n, size_t k, double *smallest)
 {
     double sum = 0;
     size_t kept = 0;
     for (size_t j = 0; j < n; j++) {
         const double value = values[j];
-        if (value != value)
-            return value;
         if (k >= n) {
             sum += value;
             continue;

@@ -97,7 +97,7 @@ def _standards(values: Any) -> dict[str, Standard]:
             all(_is_number(x) and 0 <= x < _MAX_SCORE for x in numbers),
             f"scoring: a standard of {str(value)[:100]}, not of numbers that are 0 or more",
         )
-        standards[section] = Standard(**value)
+        standards[section] = Standard.checked(**value)
     return standards
 
 

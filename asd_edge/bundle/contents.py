@@ -121,8 +121,7 @@ class Bundle:
                 name: {
                     **dataclasses.asdict(view.config),
                     "standards": {
-                        section: dataclasses.asdict(standard)
-                        for section, standard in view.standards.items()
+                        section: standard._asdict() for section, standard in view.standards.items()
                     },
                     "weight": view.weight,
                 }

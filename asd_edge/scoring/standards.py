@@ -6,7 +6,6 @@ section (`asd_edge.scoring.views.Standard`), and to the calibration in units of 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -97,10 +96,7 @@ def rescaled(scorer: Scorer, calibration: Calibration) -> tuple[Scorer, Calibrat
     thresholds = {name: calibration.threshold(name).value for name in scorer.sections}
     changed = {
         name: {
-            section: dataclasses.replace(
-                standard,
-                factor=standard.factor / thresholds[section] ** view.config.exponent,
-            )
+            section: _divided(standard, thresholds[section] ** view.config.exponent)
             for section, standard in view.standards.items()
         }
         for name, view in scorer.views.items()
@@ -193,7 +189,7 @@ def standards(
 
 
 def _divided(standard: Standard, by: float) -> Standard:
-    return dataclasses.replace(standard, factor=standard.factor / by)
+    return standard._replace(factor=standard.factor / by)
 
 
 def _guard(rule: Rule, unseen: NDArray[np.float64], false_alarm_rate: float) -> Standard:

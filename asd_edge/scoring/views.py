@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,8 +180,7 @@ def _triangle(d: int) -> int:
     return d * (d + 1) // 2
 
 
-@dataclass(frozen=True)
-class Standard:
+class Standard(NamedTuple):
     """What makes a view's distances comparable with those of other views, in one section.
 
     With x = distance ** exponent of the whole and each part, a view contributes
@@ -202,16 +201,24 @@ class Standard:
     offset: float
     factor: float
 
-    def __post_init__(self) -> None:
-        for name in ("centres", "spreads"):
-            object.__setattr__(self, name, tuple(float(x) for x in getattr(self, name)))
-        values = (*self.centres, *self.spreads, self.offset, self.factor)
+    @classmethod
+    def checked(
+        cls, centres: Iterable[float], spreads: Iterable[float], offset: float, factor: float
+    ) -> Standard:
+        """Make one of numbers that come from elsewhere.
+
+        Raises:
+            ParameterError: numbers that no standard has.
+        """
+        made = cls(tuple(map(float, centres)), tuple(map(float, spreads)), offset, factor)
+        values = (*made.centres, *made.spreads, offset, factor)
         if not (np.isfinite(values).all() and min(values) >= 0):
             raise ParameterError("standard", values, "finite numbers, 0 or more")
-        if not (self.factor > 0 and all(spread > 0 for spread in self.spreads)):
+        if not (factor > 0 and all(spread > 0 for spread in made.spreads)):
             raise ParameterError("standard", values, "spreads and a factor above 0")
-        if len(self.centres) != len(self.spreads):
+        if len(made.centres) != len(made.spreads):
             raise ParameterError("standard", values, "a spread for each centre")
+        return made
 
     def contributions(
         self, distances: Iterable[Sequence[float]], config: ScoringConfig

@@ -208,7 +208,7 @@ def test_references_are_checked() -> None:
         ((np.nan,), (0.1,), 10.0, 1.0),
     ):
         with pytest.raises(ParameterError, match="standard"):
-            Standard(*wrong)
+            Standard.checked(*wrong)
     with pytest.raises(ParameterError, match="views"):
         Scorer({})
     two = Scorer(
@@ -354,3 +354,27 @@ def test_a_score_beyond_all_numbers_is_infinite() -> None:
     result = score(scorer, QUERIES[:2], "01")
     assert result.score == np.inf
     assert list(result.windows) == [np.inf, np.inf]
+
+
+@pytest.mark.parametrize("k", [1, 2, None])
+def test_an_embedding_that_is_not_a_number_has_no_score(k: int | None) -> None:
+    """It must not compare as near; `Analysis.decision` refuses what is not finite."""
+    query = QUERIES[0].copy()
+    query[3] = np.nan
+    assert np.isnan(score(one_view(ScoringConfig(k=k), make_references()), query, "01").score)
+
+
+def test_a_clip_that_is_a_reference_is_at_distance_0_however_far_others_reach() -> None:
+    reach = np.linspace(1, 1.5, 40, dtype=np.float32)
+    references = dataclasses.replace(make_references(), reach=reach)
+    query = references.embeddings[4]  # of section 01
+    assert score(one_view(ScoringConfig(k=1), references), query, "01").score == 0.0
+
+
+def test_no_cosine_distance_is_below_0() -> None:
+    """Rounding makes the cosine of a vector and itself a little more than 1 now and then."""
+    x = np.random.default_rng(3).standard_normal((300, 7)).astype(np.float32)
+    exact = x.astype(np.float64)
+    lengths = np.sqrt(np.square(exact).sum(axis=1))
+    assert (np.square(exact).sum(axis=1) / lengths / lengths > 1).any()
+    assert (np.diagonal(distances(x, x, "cosine")) >= 0).all()

@@ -31,3 +31,10 @@ def test_a_window_that_is_not_a_number_stays_one() -> None:
     standard = Standard((3.0, 2.0), (0.1, 0.1), 30.0, 0.03)
     config = ScoringConfig(parts={"left": (0, 2)}, emphasis=0.25)
     assert np.isnan(standard.contributions([(np.nan, 9.0)], config)).all()
+
+
+def test_a_contribution_is_never_below_0() -> None:
+    """Its power would be no number, where it is the only one."""
+    standard = Standard((3.0,), (0.1,), 0.0, 1.0)
+    assert standard.contributions([(0.0,), (8.0,), (27.0,)], ScoringConfig()) == [0.0, 0.0, 0.0]
+    assert standard.contributions([(30.0,)], ScoringConfig())[0] > 0
