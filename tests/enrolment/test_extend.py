@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +74,8 @@ def test_a_known_section_gains_references_and_scores() -> None:
     for name, view in both.views.items():
         before = scorer.views[name]
         factor = view.standards["00"].factor / before.standards["00"].factor
-        assert view.standards["00"] == dataclasses.replace(
-            before.standards["00"], factor=before.standards["00"].factor * factor
-        )
+        standard = before.standards["00"]
+        assert view.standards["00"] == standard._replace(factor=standard.factor * factor)
         np.testing.assert_array_equal(view.references.whitening, before.references.whitening)
         np.testing.assert_array_equal(view.references.embeddings[40:], new.views[name])
     # A reference that is one of the clips is at distance 0 from it; none was while calibrating.
