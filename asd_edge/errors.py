@@ -59,6 +59,9 @@ class MissingFileError(AsdError, FileNotFoundError):
     kind = "missing_file"
 
     def __init__(self, path: str | Path, what: str = "file", advice: str = "") -> None:
+        scheme, colon, _ = str(path).partition(":/")  # a Path makes one slash of two
+        if colon and len(scheme) > 1 and scheme.isalnum():
+            advice = f"URLs are not read: {'give the path' if scheme == 'file' else 'download it'}"
         super().__init__(f"{path}: no such {what}" + (f"; {advice}" if advice else ""))
 
 

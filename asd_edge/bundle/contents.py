@@ -26,13 +26,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.errors import BundleError
+from asd_edge.errors import BundleError, ParameterError
 from asd_edge.frontend.windows import FrontEnd
 from asd_edge.scoring.calibration import Calibration
 from asd_edge.scoring.views import View
 
 SCHEMA_VERSION = 5
 MANIFEST = "bundle.json"
+LONGEST_NAME = 1000  # characters of a machine's name, and one
 MODEL, REFERENCES, GOLDEN = "model.onnx", "references.npz", "golden.npz"
 FILES = (MODEL, REFERENCES, GOLDEN)
 PARTS = ("front_end", "scoring", "calibration")
@@ -94,6 +95,7 @@ class Bundle:
             BundleError: something else than a bundle is in the place, or another bundle than
                 `replaces` says: somebody else has written it meanwhile.
         """
+        check_machine(self.machine)
         path = Path(path)
         check_place(path)
         contents = {
@@ -173,6 +175,17 @@ def _checksum_at(path: Path) -> str:
         return str(json.loads((path / MANIFEST).read_bytes())["checksum"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def check_machine(name: str) -> None:
+    """Refuse a machine's name that a bundle could not be read with.
+
+    Raises:
+        ParameterError: it is too long.
+    """
+    if len(name) >= LONGEST_NAME:
+        wanted = f"fewer than {LONGEST_NAME} characters"
+        raise ParameterError("machine", f"a name of {len(name)} characters", wanted)
 
 
 def check_place(path: Path) -> None:

@@ -29,6 +29,7 @@ from asd_edge.bundle.checked_parts import (
 from asd_edge.bundle.contents import (
     FILES,
     GOLDEN,
+    LONGEST_NAME,
     MANIFEST,
     MODEL,
     NO_CHECKSUM,
@@ -109,7 +110,7 @@ def _read(path: Path) -> Bundle:
         refuse_unbounded(contents[MODEL])
         part = MANIFEST
         machine, provenance = manifest["machine"], read_provenance(manifest["provenance"])
-        expect(isinstance(machine, str) and len(machine) < 1000, "machine is no short text")
+        expect(isinstance(machine, str) and len(machine) < LONGEST_NAME, "machine is no short text")
     except Exception as error:  # zipfile, json and numpy have many classes
         # The digests are right, so another version or another program wrote this.
         raise BundleError(path, part, _reason(error)) from error

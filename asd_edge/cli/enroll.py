@@ -83,7 +83,7 @@ def enroll(
     """
     with quick_start():
         from asd_edge.atomic_files import check_writable
-        from asd_edge.bundle.contents import check_place
+        from asd_edge.bundle.contents import check_machine, check_place
         from asd_edge.bundle.format import read_bundle
         from asd_edge.bundle.locate import BUILT_IN
         from asd_edge.detector import Detector
@@ -98,6 +98,7 @@ def enroll(
     if output.suffix != ".asd":
         raise click.BadParameter("a bundle is named NAME.asd.", param_hint="--output")
     contents = read_bundle(add or source or BUILT_IN)
+    check_machine(machine := machine or (contents.machine if add else output.stem))
     check_place(output)
     check_writable(output)
     detector = Detector.from_bundle(contents, path=add or source or BUILT_IN)
@@ -114,7 +115,7 @@ def enroll(
         done = enrolment.enroll(
             contents,
             [*noticed, *collected.clips],
-            machine=machine or (contents.machine if add else output.stem),
+            machine=machine,
             add=add is not None,
             false_alarm_rate=false_alarm_rate,
             drop_suspects=drop_suspects,

@@ -91,6 +91,8 @@ def explain(
             advance=progress.update,
         )
     click.echo(json.dumps(why.to_dict()) if as_json else harmless(why.sentence))
+    for warning in why.decision.warnings:
+        click.echo(f"Warning: {harmless(f'{warning.clip} {warning.reason}')}", err=True)
     if why.normal.problem is not None:
         click.echo(f"Error: {harmless(why.normal.problem)}", err=True)
     if output is not None:

@@ -187,11 +187,13 @@ def read(path: str | Path) -> Config:
         ConfigError: no TOML, an unknown key, or a wrong value.
     """
     try:
-        with Path(path).open("rb") as file:
-            table = tomllib.load(file)
+        # Editors on Windows put a byte order mark in front.
+        table = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise MissingFileError(path, "configuration file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, "the file", "is not text in UTF-8; save it as that") from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, "the file", f"is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(path, "the file", f"cannot be read ({error.strerror})") from error

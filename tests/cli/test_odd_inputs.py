@@ -157,6 +157,38 @@ def test_an_empty_name_is_not_this_folder(
         assert "an empty name; is a variable not set?" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("https://example.org/a.wav", "download it"),
+        ("s3://bucket/a.wav", "download it"),
+        ("file:///data/a.wav", "give the path"),
+    ],
+)
+def test_urls_are_not_read(tiny_bundle: Path, url: str, advice: str) -> None:
+    words = f"URLs are not read: {advice}"
+    assert words in invoke(main, "score", url, "--bundle", tiny_bundle, status=1).stderr
+    assert words in invoke(main, "explain", url, "--bundle", tiny_bundle, status=1).stderr
+    assert words in invoke(main, "info", url.replace("wav", "asd"), status=1).stderr
+    missing = invoke(main, "score", "C:/a.wav", "--bundle", tiny_bundle, status=1).stderr
+    assert "URLs" not in missing
+
+
+def test_a_machine_s_name_is_as_long_as_a_bundle_can_have(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """An enrolment once wrote a bundle that could not be read."""
+    for i in range(6):
+        y = np.random.default_rng(i).normal(0, 0.1, 2 * SR)
+        soundfile.write(tmp_path / f"{i}.wav", y, SR)
+    arguments = ("enroll", tmp_path, "--from", tiny_bundle, "-o", tmp_path / "x.asd", "--machine")
+    result = invoke(main, *arguments, 1000 * "a", status=1)
+    assert "machine is 'a name of 1000 characters'; expected fewer than 1000" in result.stderr
+    assert not (tmp_path / "x.asd").exists()
+    invoke(main, *arguments, 999 * "a")
+    invoke(main, "info", tmp_path / "x.asd")
+
+
 def test_explain_reads_stdin(tiny_bundle: Path, tmp_path: Path, clip: np.ndarray) -> None:
     soundfile.write(tmp_path / "clip.wav", clip, 8000)
     command = [sys.executable, "-m", "asd_edge", "explain"]

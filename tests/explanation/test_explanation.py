@@ -349,6 +349,14 @@ def test_command_line(tiny_bundle: Path, tiny_data: Path, tmp_path: Path) -> Non
     assert "nearest normal clip: section_00" in (tmp_path / "both.svg").read_text()
 
 
+def test_what_may_make_the_score_worthless_is_said(tiny_bundle: Path, tmp_path: Path) -> None:
+    y = np.resize(np.random.default_rng(0).normal(0, 0.1, 800), 8000)
+    soundfile.write(tmp_path / "stuck.wav", y, 8000)
+    done = invoke(main, "explain", tmp_path / "stuck.wav", "--bundle", tiny_bundle)
+    assert "stuck.wav plays the same 0.1 s again and again from 0 to 1 s" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", ["$x^2_{$", "new\nline", "geh\udce4use", "\\frac{"])
 def test_a_picture_of_a_clip_with_any_name(
     tiny_bundle: Path, tiny_data: Path, tmp_path: Path, name: str

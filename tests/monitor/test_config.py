@@ -88,6 +88,17 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_of_an_editor_on_windows(tmp_path: Path) -> None:
+    """A byte order mark, two bytes at the end of a line, another encoding."""
+    path = write(tmp_path, GOOD)
+    expected = config.read(path)
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert config.read(path) == expected
+    path.write_bytes(GOOD.encode("utf-16"))
+    with pytest.raises(ConfigError, match="is not text in UTF-8; save it as that"):
+        config.read(path)
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError):
         config.read(tmp_path / "none.toml")

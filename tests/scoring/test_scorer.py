@@ -323,6 +323,9 @@ def test_one_factor_says_how_much_farther_references_reach(k: int) -> None:
             assert score(scorer, query, section).score == pytest.approx(expected[section], rel=1e-5)
         of_all = score(scorer, query, None)
         assert of_all.score == pytest.approx(min(expected.values()), rel=1e-5)
+    known = score(scorer, references.embeddings[0])  # at distance 0
+    assert known.nearest == references.clips[0]
+    assert np.isfinite(known.score)
 
 
 def test_the_nearest_reference_is_named() -> None:
