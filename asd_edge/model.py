@@ -79,8 +79,8 @@ class EmbeddingModel:
         threads: int = 1,
         path: str | Path = "model",
     ) -> None:
-        if threads < 1:
-            raise ParameterError("threads", threads, "at least 1")
+        if not isinstance(threads, int) or not 1 <= threads <= 1024:
+            raise ParameterError("threads", threads, "a whole number from 1 to 1024")
         self._session = _open(model, provider, threads, path)
         self._views = list(views)
         self.provider = _short(self._session.get_providers()[0])

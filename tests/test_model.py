@@ -178,6 +178,12 @@ def test_a_provider_that_fails_while_it_runs(contents: Bundle) -> None:
         network.embed(np.zeros((1, 2, 3), np.float32))
 
 
+@pytest.mark.parametrize("threads", [0, -1, 1.5, 10**9])
+def test_a_number_of_threads(contents: Bundle, threads: int) -> None:
+    with pytest.raises(ParameterError, match="expected a whole number from 1 to 1024"):
+        EmbeddingModel(contents.model, contents.front_end, contents.views, threads=threads)
+
+
 def test_threads_and_spinning(monkeypatch: pytest.MonkeyPatch, contents: Bundle) -> None:
     session = Session(monkeypatch, [XNNPACK, CPU])
     EmbeddingModel(contents.model, contents.front_end, contents.views, "cpu", threads=2)

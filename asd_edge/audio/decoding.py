@@ -157,6 +157,9 @@ def _descriptor(source: Any, name: str) -> tuple[int, int]:
         return _spooled(sys.stdin.buffer, name)
     if hasattr(source, "read"):
         return _spooled(source, name)
+    if not isinstance(source, (str, bytes, os.PathLike)):
+        wanted = "a path, a binary file object (BytesIO of bytes), or an array with its rate"
+        raise ParameterError("clip", type(source).__name__, wanted)
     try:
         fd = os.open(source, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -193,6 +196,9 @@ def _spooled(stream: IO[bytes], name: str) -> tuple[int, int]:
             copy.flush()
         except OSError as error:
             raise _unopened(name, error) from error
+        except (TypeError, ValueError) as error:  # of text, or closed
+            reason = f"is no open stream of bytes ({error})"
+            raise AudioError(name, reason, kind="unreadable") from error
         return os.dup(copy.fileno()), copy.tell()
 
 

@@ -78,7 +78,8 @@ class Recording:
         if not _LOWEST * sr <= self.rate <= _HIGHEST * sr:
             reason = f"has a rate of {self.rate} Hz, which cannot be resampled to {sr} Hz"
             raise AudioError(name, reason, kind="rate")
-        if channel != "mean" and not isinstance(channel, (int, np.integer)):
+        is_number = isinstance(channel, (int, np.integer)) and not isinstance(channel, bool)
+        if channel != "mean" and not is_number:
             raise ParameterError("channel", channel, "mean or the number of one, from 0")
         if channel != "mean" and not 0 <= channel < self.channels:
             reason = f"has {self.channels} channel(s), numbered from 0; asked for {channel}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
@@ -278,6 +279,28 @@ def test_arrays_are_checked() -> None:
         from_array(noise(10), 0, 8000)
     with pytest.raises(AudioError, match="no samples"):
         from_array(np.zeros(0), 8000, 8000)
+
+
+@pytest.mark.parametrize("clip", [None, 5, [0.1, 0.2], {}, bytearray(b"RIFF")])
+def test_what_is_no_clip(clip: object) -> None:
+    with pytest.raises(ParameterError, match="expected a path, a binary file object"):
+        open_recording(clip, 16000)
+
+
+def test_streams_that_give_no_bytes(tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_bytes(b"RIFF\xff")
+    with (tmp_path / "x.wav").open() as text:
+        for stream in (text, io.StringIO("RIFF")):
+            with pytest.raises(AudioError, match="is no open stream of bytes"):
+                open_recording(stream, 16000)
+    with pytest.raises(AudioError, match=r"is no open stream of bytes .*closed"):
+        open_recording(text, 16000)
+
+
+@pytest.mark.parametrize("channel", [True, 0.0, "0", "left"])
+def test_what_is_no_channel(channel: object) -> None:
+    with pytest.raises(ParameterError, match="expected mean or the number of one"):
+        open_recording(np.zeros((9, 2)), 16000, channel, rate=16000)  # type: ignore[arg-type]
 
 
 def test_real_odd_formats(recordings: Path) -> None:
