@@ -16,6 +16,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "if spread < 1.001 * float(x.std()):": _START,
         "return float(ordered[(len(x) - 1) // 2] + ordered[len(x) // 3]) / 2": _START,
         "return float(ordered[(len(x) + 1) // 2] + ordered[len(x) // 2]) / 2": _START,
+        "return float(ordered[(len(x) - 1) // 2] + ordered[len(x) // 2]) * 2": _START,
         "spread = _ROBUST * _median(np.abs(x + centre))": _START,
         "for _ in range(101):": _STEPS,
         "if abs(spread - before) < 1e-09 * before:": _STEPS,
