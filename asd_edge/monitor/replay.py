@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from asd_edge.audio.decoding import open_source
 from asd_edge.audio.ring import Ring
-from asd_edge.errors import AudioError, MissingFileError
+from asd_edge.errors import AudioError
 from asd_edge.monitor.config import Config
 from asd_edge.monitor.episodes import Ids, Now
 from asd_edge.monitor.events import Bus
@@ -40,21 +40,28 @@ def read_files(paths: Iterable[Path], rate: int, channels: int) -> Iterator[Samp
         MissingFileError: a file is not there.
         AudioError: it cannot be read, or has another rate or number of channels.
     """
+    frames = round(_BLOCK_S * rate)
     for path in paths:
-        if not path.is_file():
-            raise MissingFileError(path)
+        decoder = open_source(path, str(path))
         try:
-            with soundfile.SoundFile(path) as file:
-                if (file.samplerate, file.channels) != (rate, channels):
-                    raise AudioError(
-                        path,
-                        f"has {file.samplerate} Hz and {file.channels} channel(s); the machine's "
-                        f"microphone gives {rate} Hz and {channels}",
-                    )
-                yield from file.blocks(round(_BLOCK_S * rate), dtype="int16", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(path, f"cannot be read as sound ({error.error_string})") from error
+            if (decoder.rate, decoder.channels) != (rate, channels):
+                raise AudioError(
+                    path,
+                    f"has {decoder.rate} Hz and {decoder.channels} channel(s); the machine's "
+                    f"microphone gives {rate} Hz and {channels}",
+                )
+            while len(block := decoder.read(frames)):
+                yield _int16(block)
+        finally:
+            decoder.close()
         yield None
+
+
+def _int16(block: NDArray[np.float32 | np.int16]) -> Samples:
+    """Samples as a microphone gives them."""
+    if block.dtype == np.int16:
+        return block.astype(np.int16, copy=False)
+    return np.clip(np.rint(block * 32768), -32768, 32767).astype(np.int16)
 
 
 class Replay:

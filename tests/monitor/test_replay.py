@@ -19,6 +19,7 @@ from helpers import invoke, write_tone
 
 from asd_edge.cli.main import main
 from asd_edge.monitor.history.read import History
+from asd_edge.monitor.replay import read_files
 
 KILLS = int(os.environ.get("ASD_EDGE_KILLS", "8"))
 
@@ -153,6 +154,8 @@ def test_exports(tmp_path: Path, hum_bundle: Path, recording: Path) -> None:
         (["none.wav"], 1, "no such file"),
         (["stereo.wav"], 1, "has 8000 Hz and 2 channel(s)"),
         (["text.wav"], 1, "cannot be read as sound"),
+        (["cut.wav"], 1, "is truncated: 8000 of 16000 bytes of sound are there"),
+        (["."], 1, "is a folder, not a sound file"),
     ],
 )
 def test_recordings_that_cannot_be_played(
@@ -160,6 +163,18 @@ def test_recordings_that_cannot_be_played(
 ) -> None:
     soundfile.write(tmp_path / "stereo.wav", np.zeros((8000, 2)), 8000)
     (tmp_path / "text.wav").write_text("no sound")
+    soundfile.write(tmp_path / "cut.wav", np.full(8000, 0.1), 8000)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:-8000])
     path = configure(tmp_path, hum_bundle)
     files = [tmp_path / name for name in arguments]
     assert message in invoke(main, "monitor", path, "--replay", *files, status=status).output
+
+
+def test_floats_are_played_as_a_microphone_would_give_them(tmp_path: Path) -> None:
+    y = np.array([0.5, -0.25, 1.5, -2.0, 0.1], np.float32)
+    soundfile.write(tmp_path / "x.wav", y, 8000, "FLOAT")
+    block, end = read_files([tmp_path / "x.wav"], 8000, 1)
+    assert end is None
+    assert block is not None
+    assert block.dtype == np.int16
+    assert block[:, 0].tolist() == [16384, -8192, 32767, -32768, 3277]
