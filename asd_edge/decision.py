@@ -10,7 +10,6 @@ import numpy as np
 from asd_edge.audio.recording import ClipWarning
 from asd_edge.checks import EnrolledRange, Levels, left_out
 from asd_edge.scoring.calibration import Calibration, Threshold
-from asd_edge.scoring.recording_rule import KNOWN, decide_recording
 from asd_edge.scoring.scorer import ClipScore, Scorer
 from asd_edge.scoring.views import Bands
 
@@ -157,6 +156,10 @@ def decide_sequence(
     detector: Decider,
 ) -> Decision:
     """Decide a recording of two windows or more by all windows with sound; as `decide_clip`."""
+    # Clips of one window, of which most commands are given some, need none of it.
+    from asd_edge.scoring.recording_rule import decide_recording
+    from asd_edge.scoring.recording_tail import recording_tail
+
     section = scored.section
     scores = np.array(scored.windows)
     out = left_out(levels)
@@ -164,16 +167,18 @@ def decide_sequence(
     p = detector.calibration.tail_probability(section, scores)
     starts_s, length_s, _ = places
     hop = (starts_s[-1] - starts_s[0]) / (len(scores) - 1) / length_s
-    result = decide_recording(p[valid], detector.false_alarm_rate, hop, KNOWN)
-    threshold = detector.threshold(section, result.window_rate)
+    tail = recording_tail(detector.calibration.tail(section))
+    result = decide_recording(scores[valid], tail, detector.false_alarm_rate, hop)
+    threshold, rule = detector.threshold(section)[:2]
     anomalous = np.zeros(len(scores), bool)
-    if threshold.rule == "given":
-        anomalous[valid] = scores[valid] >= threshold.value
+    if rule == "given":
+        anomalous[valid] = scores[valid] >= threshold
     else:
+        threshold = result.threshold
         anomalous[valid] = result.anomalous
     windows = _windows(scored, levels, places, p.tolist(), anomalous.tolist(), out)
     return Decision(
-        clip, float(scores[valid].max()), threshold.value, bool(anomalous.any()), result.p_value,
+        clip, float(scores[valid].max()), threshold, bool(anomalous.any()), result.p_value,
         section, scored.section_known, windows, scored.nearest, warnings,
     )  # fmt: skip
 

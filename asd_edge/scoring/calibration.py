@@ -96,10 +96,14 @@ class Tail:
         centre, spread: of the cube roots of the scores.
         n: number of clips.
         kind: "upper", whose spread is that above the centre, or "both", of both sides.
+        roots: cube roots of the scores that it was fitted to [shape=(n,)].
     """
 
-    def __init__(self, centre: float, spread: float, n: int, kind: str = "upper") -> None:
+    def __init__(
+        self, centre: float, spread: float, n: int, kind: str = "upper", roots: ArrayLike = ()
+    ) -> None:
         self.centre, self.spread, self.n, self.kind = centre, spread, n, kind
+        self.roots = np.asarray(roots, np.float64)
         self._dof = min(n - 1, MOST_DOF[kind])
         self._scale = spread * math.sqrt(1 + 1 / n)
 
@@ -112,12 +116,12 @@ class Tail:
             above = np.clip(roots - centre, 0.0, _HUBER * spread)
             squares = 2 * float(np.square(above).sum())  # as if the lower half were its mirror
             spread = math.sqrt(squares / max(len(roots) - 1, 1) / _HUBER_VARIANCE) or spread
-        return cls(centre, spread, len(roots), kind)
+        return cls(centre, spread, len(roots), kind, roots)
 
     def scaled(self, factor: float) -> Tail:
         """Give the distribution of `factor` times the scores."""
         root = float(np.cbrt(factor))
-        return Tail(self.centre * root, self.spread * root, self.n, self.kind)
+        return Tail(self.centre * root, self.spread * root, self.n, self.kind, self.roots * root)
 
     def threshold(self, rate: float) -> Threshold:
         """Score that a share `rate` of further normal clips reaches."""

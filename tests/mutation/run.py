@@ -25,6 +25,7 @@ from equivalent import EQUIVALENT
 ROOT = Path(__file__).parents[2]
 MODULES = {
     "asd_edge/scoring/recording_rule.py": ["tests/scoring/test_recording_rule.py"],
+    "asd_edge/scoring/recording_tail.py": ["tests/scoring/test_recording_tail.py"],
     "asd_edge/scoring/calibration.py": ["tests/scoring/test_calibration.py"],
     "asd_edge/scoring/folds.py": ["tests/scoring/test_folds.py"],
     "asd_edge/scoring/scorer.py": ["tests/scoring/test_scorer.py", "tests/scoring/test_views.py"],

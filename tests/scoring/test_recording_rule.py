@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 import scipy.stats
+from numpy.typing import ArrayLike, NDArray
 
-from asd_edge.scoring.recording_rule import decide_recording
+from asd_edge.scoring.recording_rule import RecordingResult
+from asd_edge.scoring.recording_rule import decide_recording as decide_scores
+from asd_edge.scoring.recording_tail import RecordingTail
+
+
+class Known:
+    """A tail that is known: scores are tail probabilities with their sign changed."""
+
+    def __init__(self) -> None:
+        self.single = self
+
+    def probability(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        return -scores
+
+    def threshold(self, rate: float) -> SimpleNamespace:
+        return SimpleNamespace(value=-rate)
+
+    def chance(self, scores: NDArray[np.float64], counts: ArrayLike) -> NDArray[np.float64]:
+        return np.minimum(-scores * np.asarray(counts), 1.0)
+
+    def score(self, chance: float, count: float) -> float:
+        return -chance / count
+
+
+def decide_recording(p: ArrayLike, rate: float, hop: float = 0.5) -> RecordingResult:
+    """Decide by known tail probabilities; the threshold is one of them, too."""
+    result = decide_scores(-np.asarray(p, np.float64), cast(RecordingTail, Known()), rate, hop)
+    return result._replace(threshold=-result.threshold)
 
 
 @pytest.mark.parametrize("windows", [1, 2, 11, 119, 719])
@@ -59,7 +90,7 @@ def test_one_window_is_its_own_p_value() -> None:
         result = decide_recording([p], 0.01)
         assert result.p_value == p
         assert result.anomalous.tolist() == [p <= 0.01]
-        assert result.window_rate == 0.01
+        assert result.threshold == 0.01
 
 
 def test_without_stretches_it_is_scipy_s_rule_of_benjamini_and_hochberg() -> None:
@@ -81,7 +112,7 @@ def test_the_p_value_and_the_windows_agree() -> None:
         p[start : start + rng.integers(1, 20)] *= 10 ** rng.uniform(-5, 0)
         result = decide_recording(p, 0.05)
         assert (result.p_value <= 0.05) == result.anomalous.any()
-        assert (p[result.anomalous] <= result.window_rate).all()
+        assert (p[result.anomalous] <= result.threshold).all()
 
 
 def test_a_fault_of_a_minute_in_twenty() -> None:
@@ -109,7 +140,7 @@ def by_the_formula(p: list[float], rate: float, hop: float) -> tuple[float, list
     p_value = min(m * x / k for k, x in enumerate(ranked, 1)) / 0.9
     level = max((k * share / m for k, x in enumerate(ranked, 1) if x <= k * share / m), default=0)
     found = {i for i in range(m) if p[i] <= level}
-    window_rate = level if found else share / m
+    threshold = level if found else share / m
     lengths = 1 + (m - 1) * hop  # window lengths that fit into the recording
     for length in (2, 4, 6):
         windows = 1 + round((length - 1) / hop)
@@ -118,12 +149,13 @@ def by_the_formula(p: list[float], rate: float, hop: float) -> tuple[float, list
             if q > rate:
                 continue
             own = 3 / 0.1 * lengths * q ** (1 + 0.3 * (length - 1))
-            p_value = min(p_value, own)
+            p_value = min(p_value, max(own, q))
             if own <= rate * (1 + 1e-12):
                 found |= set(range(start, start + windows))
                 most = (rate / (30 * lengths)) ** (1 / (1 + 0.3 * (length - 1)))
-                window_rate = max(window_rate, min(most, rate))
-    return min(p_value, 1.0), [i in found for i in range(m)], window_rate
+                level = max(level, min(most, rate))
+                threshold = level
+    return min(p_value, 1.0), [i in found for i in range(m)], threshold
 
 
 @pytest.mark.parametrize("hop", [0.25, 0.5, 1.0])
@@ -138,7 +170,7 @@ def test_every_stretch_by_the_formula(hop: float) -> None:
         result = decide_recording(p, rate, hop)
         assert result.p_value == pytest.approx(expected[0], rel=1e-9)
         assert result.anomalous.tolist() == expected[1]
-        assert result.window_rate == pytest.approx(expected[2], rel=1e-9)
+        assert result.threshold == pytest.approx(expected[2], rel=1e-9)
         seen.add(sum(expected[1]) > 0)
     assert seen == {True, False}
     assert (
@@ -162,48 +194,9 @@ def test_at_the_bounds() -> None:
     p = [0.9 * 0.01 / 4, 1.0, 1.0, 1.0]
     result = decide_recording(p, 0.01)
     assert result.anomalous.tolist() == [True, False, False, False]
-    assert result.window_rate == p[0]
+    assert result.threshold == p[0]
     rate = 1e-12  # so low that a stretch of windows at the rate itself is enough
     result = decide_recording([rate] * 3 + [1.0] * 40, rate)
     assert result.anomalous.tolist() == [True] * 3 + [False] * 40
-    assert result.window_rate == rate
+    assert result.threshold == rate
     assert decide_recording([1.0, 1.0, 1.0], 0.01).p_value == 1.0
-
-
-def test_what_is_extrapolated_counts_less() -> None:
-    """Ten windows of which one is 1 in a million, by the formula: 0.01 (1e-4)^0.7 = 1.585e-5."""
-    p = [0.3] * 9 + [1e-6]
-    exact = decide_recording(p, 0.01)
-    assert exact.p_value == pytest.approx(1e-5 / 0.9)
-    result = decide_recording(p, 0.01, known=0.01)
-    assert result.p_value == pytest.approx(10 * 1.584893e-5 / 0.9, rel=1e-6)
-    assert result.anomalous.tolist() == [False] * 9 + [True]
-    # Whatever is above stays.
-    p = [0.011, 0.02, 0.5, 0.9]
-    same, exact = decide_recording(p, 0.1, known=0.01), decide_recording(p, 0.1)
-    assert (same.p_value, same.window_rate) == (exact.p_value, exact.window_rate)
-
-
-def test_the_rate_of_a_window_is_one_that_makes_it_anomalous() -> None:
-    """As a threshold is made of it: a window at the rate is anomalous, one beyond it is not."""
-    for m in (2, 12, 720):
-        needed = decide_recording([0.9] * m, 0.01, known=0.01).window_rate
-        assert needed < decide_recording([0.9] * m, 0.01).window_rate
-        rest = [0.9] * (m - 1)
-        assert decide_recording([needed * 0.9999, *rest], 0.01, known=0.01).anomalous[0]
-        assert not decide_recording([needed * 1.0001, *rest], 0.01, known=0.01).anomalous.any()
-
-
-def test_longer_tails_than_the_calibration_has_keep_the_rate() -> None:
-    """Student's t of 6 degrees of freedom where 10 are thought, with 1 % right: 1 to 60 minutes."""
-    rng = np.random.default_rng(1)
-    scale = scipy.stats.t.isf(0.01, 10) / scipy.stats.t.isf(0.01, 6)
-    for m, count in ((11, 4000), (71, 2000), (719, 400)):
-        p = scipy.stats.t.sf(scale * rng.standard_t(6, (count, m)), 10)
-        alarms = {
-            known: sum(decide_recording(row, 0.01, known=known).p_value <= 0.01 for row in p)
-            for known in (0.0, 0.01)
-        }
-        assert alarms[0.01] <= scipy.stats.binom.ppf(0.999, count, 0.01)
-        assert alarms[0.0] > alarms[0.01]
-    assert alarms[0.0] > scipy.stats.binom.ppf(0.999, count, 0.01)  # of an hour
