@@ -139,8 +139,9 @@ def main(
             row = of_section(one, section, source, clips, splits, rate)
             if row is not None:
                 rows.append(row[1])
-    mean = np.nanmean(rows, axis=0)
-    cells = [f"{x:.2f}" for x in mean[:3]] + [f"{x:.0f}" for x in mean[3:]]
+    mean = np.mean(rows, axis=0)
+    cells = [f"{x:.2f}" for x in mean[:3]]
+    cells += ["-" if np.isnan(x) else f"{x:.0f}" for x in mean[3:]]
     print(f"| mean | | | {' | '.join(cells)} |")
 
 
