@@ -40,7 +40,7 @@ _TOO_SHORT = 0.1
 # Clips of 0.5 s are repeated to fill 10 s, and ten different seconds of the same normal sound
 # scored 5 to 8 times the threshold (a motor), and 1 to 2 (bearings); with clips of 2 s, half of it.
 _OTHER_LENGTH = "it varies more than one of these; enrol longer recordings, or score shorter clips"
-# Share of a window without sound at the beginning or end: its statistics are those of the zeros.
+# Share of a window without sound in one stretch: its statistics are those of the zeros.
 _MOSTLY_SILENT = 0.1
 # Zeros before or behind the sound, in seconds: a recorder that starts late or stops early.
 _LEADING_S = 0.1
@@ -67,7 +67,7 @@ class Levels(NamedTuple):
         held: share of pieces of 128 samples with one value or, unless soft, the last bit's noise.
         faint_leading, faint_trailing: samples at the ends, less one, that move by no more than two
             steps of 16 bits: the noise of the last bit.
-        gap: first sample of the first of the pieces that are `held`.
+        gap, longest: first sample of the pieces that are `held`; share of their longest stretch.
     """
 
     level_db: float
@@ -78,6 +78,7 @@ class Levels(NamedTuple):
     faint_leading: int = 0
     faint_trailing: int = 0
     gap: int = 0
+    longest: float = 0.0
 
     @property
     def is_silent(self) -> bool:
@@ -119,13 +120,11 @@ def measure(samples: Samples) -> Levels:
     Of more than two seconds at 16 kHz, a sixteenth of the samples is measured, spread evenly.
     """
     found = measure_levels(np.ascontiguousarray(samples))
-    mean, power, held, leading, trailing, faint_leading, faint_trailing, faint, gap, faint_gap = (
-        found
-    )
+    mean, power, held, *ends, faint, most, gap, faint_gap = found
     level_db = 10 * math.log10(power) if power > 0 else -math.inf
-    if level_db > _SOFT_DBFS:
+    if level_db > _SOFT_DBFS and faint > held:
         held, gap = faint, faint_gap
-    return Levels(level_db, mean, leading, trailing, held, faint_leading, faint_trailing, gap)
+    return Levels(level_db, mean, ends[0], ends[1], held, ends[2], ends[3], gap, min(most, held))
 
 
 def centred(samples: Samples, levels: Levels) -> Samples:
@@ -216,7 +215,8 @@ def check_levels(clip: str, levels: Levels, front_end: FrontEnd) -> list[ClipWar
     if not found and levels.held > _GAPS:
         first = f"the first at {levels.gap / front_end.mel.sr:.1f} s"
         reason = f"has gaps in {100 * levels.held:.0f} % of it, {first}: {_NO_SOUND}"
-        found.append(ClipWarning(clip, "mostly_silent" if levels.held > 0.5 else "gaps", reason))
+        kind = "mostly_silent" if levels.longest > _MOSTLY_SILENT else "gaps"
+        found.append(ClipWarning(clip, kind, reason))
     return found
 
 
@@ -285,10 +285,7 @@ def is_usual(
     front_end: FrontEnd,
     enrolled: EnrolledRange | None,
 ) -> bool:
-    """Whether a clip has the rate, the encoding and the highest band of those enrolled.
-
-    What else it has, the module `frequencies` says. Arguments are those of its checks.
-    """
+    """Whether a clip has the rate, encoding and top band of those enrolled; see `frequencies`."""
     sr = front_end.mel.sr
     if rate != sr or encoding not in (("PCM",) if enrolled is None else enrolled.encodings):
         return False
@@ -338,7 +335,7 @@ def check_clip(
         if all_together.held > 0:
             rows = zip(levels, starts_s, strict=True)
             gap = next(x.gap + round(at * front_end.mel.sr) for x, at in rows if x.held > 0)
-            all_together = all_together._replace(gap=gap)
+            all_together = all_together._replace(gap=gap, longest=max(x.longest for x in levels))
     found = check_levels(clip, all_together, front_end)
     found += check_length(clip, seconds, front_end, enrolled)
     if alive:

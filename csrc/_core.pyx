@@ -88,6 +88,7 @@ cdef extern from "levels.h" nogil:
         size_t faint_leading
         size_t faint_trailing
         double faint
+        double faint_most
         size_t held_at
         size_t faint_at
     void levels_measure(const void *y, melspec_format format, size_t n, levels *result)
@@ -207,8 +208,8 @@ cdef melspec_format _get_samples(object y, Py_buffer *samples) except? MELSPEC_P
 def measure_levels(y not None):
     """Levels of samples, float32 or int16 [shape=(n,)], n > 0, as levels.h defines them: mean,
     power, share of pieces of one value, leading and trailing samples that are equal, and such that
-    are equal but for the noise of the last of 16 bits, share of pieces with no more than that,
-    and where the first piece of each kind begins."""
+    are equal but for the noise of the last of 16 bits, share of pieces with no more than that
+    and of the longest stretch of them, and where the first piece of each kind begins."""
     cdef Py_buffer samples
     cdef melspec_format format = _get_samples(y, &samples)
     cdef size_t n = samples.len // samples.itemsize
@@ -220,8 +221,8 @@ def measure_levels(y not None):
     if n == 0:
         raise ParameterError("y", "no samples", "at least one")
     return (result.mean, result.power, result.held, result.leading, result.trailing,
-            result.faint_leading, result.faint_trailing, result.faint, result.held_at,
-            result.faint_at)
+            result.faint_leading, result.faint_trailing, result.faint, result.faint_most,
+            result.held_at, result.faint_at)
 
 
 def find_artefacts(y not None, size_t rate, size_t lowest):

@@ -114,7 +114,7 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
     const size_t n_pieces = n / stride;
     const double first = sample_at(y, format, 0);
     const double step = format == MELSPEC_PCM16 ? 1 : 1.0 / 32768;
-    size_t n_held = 0, n_faint = 0, faint_last = 0;
+    size_t n_held = 0, n_faint = 0, faint_last = 0, run = 0, longest = 0;
     /* Sums over the pieces: of samples, of their means and squares of these. */
     result->held_at = result->faint_at = 0;
     double count = 0, sum = 0, between = 0, within = 0;
@@ -127,6 +127,8 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
             if (m.squares <= LEVELS_PIECE * step * step) {
                 if (n_faint++ == 0)
                     result->faint_at = i * stride;
+                run = n_faint > 1 && faint_last + stride == i * stride ? run + 1 : 1;
+                longest = run > longest ? run : longest;
                 faint_last = i * stride;
                 if (is_constant(y, format, i * stride) && n_held++ == 0)
                     result->held_at = i * stride;
@@ -149,6 +151,7 @@ void levels_measure(const void *y, melspec_format format, size_t n, levels *resu
     const int is_gap = n_faint > 0 && (result->faint_at + (n_faint - 1) * stride == faint_last ||
                                        2 * n_faint <= n_pieces);
     result->faint = is_gap ? (double)n_faint / (double)n_pieces : 0;
+    result->faint_most = is_gap ? (double)longest / (double)n_pieces : 0;
     result->leading = run_length(y, format, n, 0, 1);
     result->trailing = run_length(y, format, n, n - 1, (size_t)-1);
     result->faint_leading = faint_length(y, format, n, 0, 1);

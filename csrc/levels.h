@@ -19,6 +19,7 @@ typedef struct {
     /* Share of the pieces whose root mean square is at most one such step; 0 if they are more than
      * half and not all in one stretch: the pauses of a machine that is recorded softly. */
     double faint;
+    double faint_most;        /* the same of the longest stretch of such pieces */
     size_t held_at, faint_at; /* where the first piece of each kind begins; 0 without one */
 } levels;
 

@@ -150,6 +150,7 @@ def with_peaks(count: int) -> np.ndarray:
         (np.r_[hum()[:-1], 1e4], "int16_scale", "samples of up to 1e+04"),
         (np.sign(hum()), "overdriven", "is clipped: 100 % of its samples"),
         (hum(0.08), "too_short", "is 0.08 s long, and a window is 1 s"),
+        (muted(0.3), "mostly_silent", "has gaps in 29 % of it, the first at 0.2 s: one value"),
         (muted(0.7), "mostly_silent", "has gaps in 69 % of it, the first at 0.2 s: one value"),
         (with_zeros(0.2), "mostly_silent", "begins with 0.2 s without any sound"),
         (with_zeros(0.2)[::-1], "mostly_silent", "ends with 0.2 s without any sound"),

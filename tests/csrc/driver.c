@@ -217,8 +217,8 @@ static void check_references(const kernel *kernel, const whitening *w, const flo
     squared_distances(kernel, columns, 2, columns, 2, d - 1, d1);
     for (size_t i = 0; i < 4; i++) {
         d0[i] = sqrt(d0[i]), d1[i] = sqrt(d1[i]) / density[i % 2];
-        const double cosine = (i % 3 == 0 ? lengths[i / 2] * lengths[i / 2] : dot) /
-                              lengths[i / 2] / lengths[i % 2];
+        const double cosine =
+            (i % 3 == 0 ? lengths[i / 2] * lengths[i / 2] : dot) / lengths[i / 2] / lengths[i % 2];
         d2[i] = cosine > 1 ? 0 : 1 - cosine;
     }
     const reference_part parts[3] = {{.d = d, .whitening = w, .references = y},
@@ -384,7 +384,8 @@ static void check_gap(size_t n, size_t at, size_t length)
     levels_measure(pcm, MELSPEC_PCM16, n, &of_pcm);
     levels_measure(y, MELSPEC_FLOAT, n, &of_y);
     if (of_y.faint != of_pcm.faint || of_y.faint_at != of_pcm.faint_at || of_y.held > 0 ||
-        of_y.faint != (double)count / (double)(n / stride) || of_y.faint_at != first)
+        of_y.faint != (double)count / (double)(n / stride) || of_y.faint_most != of_y.faint ||
+        of_y.faint_at != first)
         fail("a gap", (long)n, (long)at);
     free(pcm), free(y);
 }
