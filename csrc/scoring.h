@@ -38,8 +38,8 @@ typedef struct {
     size_t first, d;            /* the columns first .. first + d - 1 of an embedding */
     const whitening *whitening; /* multiplies them, or NULL */
     const float *references;    /* [n][d], multiplied already */
-    const double *lengths;      /* [n], euclidean, above 0: the distance is 1 - the cosine; or NULL */
-    const double *density;      /* [n]: what distances to each reference are divided by; or NULL */
+    const double *lengths; /* [n], euclidean, above 0: the distance is 1 - the cosine; or NULL */
+    const double *density; /* [n]: what distances to each reference are divided by; or NULL */
 } reference_part;
 
 /* Floats that reference_distances needs. */
@@ -71,7 +71,7 @@ void reference_means(const kernel *kernel, const reference_set *set, const float
 
 /* What makes the distances of views comparable (asd_edge/scoring/views.py: Standard). */
 typedef struct {
-    size_t n;                       /* distances of an embedding: of the whole, then of each part */
+    size_t n; /* distances of an embedding: of the whole, then of each part */
     const double *centres, *spreads; /* [n] */
     double offset, factor, exponent, emphasis;
 } distance_standard;

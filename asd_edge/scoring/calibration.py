@@ -45,7 +45,7 @@ _HUBER = 2.0
 # E[min(x^2, 2^2)] of a standard normal x: makes the spread that of a normal distribution.
 _HUBER_VARIANCE = 0.9205369
 _ROBUST = 1.4826  # deviation of a normal distribution / its median absolute deviation
-_ROUNDING = 1e-9  # of a threshold that is fitted to scores in its own units
+_ROUNDING = 1e-9  # of a threshold that is fitted to scores in its own units, and of their roots
 _SURE = 1.6449  # 90 % of a normal distribution lie within so many deviations
 
 
@@ -116,6 +116,8 @@ class Tail:
             above = np.clip(roots - centre, 0.0, _HUBER * spread)
             squares = 2 * float(np.square(above).sum())  # as if the lower half were its mirror
             spread = math.sqrt(squares / max(len(roots) - 1, 1) / _HUBER_VARIANCE) or spread
+        # Scores that differ by rounding have a spread of 0, by which nothing can be divided.
+        spread = max(spread, _ROUNDING * abs(centre), np.finfo(np.float64).tiny)
         return cls(centre, spread, len(roots), kind, roots)
 
     def scaled(self, factor: float) -> Tail:

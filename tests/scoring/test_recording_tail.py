@@ -191,3 +191,12 @@ def test_windows_that_are_normal_by_themselves_add_up_to_nothing() -> None:
     tail = RecordingTail(Tail.fit(normals(48, 2)))
     scores = np.full(719, 0.95 * tail.single.threshold(0.01).value)
     assert not decide_recording(scores, tail, 0.01).anomalous.any()
+
+
+def test_scores_that_differ_by_rounding_alone_end_in_a_decision() -> None:
+    """Their spread is 0, which nothing can be divided by."""
+    scores = np.ones(20)
+    scores[0] += 1e-15
+    result = decide_recording(np.array([1.0, 1.0, 2.0]), RecordingTail(Tail.fit(scores)), 0.01)
+    assert result.anomalous.tolist() == [False, False, True]
+    assert np.isfinite(result.threshold)
