@@ -13,6 +13,7 @@ enum {
     STEP = 128,
     SLOT_BITS = 12,
     SLOTS = 1 << SLOT_BITS,
+    PROBES = 8, /* slots that a key may be in */
     SPACING_MS = 1000,
     MOST_PLACES = 256, /* whose keys 16 bits can count */
 };
@@ -103,6 +104,24 @@ static size_t note(const samples *s, size_t i, size_t j, size_t begin, artefacts
     return end;
 }
 
+/* The sample of a key by its number in the table. */
+static size_t place_of(size_t number, size_t distance)
+{
+    return (number - 1) / STEP * distance + (number - 1) % STEP;
+}
+
+/* The slot of a key: that which has it, or the first free one, or the last that it may be in. */
+static uint16_t *slot_for(const samples *s, uint16_t *table, size_t distance, uint64_t key)
+{
+    size_t slot = slot_of(key);
+    for (int probe = 1; probe < PROBES && table[slot] != 0; probe++) {
+        if (key_at(s, place_of(table[slot], distance)) == key)
+            break;
+        slot = (slot + 1) % SLOTS;
+    }
+    return &table[slot];
+}
+
 static void find_copies(const samples *s, artefacts *result)
 {
     uint16_t table[SLOTS] = {0}; /* number of a key, from 1 */
@@ -113,17 +132,16 @@ static void find_copies(const samples *s, artefacts *result)
     size_t done = 0;
     for (size_t place = 0; place * distance + 2 * STEP < s->n; place++) {
         const size_t begin = place * distance;
-        for (size_t i = begin; i < begin + STEP; i++) {
-            const uint64_t key = key_at(s, i);
-            if (key != key_at(s, i + 1)) /* not of equal samples, as in silence */
-                table[slot_of(key)] = (uint16_t)(place * STEP + (i - begin) + 1);
-        }
+        for (size_t i = begin; i < begin + STEP; i++)
+            if (key_at(s, i) != key_at(s, i + 1)) /* not of equal samples, as in silence */
+                *slot_for(s, table, distance, key_at(s, i)) =
+                    (uint16_t)(place * STEP + (i - begin) + 1);
         for (size_t j = begin + STEP; j <= begin + distance && j + STEP < s->n; j += STEP) {
             const uint64_t key = key_at(s, j);
-            const size_t number = table[slot_of(key)];
+            const size_t number = *slot_for(s, table, distance, key);
             if (number == 0 || j < done)
                 continue;
-            const size_t i = (number - 1) / STEP * distance + (number - 1) % STEP;
+            const size_t i = place_of(number, distance);
             if (key_at(s, i) == key &&
                 memcmp(s->y + i * s->size, s->y + j * s->size, STEP * s->size) == 0 && moves(s, i))
                 done = note(s, i, j, done, result);
