@@ -8,6 +8,8 @@ import struct
 from asd_edge.audio.containers import NO_LENGTH, Header, more_sound, truncated
 from asd_edge.errors import AudioError
 
+_VBRI = b"VBRI"
+
 
 def is_mpeg(head: bytes) -> bool:
     """Whether a file begins as an MP3 file does; layer I, which UTF-16 text looks like, is none."""
@@ -60,9 +62,6 @@ def _first_frame(fd: int) -> int:
     for byte in head[6:]:
         length = length << 7 | byte & 0x7F
     return 10 + length
-
-
-_VBRI = b"VBRI"
 
 
 def _stated(frame: bytes) -> tuple[int, int]:

@@ -196,7 +196,7 @@ class Recording:
             self._levels = ChannelLevels(self.channels, self.rate)
         self._lowest, self._highest = math.inf, -math.inf
         self.clipped = 0
-        self._artefacts: list[Any] = []
+        self._artefacts: Any = None
         self._more_warnings: list[tuple[str, str]] = []
         self._stream: Any = None
 
@@ -257,8 +257,11 @@ class Recording:
         # Samples that were made from a lower rate than that lack what the model looks at.
         found = find_artefacts(y, self.rate, self.sr * 9 // 10)
         if found is not None:
-            period = y[found[1] : found[1] + found[0]].copy()
-            self._artefacts.append((found, self._position, period))
+            if self._artefacts is None:
+                from asd_edge.audio import artefacts  # here, because nearly no clip has any
+
+                self._artefacts = artefacts.Artefacts(self.rate)
+            self._artefacts.add(found, self._position, y)
         return y
 
     def _resampled(self, y: Samples) -> Samples:
@@ -288,10 +291,8 @@ class Recording:
         ends = self._lowest / scale, self._highest / scale
         if error := refusals.silent(self.name, *ends, self._position, self._decoder.step):
             raise error
-        if self._artefacts:
-            from asd_edge.audio import artefacts  # here, because nearly no clip has any
-
-            self._more_warnings += artefacts.judge(self._artefacts, self.rate)
+        if self._artefacts is not None:
+            self._more_warnings += self._artefacts.warnings()
         if self._made == 0:
             raise refusals.not_resampled(self.name, self.rate, self.sr)
 

@@ -72,6 +72,15 @@ def test_a_recorder_that_plays_the_same_for_ever(period: float, seconds: float) 
     assert f"plays the same {period:g} s again and again from 0 to {seconds:g} s" in reason
 
 
+def test_a_stretch_is_as_long_as_it_is_whatever_the_blocks(tmp_path: Path) -> None:
+    """Reading ten minutes takes ten blocks; a shorter stretch before it is not the one named."""
+    y = stuck(noise(600), SR, 20, 0.25, 30)
+    y = stuck(y, SR, 100, 3, 550)
+    ((kind, reason),) = found(y, SR, tmp_path)
+    assert kind == "repeats"
+    assert "plays the same 3 s again and again from 100 to 550 s" in reason
+
+
 def test_what_comes_again_without_a_fault(tmp_path: Path) -> None:
     """A minute made of one clip; a tone, and steps of few values, of exact periods."""
     y = noise(10)

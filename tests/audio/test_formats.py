@@ -300,7 +300,7 @@ def test_streams_that_give_no_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("channel", [True, 0.0, "0", "left"])
 def test_what_is_no_channel(channel: object) -> None:
     with pytest.raises(ParameterError, match="expected mean or the number of one"):
-        open_recording(np.zeros((9, 2)), 16000, channel, rate=16000)  # type: ignore[arg-type]
+        open_recording(np.zeros((9, 2)), 16000, channel, rate=16000)  # type: ignore[arg-type]  # wrong
 
 
 def test_real_odd_formats(recordings: Path) -> None:
